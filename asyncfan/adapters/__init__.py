@@ -1,0 +1,1 @@
+"""One thin file a framework; none is imported before it is needed."""

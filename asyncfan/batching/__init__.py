@@ -1,0 +1,1 @@
+"""Chunks of items, and a gate in front of a backend."""

@@ -1,0 +1,1 @@
+"""Never making the same call twice."""

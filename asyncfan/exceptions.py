@@ -1,0 +1,70 @@
+"""Every exception that asyncfan raises itself; the user's own pass through unchanged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "AsyncfanError",
+    "DeadlineExceededError",
+    "RecursiveLoadError",
+    "SelfCancelledError",
+    "UnkeyableArgumentError",
+]
+
+
+class AsyncfanError(Exception):
+    """Raised when asyncfan itself refuses or fails: the parent of the classes below."""
+
+
+class DeadlineExceededError(AsyncfanError, TimeoutError):
+    """Raised when a fan-out did not finish before its ``deadline``.
+
+    Attributes:
+        outcomes: What became of each item until then: ``{name: Outcome}`` for named tasks, else a list in order.
+    """
+
+    def __init__(self, message: str, outcomes: Any = None) -> None:
+        super().__init__(message)
+        self.outcomes = outcomes
+
+
+class RecursiveLoadError(AsyncfanError, RuntimeError):
+    """Raised when a cached call waits, directly or through others, for its own result.
+
+    Attributes:
+        chain: The keys that wait for one another, in text, the first repeated at the end.
+    """
+
+    def __init__(self, chain: tuple[str, ...]) -> None:
+        super().__init__(f"a cached call waits for itself: {' -> '.join(chain)}")
+        self.chain = chain
+
+
+class SelfCancelledError(AsyncfanError, RuntimeError):
+    """Raised when a user's function raised ``CancelledError`` although nobody had cancelled it.
+
+    A bare ``CancelledError`` would look to the caller as if the caller were being cancelled. The function's own
+    error is the ``__cause__``.
+    """
+
+
+class UnkeyableArgumentError(AsyncfanError, TypeError):
+    """Raised when an argument cannot be part of a cache key by its value.
+
+    Attributes:
+        function: The name of the cached function.
+        parameter: The parameter that received the argument.
+        type: The argument's type.
+    """
+
+    def __init__(self, function: str, parameter: str, type_: type[Any]) -> None:
+        name = f"{type_.__module__}.{type_.__qualname__}".removeprefix("builtins.")
+        super().__init__(
+            f"{function}(): argument {parameter!r} of type {name} cannot be keyed by value. Do one of: "
+            f"ignore=({parameter!r},) if the result does not depend on it; key=lambda ...: ... to build the key "
+            f"from what it does depend on; register_key({type_.__name__}, lambda value: ...) to say what its value is"
+        )
+        self.function = function
+        self.parameter = parameter
+        self.type = type_

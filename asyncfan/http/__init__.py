@@ -1,0 +1,1 @@
+"""Requests, responses and RFC 9111, without any framework."""

@@ -1,0 +1,74 @@
+"""Latency histograms and the frozen snapshots that `stats()` returns."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+
+__all__ = ["Histogram", "Latency"]
+
+# Upper bounds of the buckets in seconds: 1 us to 1,000 s, each 2 ** 0.25 = 19 % wider than the one before.
+_BOUNDS = tuple(1e-6 * 2 ** (i / 4) for i in range(121))
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """How long something took, over all its runs.
+
+    Attributes:
+        count: How many runs were measured.
+        total: Their sum, in seconds.
+        p50: Half of them took at most this many seconds (within 19 %, as are the next two); 0.0 if none ran.
+        p95: 95 % took at most this.
+        p99: 99 % took at most this.
+    """
+
+    count: int = 0
+    total: float = 0.0
+    p50: float = 0.0
+    p95: float = 0.0
+    p99: float = 0.0
+
+    @property
+    def mean(self) -> float:
+        """The average in seconds, 0.0 if nothing ran."""
+        return self.total / self.count if self.count else 0.0
+
+
+class Histogram:
+    """Counts durations in fixed logarithmic buckets: constant memory, one bisection to record."""
+
+    __slots__ = ("_counts", "count", "total")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.total = 0.0
+        self._counts: list[int] | None = None  # one per bucket, and one above the last; made by the first record
+
+    def record(self, seconds: float) -> None:
+        """Add one duration in seconds."""
+        counts = self._counts
+        if counts is None:
+            counts = self._counts = [0] * (len(_BOUNDS) + 1)
+        counts[bisect_left(_BOUNDS, seconds)] += 1
+        self.count += 1
+        self.total += seconds
+
+    def quantile(self, share: float) -> float:
+        """Return the seconds within which ``share`` (0.0 to 1.0) of the durations lie, 0.0 if none was recorded."""
+        if self._counts is None:
+            return 0.0
+        wanted = share * self.count
+        seen = 0
+        for i, n in enumerate(self._counts):
+            seen += n
+            if n and seen >= wanted:
+                return _BOUNDS[min(i, len(_BOUNDS) - 1)]
+        return 0.0
+
+    def snapshot(self) -> Latency:
+        """Return the figures as they are now."""
+        return Latency(self.count, self.total, self.quantile(0.5), self.quantile(0.95), self.quantile(0.99))
+
+    def __repr__(self) -> str:
+        return f"<Histogram {self.count} durations, p50 {self.quantile(0.5):.6f} s>"
