@@ -1,6 +1,7 @@
 """The demo: the two use cases of the documentation on a real SQLite database, measured four ways.
 
-command.py     the options, and the way from them to a report
+command.py     from options to a report and an exit code
+options.py     what can be said on the command line
 keys.py        "1-500", "1,5,9", "a,b,c"
 sample.py      the database that is built when the user has none
 database.py    blocking sqlite3 off the loop: one read-only connection a thread, every query counted

@@ -97,6 +97,7 @@ class Database:
         # Only this thread uses it; another one closes it, after this one has ended.
         connection = sqlite3.connect(self._uri, uri=True, isolation_level=None, check_same_thread=False)
         self._open.append(connection)
+        connection.execute("select 1 from sqlite_master limit 1")  # "select ?" alone would not look at the file
         connection.set_authorizer(_only_this_file)
         connection.set_progress_handler(self._closing.is_set, _STEPS_BETWEEN_LOOKS)
         self._mine.connection = connection
@@ -122,8 +123,8 @@ class Database:
 
 
 def _only_this_file(action: int, *_: object) -> int:
-    # mode=ro guards the file itself; ATTACH, and VACUUM INTO, which uses it, could write another one. Allowing
-    # only SQLITE_READ would break virtual tables (FTS5, R-tree), which prepare more than they run.
+    # mode=ro guards the file itself; ATTACH, and VACUUM INTO, which uses it, could write another. Allowing
+    # just SQLITE_READ would break virtual tables (FTS5, R-tree), which prepare more than they run.
     return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
 
 

@@ -45,6 +45,7 @@ class Measured:
         title: What was done.
         callers: Who asked for what.
         asked: How many items all callers asked for together, in each run.
+        found: How many of them have rows.
         runs: The runs, the sequential one first.
         spans: The tasks of the first fan-out of the cold run.
         difference: What the first run that disagreed with the sequential one answered; None if all agree.
@@ -53,6 +54,7 @@ class Measured:
     title: str
     callers: str
     asked: int
+    found: int
     runs: list[Run]
     spans: list[Span]
     difference: str | None
@@ -81,10 +83,10 @@ async def measure(case: UseCase, database: Database, begin: Callable[[str, int],
         run, answer = await _timed(name, work, case, database)
         runs.append(run)
         answers.append(answer)
-    differences = (_differs(run.name, answers[0], found) for run, found in zip(runs, answers, strict=True))
-    return Measured(
-        case.title, case.callers, asked, runs, case.recorder.spans, next(filter(None, differences), None)
-    )
+    differences = (_differs(run.name, answers[0], other) for run, other in zip(runs, answers, strict=True))
+    difference = next(filter(None, differences), None)
+    found = sum(bool(rows) for answer in answers[0] for rows in answer.values())
+    return Measured(case.title, case.callers, asked, found, runs, case.recorder.spans, difference)
 
 
 def _nothing() -> None:

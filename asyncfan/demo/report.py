@@ -19,7 +19,7 @@ _WIDTHS = (9, 10, 9, 6, 8, 11, 11)
 _NAME = 14  # the first column of a table
 _MOST_BARS = 40
 _ROUND = 100  # from here on ratios have no decimals
-_RUNS = " runs (briefly if it joins another caller's query)"
+_RUNS = " runs (briefly where it joins a running query)"
 _LEGEND = (
     ("time", "from the first request to the last answer"),
     ("speed-up", "over sequential, which queries repeated items again"),
@@ -84,13 +84,13 @@ def _ratio(number: float) -> str:
 
 def _table(case: Measured, width: int, marks: Marks) -> Iterator[Line]:
     yield [(f" {case.title}", "title")]
-    yield [(f" {case.callers}; {case.asked} items in all", "dim")]
+    yield [(f" {case.callers}: {case.asked} items in all", "dim")]
     yield [(" " * (_NAME + 1), ""), ("".join(map(str.rjust, _HEADS, _WIDTHS)), "label")]
     yield [(" " + marks.rule * (_NAME + sum(_WIDTHS)), "dim")]
     for run in case.runs:
         yield _row(run, case, width - _NAME - sum(_WIDTHS) - 4, marks)
     if case.difference is None:
-        yield [(" all four gave equal answers", "good")]
+        yield [(" all four gave equal answers", "good"), (f"; {case.found} of {case.asked} have rows", "dim")]
     else:
         yield [(" the answers differ", "bad")]
 

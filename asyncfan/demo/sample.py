@@ -62,7 +62,8 @@ where v.id = ?
 
 DASHBOARD = {
     "sales": """
-        select substr(sold_on, 1, 7) as month, count(*), sum(amount) from sales group by month order by month""",
+        select substr(sold_on, 1, 7) as month, count(*), sum(amount)
+        from sales group by month order by month""",
     "inventory": "select site, count(*), min(arrived_on) from inventory group by site order by site",
     "users": "select city, count(*), sum(active) from users group by city order by city",
     "orders": "select state, count(*), max(ordered_on) from orders group by state order by state",

@@ -10,6 +10,7 @@ from ..cache_decorators import Cache
 from ..parallel_processor import DataBatcher, ParallelProcessor
 from .database import Database, Row
 from .keys import Key
+from .options import Options
 from .sample import DASHBOARD, VEHICLE_BY_ID
 from .waterfall import Recorder
 
@@ -87,30 +88,17 @@ class UseCase(ABC):
 class RecordsByKey(UseCase):
     """Many records by key, in batches: one caller asks for all keys, another for every fifth at once."""
 
-    def __init__(
-        self,
-        database: Database,
-        sql: str,
-        keys: Sequence[Key],
-        *,
-        noun: str,
-        workers: int,
-        batch_size: int,
-        tick: Callable[[], None],
-    ) -> None:
-        async def load(key: Key) -> list[Row]:
-            return await database.query(sql, (key,))
-
+    def __init__(self, load: Load, options: Options, noun: str, tick: Callable[[], None]) -> None:
+        keys = options.keys
         super().__init__(load, [keys, keys[::5]], noun=noun, expire=300, tick=tick)
-        self.title = f"Many {noun}s by key, in batches of {batch_size}"
-        self.callers = f"2 callers: one asks for {len(keys)} {noun}s, the other for every fifth of them"
-        self._workers = workers
-        self._batch_size = batch_size
+        self.title = f"Many {noun}s by key, in batches of {options.batch_size}"
+        self.callers = f"2 callers, for {len(keys)} {noun}s and for every fifth of them"
+        self._options = options
 
     async def serve(self, items: Sequence[Key]) -> Answer:
         """Answer one caller: a batch after the other, each a fan-out of single cached queries."""
-        batcher = DataBatcher(batch_size=self._batch_size)
-        processor = ParallelProcessor(max_workers=self._workers)
+        batcher = DataBatcher(batch_size=self._options.batch_size)
+        processor = ParallelProcessor(max_workers=self._options.workers)
 
         async def process_batch(batch: Sequence[Key]) -> Answer:
             return await processor.execute_parallel(self._tasks(batch))
@@ -122,84 +110,60 @@ class RecordsByKey(UseCase):
 
 
 class Dashboard(UseCase):
-    """A few independent parts at once: three people open the same dashboard at the same time."""
+    """A few independent parts at once: three callers open the same dashboard at the same time."""
 
     def __init__(
-        self,
-        load: Load,
-        parts: Sequence[Key],
-        *,
-        title: str,
-        noun: str,
-        workers: int,
-        tick: Callable[[], None],
+        self, load: Load, parts: Sequence[Key], options: Options, title: str, tick: Callable[[], None]
     ) -> None:
-        super().__init__(load, [parts] * _VIEWERS, noun=noun, expire=600, tick=tick)
+        super().__init__(load, [parts] * _VIEWERS, noun="dashboard", expire=600, tick=tick)
         self.title = title
-        self.callers = f"{_VIEWERS} callers: each asks for all {len(parts)} parts"
-        self._workers = workers
+        self.callers = f"{_VIEWERS} callers, each for all {len(parts)} parts"
+        self._options = options
 
     async def serve(self, items: Sequence[Key]) -> Answer:
         """Answer one caller: all parts in one fan-out of cached queries."""
-        return await ParallelProcessor(max_workers=self._workers).execute_parallel(self._tasks(items))
+        processor = ParallelProcessor(max_workers=self._options.workers)
+        return await processor.execute_parallel(self._tasks(items))
 
     def _name(self, item: Key) -> str:
         return str(item)
 
 
-def sample_use_cases(
-    database: Database, keys: Sequence[Key], *, workers: int, batch_size: int, tick: Callable[[], None]
-) -> list[UseCase]:
+def sample_use_cases(database: Database, options: Options, tick: Callable[[], None]) -> list[UseCase]:
     """Return the use cases of the sample database: vehicles by id, and the master dashboard."""
 
-    async def load(part: Key) -> list[Row]:
-        return await database.query(DASHBOARD[str(part)])
+    async def vehicle(key: Key) -> list[Row]:
+        return await database.query(VEHICLE_BY_ID, (key,))
 
+    async def panel(name: Key) -> list[Row]:
+        return await database.query(DASHBOARD[str(name)])
+
+    title = f"The master dashboard: {', '.join(DASHBOARD)}"
     return [
-        RecordsByKey(
-            database, VEHICLE_BY_ID, keys, noun="vehicle", workers=workers, batch_size=batch_size, tick=tick
-        ),
-        Dashboard(
-            load,
-            list(DASHBOARD),
-            title=f"The master dashboard: {', '.join(DASHBOARD)}",
-            noun="dashboard",
-            workers=workers,
-            tick=tick,
-        ),
+        RecordsByKey(vehicle, options, "vehicle", tick),
+        Dashboard(panel, list(DASHBOARD), options, title, tick),
     ]
 
 
-def own_use_cases(
-    database: Database,
-    sql: str,
-    keys: Sequence[Key],
-    *,
-    workers: int,
-    batch_size: int,
-    tick: Callable[[], None],
-) -> list[UseCase]:
+def own_use_cases(database: Database, sql: str, options: Options, tick: Callable[[], None]) -> list[UseCase]:
     """Return the use cases of a user's database: its records by key, and an overview of them in five parts.
 
     A part of the overview is a stretch of the keys. It reads up to four of them, spread evenly, one after
     another, and answers with one row: how many keys it read, how many of them gave rows, how many rows.
     """
-    parts = _in_parts(keys)
+    parts = _in_parts(options.keys)
 
-    async def load(part: Key) -> list[Row]:
-        found = [len(await database.query(sql, (key,))) for key in parts[str(part)]]
+    async def record(key: Key) -> list[Row]:
+        return await database.query(sql, (key,))
+
+    async def stretch(name: Key) -> list[Row]:
+        found = [len(await record(key)) for key in parts[str(name)]]
         return [(len(found), sum(map(bool, found)), sum(found))]
 
+    title = f"An overview of the keys: {len(parts)} parts, up to {_KEYS_A_PART} queries each"
     return [
-        RecordsByKey(database, sql, keys, noun="record", workers=workers, batch_size=batch_size, tick=tick),
-        Dashboard(
-            load,
-            list(parts),
-            title=f"An overview of the keys in {len(parts)} parts, up to {_KEYS_A_PART} queries each",
-            noun="overview",
-            workers=workers,
-            tick=tick,
-        ),
+        RecordsByKey(record, options, "record", tick),
+        Dashboard(stretch, list(parts), options, title, tick),
     ]
 
 
