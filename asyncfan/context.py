@@ -39,7 +39,7 @@ class Surroundings(Mapping[str, Any]):
         return f"<Surroundings {', '.join(sorted(self._values))}>"
 
 
-_scope: contextvars.ContextVar[Surroundings] = contextvars.ContextVar("asyncfan_scope", default=Surroundings({}))
+_scope: contextvars.ContextVar[Surroundings] = contextvars.ContextVar("asyncfan_scope", default=Surroundings({}))  # noqa: B039 - read-only
 
 # Empty until the first scope() of the process. Cached functions look at it before they pay for the context
 # variable: a call costs 30 ns less in the many programs that never declare a scope.
@@ -105,9 +105,7 @@ def time_left() -> float | None:
 
 
 @contextmanager
-def deadline_scope(
-    seconds: float | None, clock: Callable[[], float] = time.monotonic
-) -> Iterator[float | None]:
+def deadline_scope(seconds: float | None, clock: Callable[[], float] = time.monotonic) -> Iterator[float | None]:
     """Make calls inside see a deadline ``seconds`` from now, or the surrounding one if that is sooner.
 
     Args:

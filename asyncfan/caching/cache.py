@@ -9,7 +9,7 @@ import time
 import weakref
 from collections.abc import Callable, Collection, Coroutine, Generator, MutableMapping
 from types import TracebackType
-from typing import Any, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, ParamSpec, Protocol, Self, TypeVar, overload
 
 from .call_keys import without_surroundings
 from .functions import AsyncCached, Cached, cached_function
@@ -32,7 +32,9 @@ class CacheFunctionDecorator(Protocol):
     """What ``cache_function(...)`` with options returns: the decorator."""
 
     @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, T]], /) -> AsyncCached[P, T]: ...
+    def __call__(  # type: ignore[overload-overlap]  # a coroutine function is a function; the first match wins
+        self, function: Callable[P, Coroutine[Any, Any, T]], /
+    ) -> AsyncCached[P, T]: ...
     @overload
     def __call__(self, function: Callable[P, T], /) -> Cached[P, T]: ...
 
@@ -60,11 +62,10 @@ class Cleared:
 
     async def _finish(self) -> int:
         store = self._cache.store
-        left = store.ring_size if self._fenced else 0
-        while left > 0:
+        rounds = 2 if self._fenced else 0  # one may have been under way
+        while rounds:
             with store.lock:
-                store.sweep(SWEEP_SLICE)
-            left -= SWEEP_SLICE
+                rounds -= store.sweep(SWEEP_SLICE)
             await asyncio.sleep(0)
         self.count += sum(op.removed["invalidated"] - before for op, before in self._fenced.items())
         self._fenced = {}
@@ -126,14 +127,16 @@ class Cache:
         self.tasks: set[asyncio.Task[Any]] = set()  # the loads that run now, in any loop
         self.operations: weakref.WeakSet[Operation] = weakref.WeakSet()
         order = make_order(policy if store is None else store, maxsize, max_bytes, _evicted)
-        self.store = Store(order, _drop, _is_dead, self._forget_fences, clock)
+        self.store = Store(order, self.operations, self._forget_fences, clock)
         self._marks: weakref.WeakKeyDictionary[Operation, int] = weakref.WeakKeyDictionary()
         _caches.add(self)
 
     # -- decorating -------------------------------------------------------------------------------------------------
 
     @overload
-    def cache_function(self, function: Callable[P, Coroutine[Any, Any, T]], /) -> AsyncCached[P, T]: ...
+    def cache_function(  # type: ignore[overload-overlap]  # as above
+        self, function: Callable[P, Coroutine[Any, Any, T]], /
+    ) -> AsyncCached[P, T]: ...
     @overload
     def cache_function(self, function: Callable[P, T], /) -> Cached[P, T]: ...
     @overload
@@ -204,7 +207,7 @@ class Cache:
         return lambda function: cached_function(self, function, expire=expire, **options)
 
     def operation(self, prefix: str, name: str, *, text: Callable[[Any], str] = str) -> Operation:
-        """Register something to cache that is not a function: its keys are spelled by ``text``, beginning with ``prefix``."""
+        """Register what is cached but is no function: ``text`` spells its keys, which begin with ``prefix``."""
         found = Operation(self, prefix, name, text)
         self.operations.add(found)
         return found
@@ -309,7 +312,7 @@ class Cache:
         if mine:
             await asyncio.wait(mine)
 
-    async def __aenter__(self) -> Cache:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -333,26 +336,12 @@ class Cache:
             self.store.forget_all()
 
 
-def _drop(entry: Entry, cause: str) -> None:
-    entry.seal.operation.drop(entry, cause)
-
-
 def _evicted(entry: Entry) -> None:
     entry.seal.operation.drop(entry, "size")
 
 
-def _is_dead(entry: Entry) -> bool:
-    op = entry.seal.operation
-    if op.table.get(entry.key) is not entry:
-        return True
-    if op.is_cleared(entry):
-        op.drop(entry, "invalidated")
-        return True
-    return False
-
-
 def _check_bound(name: str, value: int | None) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+    if value is not None and (type(value) is not int or value < 1):
         raise ValueError(f"{name} must be a whole number >= 1, or None for no limit, got {value!r}")
 
 

@@ -41,6 +41,7 @@ class Instances:
         self._tokens: dict[int, tuple[weakref.ref[Any], Token]] = {}  # {id: (who it is, token)}; gone with it
 
     def __call__(self, instance: Any) -> Token:
+        """Return the token of ``instance``, the same one each time."""
         found = self._tokens.get(id(instance))
         return found[1] if found is not None else self._admit(instance)
 

@@ -83,7 +83,7 @@ def compile_wrapper(
         pairs = f"{p}key_of(*{args}, **{kwargs})"
         key = f"({p}value := {pairs}, {p}value.__class__)"
     else:
-        key = f"({''.join(_pair(name, p, name == instance) for name in keyed)})"
+        key = f"({''.join(_pair(name, p, is_instance=name == instance) for name in keyed)})"
     name = function.__name__ if getattr(function, "__name__", "").isidentifier() else "cached"
     source = TEMPLATE.format(
         p=p,
@@ -116,7 +116,7 @@ def plain_parameters(function: Callable[..., Any]) -> list[str]:
     return list(inspect.signature(function).parameters)
 
 
-def _pair(name: str, p: str, is_instance: bool) -> str:
+def _pair(name: str, p: str, *, is_instance: bool) -> str:
     return f"{p}instance({name}), {p}Instance, " if is_instance else f"{name}, {name}.__class__, "
 
 
@@ -129,7 +129,7 @@ def _signature(parameters: list[Parameter], p: str) -> str:
             pieces.append("/")
         if x.kind is Parameter.KEYWORD_ONLY and before not in {Parameter.KEYWORD_ONLY, Parameter.VAR_POSITIONAL}:
             pieces.append("*")
-        star = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}.get(x.kind, "")
+        star = "*" if x.kind is Parameter.VAR_POSITIONAL else "**" if x.kind is Parameter.VAR_KEYWORD else ""
         default = "" if x.default is Parameter.empty else f"={p}default_{x.name}"
         pieces.append(f"{star}{x.name}{default}")
     if parameters and parameters[-1].kind is Parameter.POSITIONAL_ONLY:

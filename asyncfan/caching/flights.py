@@ -12,6 +12,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import contextvars
+from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,7 +21,7 @@ from ..exceptions import RecursiveLoadError, SelfCancelledError
 if TYPE_CHECKING:
     from .operation import Operation, Seal
 
-__all__ = ["AGAIN", "UNSHARED", "Failure", "Flight", "deliver", "loading"]
+__all__ = ["AGAIN", "UNSHARED", "Failure", "Flight", "deliver", "loading", "outcome"]
 
 Waiter = asyncio.Future[Any] | concurrent.futures.Future[Any]
 
@@ -139,9 +140,7 @@ class Flight:
                 result = await waiter
             else:
                 result = await self._wait_elsewhere(waiter)
-            if result.__class__ is Failure:
-                result.throw()
-            return result
+            return outcome(result)
         except asyncio.CancelledError:
             with self.operation.lock:
                 last = self.leave(waiter)
@@ -165,10 +164,7 @@ class Flight:
     def wait_in_thread(self, waiter: concurrent.futures.Future[Any]) -> Any:
         """Block until the load gives something: as `wait`."""
         try:
-            result = waiter.result()
-            if result.__class__ is Failure:
-                result.throw()
-            return result
+            return outcome(waiter.result())
         finally:
             self.unblock()
             with self.operation.lock:
@@ -180,9 +176,18 @@ class Flight:
         return f"<Flight {self.operation.prefix!r} {state}{', cancelled' if self.cancelled else ''}>"
 
 
-def deliver(waiters: set[Waiter], result: Any) -> None:
-    """Give each waiter the result, in its own loop or thread."""
-    here = _running_loop()
+def outcome(result: Any) -> Any:
+    """Return what a waiter was given, or raise it."""
+    if result.__class__ is Failure:
+        try:
+            result.throw()
+        finally:
+            del result
+    return result
+
+
+def deliver(waiters: Iterable[Waiter], result: Any, here: asyncio.AbstractEventLoop | None) -> None:
+    """Give each waiter the result, in its own loop or thread; ``here`` is the loop that this is called in."""
     for waiter in waiters:
         if isinstance(waiter, concurrent.futures.Future):
             waiter.set_result(result)

@@ -261,10 +261,10 @@ class BoundMethod(functools.partial[Any]):
     """A cached method of one instance: calls, and its wrapper's methods, with the instance filled in."""
 
     def __getattr__(self, name: str) -> Any:
-        if name not in METHODS:
-            return getattr(self.func, name)
+        if name == "__wrapped__":  # would hide from inspect.signature that the instance is filled in
+            raise AttributeError(name)
         method = getattr(self.func, name)
-        if name in {"cache_clear", "cache_info"}:
+        if name not in METHODS or name in {"cache_clear", "cache_info"}:
             return method
         if name == "put":
             return lambda value, *args, **kwargs: method(value, *self.args, *args, **kwargs)

@@ -123,7 +123,7 @@ def register_key(type_: type[T], value_of: Callable[[T], Any]) -> None:
     _WHOLE.add(type_)
 
 
-def _text(value: Any) -> str:
+def _text(value: Any) -> str:  # noqa: PLR0911 - one a kind of value
     kind = type(value)
     if kind is int:
         return str(value) if value.bit_length() < 4096 else f"{value:x}~x"  # noqa: PLR2004 - str() refuses longer
@@ -164,7 +164,8 @@ def _field_names(kind: type) -> Iterable[str] | None:
         return [f.name for f in dataclasses.fields(kind)]
     if "__attrs_attrs__" in own:
         return [a.name for a in own["__attrs_attrs__"]]
-    return own.get("__pydantic_fields__", own.get("__struct_fields__"))
+    names: Iterable[str] | None = own.get("__pydantic_fields__", own.get("__struct_fields__"))
+    return names
 
 
 def _fields(value: Any, kind: type, names: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from .keys import escape, short_text
 
 __all__ = ["CacheLevel", "Expire", "expiry", "surroundings_at"]
 
-Expire: TypeAlias = float | timedelta | None | EllipsisType  # seconds; None: for good; ...: what the level says
+Expire: TypeAlias = float | timedelta | EllipsisType | None  # seconds; None: for good; ...: what the level says
 
 
 class CacheLevel(enum.Enum):

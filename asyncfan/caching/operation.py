@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NamedTuple, Type
 from ..context import hide_deadline
 from ..exceptions import SelfCancelledError
 from ..metrics import Histogram
-from .flights import AGAIN, UNSHARED, Failure, Flight, deliver, loading
+from .eager import start_eagerly
+from .flights import AGAIN, UNSHARED, Failure, Flight, deliver, loading, outcome
 from .keys import untyped
 from .patterns import Fences, Pattern
 from .store import Entry
@@ -92,6 +93,7 @@ class Operation:
         self.cache = cache
         self.prefix = prefix  # untyped text that every key's text begins with
         self.name = name
+        self.task_name = f"asyncfan:load:{prefix}"
         self.text = text
         self.store = cache.store
         self.lock = cache.store.lock
@@ -117,8 +119,7 @@ class Operation:
         entry = self.table.get(key)
         if entry is None:
             return None
-        if self.is_cleared(entry):
-            self.drop(entry, "invalidated")
+        if self.drop_if_cleared(entry):
             return None
         if entry.expires <= self.cache.clock():
             self.drop(entry, "expired")
@@ -139,20 +140,28 @@ class Operation:
         old = self.table.get(key)
         if old is not None:
             self.drop(old, "invalidated" if self.is_cleared(old) else "replaced")
-        entry = Entry(key, value, self.cache.clock() + expire, self.seal)
+        now = self.cache.clock()
+        entry = Entry(key, value, now + expire, self.seal)
         self.table[key] = entry
         self.live += 1
-        if not self.store.add(entry, loop):
+        if not self.store.add(entry, now, loop):
             self.drop(entry, "too_big")
 
     def drop(self, entry: Entry, cause: str) -> None:
         """Remove an entry for ``cause``, if it is still there. Under the lock."""
         if self.table.get(entry.key) is entry:
             del self.table[entry.key]
-            self.store.remove(entry)
+            self.store.order.pop(entry, None)
             if entry.seal.number >= self.cleared_whole:
                 self.removed[cause] += 1
                 self.live -= 1
+
+    def drop_if_cleared(self, entry: Entry) -> bool:
+        """Remove an entry that a clear since its birth meant; says whether it is gone. Under the lock."""
+        if self.is_cleared(entry):
+            self.drop(entry, "invalidated")
+            return True
+        return False
 
     # -- hits outside of the compiled wrapper --------------------------------------------------------------------
 
@@ -214,7 +223,7 @@ class Operation:
                 del self.flights[flight.key]
                 if loaded and loaded.expire is not None and not flight.cancelled and not self.is_cleared(flight):
                     self.keep(flight.key, loaded.value, loaded.expire, flight.loop)
-        deliver(waiters or set(), result)
+        deliver(waiters or (), result, flight.loop)
 
     def enter(
         self, key: Any, waiter: Any, loop: asyncio.AbstractEventLoop | None, visit: Visit
@@ -258,7 +267,8 @@ class Operation:
             try:
                 if leads:
                     self._launch(flight, call, expire, loop)
-                result = await flight.wait(waiter)
+                # an eager load may have ended
+                result = outcome(waiter.result()) if waiter.done() else await flight.wait(waiter)
             finally:
                 del flight, waiter, found  # an error's traceback holds this frame: no cycle through it
             if result is not AGAIN:
@@ -268,10 +278,10 @@ class Operation:
         self, flight: Flight, call: Callable[[], Awaitable[Any]], expire: float, loop: asyncio.AbstractEventLoop
     ) -> None:
         """Start the load's task, which the cache owns until it ends."""
-        task = loop.create_task(self._load(flight, call, expire), name=f"asyncfan:load:{self.prefix}")
+        task = start_eagerly(loop, self._load(flight, call, expire), self.task_name)
         flight.task = task
-        self.cache.tasks.add(task)
-        task.add_done_callback(self.cache.tasks.discard)
+        if not task.done():  # an eager one may be
+            self.cache.tasks.add(task)
 
     async def _load(self, flight: Flight, call: Callable[[], Awaitable[Any]], expire: float) -> None:
         """Run one load to its end, whatever that is, and settle its flight."""
@@ -294,6 +304,8 @@ class Operation:
             self._succeeded(started)
             self.settle(flight, value, Loaded(value, expire))
         finally:
+            if flight.task is not None:  # it was suspended, so the cache had to hold it
+                self.cache.tasks.discard(flight.task)
             del flight  # as in fetch
 
     def _foreign_cancel(self, error: BaseException) -> SelfCancelledError:
@@ -423,6 +435,7 @@ class Operation:
             if len(self.table) + len(self.flights) <= SCAN_LIMIT:
                 return self._drop_now(None if whole else pattern)
             self.seal = Seal(self, self.seal.number + 1)
+            self.store.want_round()
             if whole or pattern is None:
                 self.fences.raise_floor(self.seal.number)
                 self.cleared_whole = self.seal.number

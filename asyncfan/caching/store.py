@@ -8,21 +8,21 @@ import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import cachetools
 
 if TYPE_CHECKING:
-    from .operation import Seal
+    from .operation import Operation, Seal
 
 __all__ = ["Entry", "Store", "weigh"]
 
 POLICIES: dict[str, type[cachetools.Cache[Any, Any]]] = {"lru": cachetools.LRUCache, "lfu": cachetools.LFUCache}
 ENTRY_BYTES = 400  # what an entry costs beside its value: key, record, its places in table and order
 SWEEP_SLICE = 500  # entries looked at in one callback of the loop: about 0.2 ms
-STORE_STEPS = 8  # entries looked at each time one is stored, so that dead ones stay below one in eight
+STORE_STEPS = 4  # entries looked at when one is stored, while there may be something to drop
 
 
 class Entry:
@@ -48,44 +48,38 @@ class Store:
     def __init__(
         self,
         order: MutableMapping[Entry, Entry],
-        evict: Callable[[Entry, str], None],
-        is_dead: Callable[[Entry], bool],
+        operations: Collection[Operation],
         round_ended: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
         self.lock = threading.RLock()  # of the whole cache; re-entrant, for a finalizer may call the cache
-        self.order = order  # {entry: itself}; where it evicts by itself, `is_dead` finds out
+        self.order = order  # {entry: itself}
         self.touched: deque[Entry] = deque(maxlen=1024)
-        self._evict = evict
-        self._is_dead = is_dead
-        self._round_ended = round_ended  # called when every entry of the ring has been looked at once more
+        self._operations = operations
+        self._round_ended = round_ended  # called when every entry has been looked at once more
         self._clock = clock
-        self._ring: list[Entry] = []  # every entry of the order, and some that have left it
-        self._hand = 0  # the next place of the ring to look at
-        self._soonest = math.inf  # the earliest expiry seen since the round of the timer began
+        self._silent = not isinstance(order, cachetools.Cache)  # it does not tell what it evicts: keep looking
+        self._round: Iterator[Entry] | None = None  # the entries that this round of sweeping has still to look at
+        self._wanted = False  # something was fenced since the last round began
+        self._soonest = math.inf  # no entry expires before; as of the last round and what was stored since
         self._due = math.inf  # when the timer will fire, by the cache's clock
-        self._left = 0  # places of the ring that the timer's round has still to look at
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None  # the timer's
 
-    def add(self, entry: Entry, loop: asyncio.AbstractEventLoop | None) -> bool:
+    def add(self, entry: Entry, now: float, loop: asyncio.AbstractEventLoop | None) -> bool:
         """Take in a new entry, at the cost of others where a bound is reached; False if it alone is above one."""
         self.replay()
         try:
             self.order[entry] = entry
         except ValueError:  # cachetools: heavier than max_bytes
             return False
-        self._ring.append(entry)
-        self.sweep(STORE_STEPS)
-        if loop is not None and entry.expires != math.inf:
-            self._soonest = min(self._soonest, entry.expires)
-            if entry.expires < self._due or self._loop is None or self._loop.is_closed():
-                self._wake_at(entry.expires, loop)
+        if now >= self._soonest or self._round or self._wanted or self._silent:
+            self.sweep(STORE_STEPS)
+        expires = entry.expires
+        self._soonest = min(self._soonest, expires)
+        if loop is not None and (expires < self._due or self._loop is not loop):
+            self._wake_by(expires, loop)
         return True
-
-    def remove(self, entry: Entry) -> None:
-        """Take an entry out of the order; its place in the ring goes when the hand comes by."""
-        self.order.pop(entry, None)
 
     def replay(self) -> None:
         """Let the order know which entries were used since the last change."""
@@ -93,52 +87,61 @@ class Store:
         while touched:
             entry = touched.popleft()
             if entry in order:
-                order[entry]  # noqa: B018 - reading is what moves it
+                order[entry]  # reading is what moves it
 
-    def sweep(self, steps: int) -> None:
-        """Look at the next ``steps`` entries, and drop the dead and the expired."""
-        ring, hand, now = self._ring, self._hand, self._clock()
-        for _ in range(min(steps, len(ring))):
-            if hand >= len(ring):
-                hand = 0
-                self._round_ended()
-            entry = ring[hand]
-            dead = self._is_dead(entry)
-            if not dead and (entry.expires <= now or entry not in self.order):
-                self._evict(entry, "expired" if entry.expires <= now else "size")
-                dead = True
-            if dead:
-                ring[hand] = ring[-1]
-                ring.pop()
-            else:
-                self._soonest = min(self._soonest, entry.expires)
-                hand += 1
-        self._hand = hand
+    def want_round(self) -> None:
+        """Have the next changes look at every entry, a few at a time: some were fenced."""
+        self._wanted = True
+
+    def sweep(self, steps: int) -> bool:
+        """Look at the next ``steps`` entries of the round and drop the dead; says whether the round has ended."""
+        if self._round is None:
+            self._round, self._soonest, self._wanted = self._all_entries(), math.inf, False
+        now, order = self._clock(), self.order
+        looked_at = 0
+        for entry in islice(self._round, steps):
+            looked_at += 1
+            if entry.expires <= now:
+                entry.seal.operation.drop(entry, "expired")
+            elif entry not in order:
+                entry.seal.operation.drop(entry, "size")
+            elif not entry.seal.operation.drop_if_cleared(entry) and entry.expires < self._soonest:
+                self._soonest = entry.expires
+        if looked_at < steps:
+            self._round = None
+            self._round_ended()
+            return True
+        return False
+
+    def _all_entries(self) -> Iterator[Entry]:
+        for operation in list(self._operations):
+            yield from list(operation.table.values())  # as it is then: what comes later is younger than the round
+
+    def _wake_by(self, when: float, loop: asyncio.AbstractEventLoop) -> None:
+        """Set the timer, unless it rings earlier already."""
+        if self._loop is not None and self._loop.is_closed():
+            self.forget_timer()  # it died with its loop
+        if when < self._due:
+            self._wake_at(when, loop)
 
     def _wake_at(self, when: float, loop: asyncio.AbstractEventLoop) -> None:
         """Have the loop sweep at ``when``, so that expired entries go although nobody asks for them."""
         self.stop()
         now = self._clock()
         # the second and third keep sweeping below a tenth of the loop's time, however short the expiry
-        delay = max(when - now, 0.05, 2e-6 * len(self._ring))
+        delay = max(when - now, 0.05, 2e-6 * len(self.order))
         self._due, self._loop = now + delay, loop
         self._timer = loop.call_later(delay, _wake, weakref.ref(self))
 
     def wake(self) -> None:
-        """Look at the whole ring once, a slice a callback, then sleep until the next entry expires."""
+        """Look at all entries once, a slice a callback, then sleep until the next one expires."""
         with self.lock:
-            if not self._left:
-                if self._clock() < self._due:  # a loop whose time is not the cache's: the next add() sets a timer
-                    self.stop()
-                    return
-                self._left, self._soonest = len(self._ring), math.inf
-            steps = min(self._left, SWEEP_SLICE)
-            self._left -= steps
-            self.sweep(steps)
             loop = self._loop
-            if self._left and loop is not None:
+            if loop is None or self._clock() < self._due:
+                self.stop()  # a loop whose time is not the cache's: the next add() sets a timer
+            elif not self.sweep(SWEEP_SLICE):
                 self._timer = loop.call_later(0.002, _wake, weakref.ref(self))
-            elif self._soonest != math.inf and loop is not None:
+            elif self._soonest != math.inf:
                 self._wake_at(self._soonest, loop)
             else:
                 self.stop()
@@ -152,18 +155,12 @@ class Store:
     def forget_timer(self) -> None:
         """After a fork: the timer is the parent's."""
         self._timer = self._loop = None
-        self._due, self._left = math.inf, 0
+        self._due = math.inf
 
     def forget_all(self) -> None:
         """Drop everything at once, unseen."""
         self.order.clear()
-        self._ring.clear()
-        self._hand = 0
-
-    @property
-    def ring_size(self) -> int:
-        """How many places the hand has to go round."""
-        return len(self._ring)
+        self._round = None
 
     def __len__(self) -> int:
         return len(self.order)
@@ -188,19 +185,21 @@ def make_order(
     most = math.inf if maxsize is None else maxsize
 
     class Order(base):  # type: ignore[valid-type, misc]
-        def __setitem__(self, entry: Entry, value: Entry) -> None:
-            while len(self) >= most:
-                self.popitem()
-            super().__setitem__(entry, value)
-
         def popitem(self) -> tuple[Entry, Entry]:
             found: tuple[Entry, Entry] = super().popitem()
             evicted(found[0])
             return found
 
-    if max_bytes is None:
-        return Order(most)  # type: ignore[no-any-return]
-    return Order(max_bytes, getsizeof=lambda entry: ENTRY_BYTES + weigh(entry.value))  # type: ignore[no-any-return]
+    class WeighedOrder(Order):
+        def __setitem__(self, entry: Entry, value: Entry) -> None:
+            while len(self) >= most:
+                self.popitem()
+            super().__setitem__(entry, value)
+
+        def getsizeof(self, entry: Entry) -> int:
+            return ENTRY_BYTES + weigh(entry.value)
+
+    return Order(most) if max_bytes is None else WeighedOrder(max_bytes)
 
 
 def weigh(value: Any) -> int:
