@@ -43,7 +43,7 @@ class Crew:
         self.stride = 0  # a worker looks at the clock where `index & stride` is 0
         self._slice_end: float | None = None  # None until a worker looks at the clock in this pass of the loop
         self._looked = 0.0
-        self._main: Callable[[], Coroutine[Any, Any, None]] | None = None  # what one more worker does
+        self.worker: tuple[Any, ...] = ()  # what one more worker does: (coroutine function, *arguments)
         self._wanted = 0  # workers asked for and not started
         self._growing = False
         self._idle: asyncio.Future[None] | None = None  # set while somebody waits for the last task to end
@@ -54,12 +54,16 @@ class Crew:
         self.tasks.add(task)
         task.add_done_callback(self._ended)
 
+    def start(self) -> None:
+        """Start one more worker."""
+        self.spawn(f"asyncfan:{self.name}:worker", *self.worker)
+
     def grow(self) -> None:
         """Start two workers more, because an item waits: a crew of n is complete after log2(n) passes of the loop.
 
         An eager task runs, and may ask for more itself, before ``spawn`` returns: hence a loop and no recursion.
         """
-        if self._main is None:
+        if not self.worker:
             return
         self._wanted += 2
         if self._growing:
@@ -67,7 +71,7 @@ class Crew:
         self._growing = True
         while self._wanted and self._may_grow():
             self._wanted -= 1
-            self.spawn(f"asyncfan:{self.name}:worker", self._main)
+            self.start()
         self._wanted = 0
         self._growing = False
 

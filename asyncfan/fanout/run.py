@@ -21,7 +21,6 @@ __all__ = ["OnError", "Run"]
 
 OnError = Literal["raise", "group", "collect"]
 
-MISSING: Any = object()  # in the place of an item that has no result yet
 _SAMPLE = 15  # a long run measures the items whose index & 15 is 0
 _SHORT = 1000  # items up to which a run measures each one
 _NOTES = 10  # further failures that are named on the one that is raised
@@ -58,9 +57,10 @@ class Run(Crew):
         self._timer: asyncio.TimerHandle | None = None
         self.keep = on_error == "collect" or self.allowed is not None  # whether each result is an outcome
         self.sample = 0 if self.keep or (total is not None and total <= _SHORT) else _SAMPLE
-        self.out: Any = []  # [result or MISSING]
+        self.out: Any = {}  # {index: result}, or an outcome if they are kept
         self.source: Iterator[tuple[int, Any]] = iter(())
-        self.pulled = self.succeeded = self.errors = self.timeouts = self.cancellations = 0
+        self.pulled = 0  # items of an async source so far
+        self.succeeded = self.errors = self.timeouts = self.cancellations = 0
         self.failures: list[tuple[int, BaseException]] = []
 
     # -- running
@@ -69,15 +69,14 @@ class Run(Crew):
         """Run all items; the caller's own task is the first worker, unless it would have to wait for an item."""
         self.begin()
         try:
-            if isinstance(items, AsyncIterable):
-                self.start(items)
-            elif not self.closed:
-                self.source, self._main = self.number(items), self._work
+            if self.open(items) and not isinstance(items, AsyncIterable):
                 task = asyncio.current_task()
-                assert task is not None  # noqa: S101 - it awaits us
+                assert task is not None  # noqa: S101 - it awaits this
                 self.caller = Caller(task)
-                await self.guarded(work, self, self.source, task, self.caller)
+                await self.guarded(*self.worker, self.caller)
                 self.caller = None
+            elif not self.closed:
+                self.start()
             await self.join()
         except GeneratorExit:
             self.close("left")
@@ -117,36 +116,31 @@ class Run(Crew):
             self.context.run(self._scope.__exit__, None, None, None)
         self.meter.end(self)
 
-    def start(self, items: Iterable[Any] | AsyncIterable[Any]) -> None:
-        """Start the first worker in a task."""
+    def open(self, items: Iterable[Any] | AsyncIterable[Any]) -> bool:
+        """Get ready to pull from ``items``; False if there is no time for it."""
         if self.closed:
-            return
+            return False
         if isinstance(items, AsyncIterable):
             self._pull = aiter(items).__anext__
             self._turn = asyncio.Lock()
-            self._main = self._wait_and_work
+            self.worker = (self._wait_and_work,)
         else:
-            self.source, self._main = self.number(items), self._work
-        self.spawn(f"asyncfan:{self.name}:worker", self._main)
+            self.source = self.number(items)
+            self.worker = (work, self, self.source)
+        return True
 
     def number(self, items: Iterable[Any]) -> Iterator[tuple[int, Any]]:
-        """Yield each item with its index, and make a place for its result."""
-        for pair in enumerate(items):
-            self.pull()
-            yield pair
-        self.exhausted = True
+        """Return the items with their indices."""
+        return enumerate(items)
 
-    def pull(self) -> None:
-        """Make a place for the result of an item that has been pulled."""
+    def pull(self) -> int:
+        """Count an item of an async source, and return its index."""
         self.pulled += 1
-        self.out.append(MISSING)
-
-    async def _work(self) -> None:
-        await work(self, self.source, asyncio.current_task())
+        return self.pulled - 1
 
     async def _wait_and_work(self) -> None:
         while (pair := await self._next_pair()) is not None:
-            await work(self, iter((pair,)), asyncio.current_task())
+            await work(self, iter((pair,)))
 
     async def _next_pair(self) -> tuple[int, Any] | None:
         async with self._turn:  # one waits for the source at a time: an async generator allows no more
@@ -157,20 +151,26 @@ class Run(Crew):
             except StopAsyncIteration:
                 self.exhausted = True
                 return None
-            self.pull()
-            return self.pulled - 1, item
+            return self.pull(), item
 
     def _launch(self) -> None:
         while not self.closed and len(self.tasks) < self.max_workers:
             pair = next(self.source, None)
             if pair is None:
                 return
-            self.spawn(f"asyncfan:{self.label(pair[0])}", self._work_alone, pair)
-
-    async def _work_alone(self, pair: tuple[int, Any]) -> None:
-        await work(self, iter((pair,)), asyncio.current_task())
+            self.spawn(f"asyncfan:{self.label(pair[0])}", work, self, iter((pair,)))
 
     # -- what became of an item
+
+    @property
+    def done(self) -> int:
+        """How many items have ended, in whatever way."""
+        return self.succeeded + self.errors + self.timeouts + self.cancellations
+
+    @property
+    def running(self) -> int:
+        """How many items run now."""
+        return len(self.tasks) + (self.caller is not None)
 
     def measured(self, i: int, value: Any, started: float) -> Any:
         """Note how long item ``i`` waited and ran, and return what is to be kept of it."""
@@ -215,9 +215,8 @@ class Run(Crew):
 
     def tell(self) -> None:
         """Report the progress; an error of the report ends the run, since nobody else would ever see it."""
-        done = self.succeeded + self.errors + self.timeouts + self.cancellations
         try:
-            self.progress(done, self.total)  # type: ignore[misc]
+            self.progress(self.done, self.total)  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - raised by the verdict
             _note(error, f"raised by the progress= callback of {self.name}, which ended the run")
             self.broke(error)
@@ -234,16 +233,16 @@ class Run(Crew):
 
     def outcomes(self) -> list[Outcome[Any]]:
         """Return an outcome for each item that was pulled, and for those of a sized source that were not."""
-        n = len(self.out) if self.total is None else max(self.total, len(self.out))
-        found = [*self.out, *[MISSING] * (n - len(self.out))]
-        return [Outcome(self.key(i), "not_started", attempts=0) if o is MISSING else o for i, o in enumerate(found)]
+        n = max(len(self.out), self.total or 0)
+        return [self.out.get(i) or Outcome(self.key(i), "not_started", attempts=0) for i in range(n)]
 
     def results(self) -> list[Any]:
         """Return each item's result, or raise what the whole run is to raise."""
         self.verdict()
         if self.on_error == "collect":
             return self.outcomes()
-        return [outcome.value for outcome in self.out] if self.keep else self.out
+        found = [self.out[i] for i in range(len(self.out))]
+        return [outcome.value for outcome in found] if self.keep else found
 
     def verdict(self) -> None:
         """Raise what the whole run is to raise, if anything; nothing that failed is lost."""
@@ -281,7 +280,7 @@ class Run(Crew):
         for i, error in self.failures:
             _note(error, f"in {self.label(i)}")
         return BaseExceptionGroup(
-            f"{len(self.failures)} of {self.pulled} {self.nouns} of {self.name} failed",
+            f"{len(self.failures)} of {self.done} {self.nouns} of {self.name} failed",
             [error for _, error in self.failures],
         )
 
