@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from ..exceptions import AttemptTimeoutError
 from .calling import as_coroutine_function
-from .checks import positive_int, seconds
+from .checks import positive_int, positive_number
 from .run import OnError, Run
 from .stats import Meter, ProcessorStats
 from .stream import Stream, StreamRun
@@ -73,8 +73,8 @@ class ParallelProcessor:
         name: str | None = None,
     ) -> None:
         positive_int("max_workers", max_workers)
-        seconds("timeout", timeout)
-        seconds("deadline", deadline)
+        positive_number("timeout", timeout)
+        positive_number("deadline", deadline)
         if on_error not in ("raise", "group", "collect"):
             raise ValueError(f"on_error must be 'raise', 'group' or 'collect', got {on_error!r}")
         if executor is not None and not callable(getattr(executor, "submit", None)):
