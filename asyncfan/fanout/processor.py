@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from ..exceptions import AttemptTimeoutError
-from .calling import as_coroutine_function
+from .calling import as_coroutine_function, close_coroutines
 from .checks import positive_int, positive_number
 from .run import OnError, Run
 from .stats import Meter, ProcessorStats
@@ -113,7 +113,11 @@ class ParallelProcessor:
         if not isinstance(tasks, Mapping):
             raise TypeError(f"tasks must be a mapping {{name: function}}, got {tasks!r}; for a list of items: map(fn, items)")
         names = list(tasks)
-        calls = [self._prepare(function, f"tasks[{name!r}]") for name, function in tasks.items()]
+        try:
+            calls = [self._prepare(function, f"tasks[{name!r}]") for name, function in tasks.items()]
+        except TypeError:
+            close_coroutines(tasks.values())  # else their warnings would hide the error
+            raise
         run = self._run(operator.call, "ParallelProcessor", noun="task", names=names, total=len(names))
         await run.every_named(calls)
         return dict(zip(names, run.results(), strict=True))
