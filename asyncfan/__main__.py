@@ -26,9 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: Code 2 after a line on stderr that says which argument is wrong; 0 after ``--help``.
     """
-    parser = _Parser(
-        prog="asyncfan", description="Fan-out, batching and caching for asyncio.", allow_abbrev=False
-    )
+    parser = _Parser(prog="asyncfan", description="Fan-out, batching and caching for asyncio.", allow_abbrev=False)
     add_demo(parser.add_subparsers(title="commands", metavar="COMMAND", required=True))
     try:
         options = parser.parse_args(arguments)
@@ -37,9 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write("asyncfan: stopped\n")
         return 130
     except BrokenPipeError:  # the reader of stdout, `head` perhaps, has seen enough
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # or the flush at exit would fail again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit would fail again
         return 0
     return code
 

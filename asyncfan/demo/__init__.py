@@ -9,5 +9,6 @@ use_cases.py   many records by key in batches; the dashboard: what a user of asy
 measure.py     the four runs of a use case, and whether they agree
 waterfall.py   who waited and who ran in one fan-out, on a common time axis
 report.py      figures as rows of text, and as JSON
-screen.py      where text goes: rich if it is installed, plain text if not; the progress bar
+screen.py      where text goes, plain where rich is not installed; the progress bar
+with_rich.py   the same through rich
 """

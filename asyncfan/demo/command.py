@@ -77,9 +77,7 @@ def _file_to_read(options: Options) -> Iterator[Path]:
         try:
             build_sample(sample)
         except sqlite3.Error as error:
-            raise QueryError(
-                f"no sample can be built in {folder} ({error}): set TMPDIR to another folder"
-            ) from error
+            raise QueryError(f"no sample can be built in {folder} ({error}): set TMPDIR to another folder") from error
         yield sample
 
 
@@ -90,9 +88,7 @@ async def _measure(path: Path, options: Options) -> list[Measured]:
         progress(sys.stderr) as bar,
     ):
         if options.sql:
-            await database.query(
-                options.sql, options.keys[:1]
-            )  # a wrong query fails before anything is shown
+            await database.query(options.sql, options.keys[:1])  # a wrong query fails before anything is shown
             cases = own_use_cases(database, options.sql, options, bar.tick)
         else:
             cases = sample_use_cases(database, options, bar.tick)

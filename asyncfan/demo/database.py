@@ -20,9 +20,7 @@ __all__ = ["Database", "QueryError", "Row"]
 
 Row = tuple[Any, ...]
 
-_STEPS_BETWEEN_LOOKS = (
-    10_000  # of SQLite's machine: about a millisecond until a closed database stops a query
-)
+_STEPS_BETWEEN_LOOKS = 10_000  # of SQLite's machine: about a millisecond until a closed database stops a query
 
 
 class QueryError(Exception):
@@ -47,9 +45,7 @@ class Database:
         self._latency = latency
         self._threads = ThreadPoolExecutor(connections, "asyncfan-demo")
         self._mine = threading.local()  # .connection: the thread's own, made by its first query
-        self._open: list[
-            sqlite3.Connection
-        ] = []  # all of them; appended to by each thread, read when all have ended
+        self._open: list[sqlite3.Connection] = []  # all of them; appended to by each thread, read when all have ended
         self._closing = threading.Event()
         self._tally_lock = threading.Lock()
         self._tally = Histogram()

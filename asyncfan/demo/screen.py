@@ -7,56 +7,39 @@ import shutil
 import time
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Protocol, Self, TextIO
+from typing import TYPE_CHECKING, Self, TextIO
 
 from .report import Line, Marks
 
 try:
-    import rich.console
-    import rich.progress
-    import rich.text
+    from . import with_rich
 except ImportError:
-    _RICH = False
-else:
-    _RICH = True
+    with_rich = None  # type: ignore[assignment]  # plain text then
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
 
 __all__ = ["Progress", "marks_for", "print_lines", "progress", "width_of"]
 
 _STYLES = {
-    "title": "bold",
-    "label": "cyan",
-    "dim": "bright_black",
-    "number": "bold",
-    "good": "green",
-    "bad": "bold red",
-    "run": "cyan",
     "": "",
+    "bad": "bold red",
+    "dim": "bright_black",
+    "good": "green",
+    "label": "cyan",
+    "number": "bold",
+    "run": "cyan",
+    "title": "bold",
 }
 _ASCII = Marks(wait=".", run="=", rule="-")
 _WIDEST = 140
-
-
-class Progress(Protocol):
-    """A bar that shows how many items of a run are answered; a context manager, gone at its end."""
-
-    def begin(self, name: str, total: int) -> None:
-        """Start a run of ``total`` items at zero."""
-
-    def tick(self) -> None:
-        """Count one item."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
 
 
 def marks_for(stream: TextIO) -> Marks:
     """Return the marks that ``stream`` can show."""
     marks = Marks()
     try:
-        (marks.wait + marks.run + marks.rule).encode(stream.encoding or "ascii")
+        (marks.wait + marks.run + marks.rule).encode(stream.encoding or "utf-8")
     except UnicodeEncodeError:
         return _ASCII
     return marks
@@ -70,40 +53,40 @@ def width_of(stream: TextIO) -> int:
 
 def print_lines(lines: Iterable[Line], stream: TextIO) -> None:
     """Write ``lines``, in colour where ``stream`` is a terminal, rich is there and NO_COLOR is not set."""
-    if not _RICH:
-        stream.writelines("".join(text for text, _ in line).rstrip() + "\n" for line in lines)
+    if with_rich is not None:
+        with_rich.write_lines(lines, _STYLES, stream)
         return
-    console = rich.console.Console(file=stream, highlight=False, soft_wrap=True)
-    for line in lines:
-        text = rich.text.Text.assemble(*((piece, _STYLES[style]) for piece, style in line))
-        text.rstrip()
-        console.print(text)
+    stream.writelines("".join(text for text, _ in line).rstrip() + "\n" for line in lines)
+
+
+class Progress:
+    """Shows how many items of a run are answered; this one shows nothing. A context manager."""
+
+    def begin(self, name: str, total: int) -> None:
+        """Start a run of ``total`` items at zero."""
+
+    def tick(self) -> None:
+        """Count one item."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave nothing on the screen."""
 
 
 def progress(stream: TextIO) -> Progress:
     """Return a progress bar for ``stream``: one that shows nothing where that is no terminal."""
     if not stream.isatty() or os.environ.get("TERM") == "dumb":
-        return _Silent()
-    return _RichBar(stream) if _RICH else _PlainBar(stream)
+        return Progress()
+    if with_rich is None:
+        return _PlainBar(stream)
+    return _RichBar(with_rich.progress_on(stream))
 
 
-class _Silent:
-    """Shows nothing."""
-
-    def begin(self, name: str, total: int) -> None:
-        pass
-
-    def tick(self) -> None:
-        pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-class _PlainBar(_Silent):
+class _PlainBar(Progress):
     """One line, drawn again at most ten times a second, and wiped at the end."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -122,34 +105,27 @@ class _PlainBar(_Silent):
             self._draw()
 
     def _draw(self) -> None:
-        room = max(10, min(40, width_of(self._stream) - len(self._name) - 16))
+        room = max(1, min(40, width_of(self._stream) - len(self._name) - 16))
         filled = self._marks.run * (room * self._done // self._total)
-        self._stream.write(
-            f"\r\x1b[K{self._name}  {filled:{self._marks.wait}<{room}} {self._done}/{self._total}"
-        )
-        self._stream.flush()
+        self._write(f"{self._name}  {filled:{self._marks.wait}<{room}} {self._done}/{self._total}")
         self._next = time.monotonic() + 0.1
 
-    def __exit__(self, *_: object) -> None:
-        self._stream.write("\r\x1b[K")
+    def _write(self, text: str) -> None:
+        self._stream.write(f"\r\x1b[K{text}")
         self._stream.flush()
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._write("")
 
-class _RichBar(_Silent):
+
+class _RichBar(Progress):
     """The same by rich."""
 
-    def __init__(self, stream: TextIO) -> None:
-        console = rich.console.Console(file=stream)
-        self._bar = rich.progress.Progress(
-            rich.progress.TextColumn("{task.description}"),
-            rich.progress.BarColumn(),
-            rich.progress.MofNCompleteColumn(),
-            console=console,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        self._run: Any = self._bar.add_task("", total=1)
+    def __init__(self, bar: RichProgress) -> None:
+        self._bar = bar
+        self._run = bar.add_task("", total=1)
 
     def begin(self, name: str, total: int) -> None:
         self._bar.reset(self._run, total=total, description=name)
@@ -161,5 +137,7 @@ class _RichBar(_Silent):
         self._bar.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._bar.stop()

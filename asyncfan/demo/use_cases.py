@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from ..cache_decorators import Cache
+from ..caching import Cache
 from ..parallel_processor import DataBatcher, ParallelProcessor
 from .database import Database, Row
 from .keys import Key
@@ -51,16 +51,11 @@ class UseCase(ABC):
 
     async def one_by_one(self) -> list[Answer]:
         """Answer each caller after the other by plain queries, without asyncfan: the measure of the rest."""
-        return [
-            {self._name(item): await self._done(self._load(item)) for item in request}
-            for request in self.requests
-        ]
+        return [{self._name(item): await self._done(self._load(item)) for item in request} for request in self.requests]
 
     async def together(self) -> list[Answer]:
         """Answer all callers at the same time, in parallel and through the cache."""
-        callers = {
-            f"caller_{number}": partial(self.serve, items) for number, items in enumerate(self.requests, 1)
-        }
+        callers = {f"caller_{number}": partial(self.serve, items) for number, items in enumerate(self.requests, 1)}
         answers = await ParallelProcessor(max_workers=None).execute_parallel(callers)
         return list(answers.values())
 
@@ -74,7 +69,10 @@ class UseCase(ABC):
             self._fetch.invalidate(item)
 
     def _tasks(self, items: Sequence[Key]) -> dict[str, Callable[[], Awaitable[list[Row]]]]:
-        return self.recorder.watch({self._name(i): lambda i=i: self._done(self._fetch(i)) for i in items})
+        return self.recorder.watch({self._name(item): partial(self._ask, item) for item in items})
+
+    async def _ask(self, item: Key) -> list[Row]:
+        return await self._done(self._fetch(item))
 
     def _name(self, item: Key) -> str:
         return f"{self._noun}_{item}"

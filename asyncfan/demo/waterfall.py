@@ -43,9 +43,7 @@ class Recorder:
         zero = self._clock()
         return {name: self._watched(name, call, zero) for name, call in tasks.items()}
 
-    def _watched(
-        self, name: str, call: Callable[[], Awaitable[T]], zero: float
-    ) -> Callable[[], Awaitable[T]]:
+    def _watched(self, name: str, call: Callable[[], Awaitable[T]], zero: float) -> Callable[[], Awaitable[T]]:
         async def watched() -> T:
             started = self._clock() - zero
             result = await call()

@@ -17,6 +17,7 @@ _ENDLESS = "with recursive n(i) as (select 1 union all select i + 1 from n) sele
 
 @pytest.fixture
 def path(tmp_path):
+    """Give the path of a database with two items."""
     file = tmp_path / "a ?#%.db"  # characters that mean something in the URI
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("create table items (id integer primary key, name text)")
@@ -115,18 +116,19 @@ async def test_close_ends_a_query_at_once(path, sql, latency):
 async def test_sql_that_writes_is_refused(path, sql):
     """Whatever would change a file fails in words, and the file stays as it was, byte for byte."""
     before = path.read_bytes()
-    with Database(path) as database:
-        with pytest.raises(QueryError, match=r"^the SQL does more than read, and the demo only reads: write "):
-            await database.query(sql, (1,) if "?" in sql else ())
+    with (
+        Database(path) as database,
+        pytest.raises(QueryError, match="the SQL does more than read, and the demo only reads"),
+    ):
+        await database.query(sql, (1,) if "?" in sql else ())
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 async def test_vacuum_into_another_file_is_refused(path):
     """VACUUM INTO, which would write a new file beside a read-only one, fails."""
-    with Database(path) as database:
-        with pytest.raises(QueryError):
-            await database.query(f"vacuum into '{path.parent / 'copy.db'}'")
+    with Database(path) as database, pytest.raises(QueryError):
+        await database.query(f"vacuum into '{path.parent / 'copy.db'}'")
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
@@ -152,9 +154,8 @@ async def test_full_text_tables_can_be_read(path):
 )
 async def test_wrong_sql_is_refused_in_words(path, sql, message):
     """Each mistake in a query has one message."""
-    with Database(path) as database:
-        with pytest.raises(QueryError) as caught:
-            await database.query(sql, (1,))
+    with Database(path) as database, pytest.raises(QueryError) as caught:
+        await database.query(sql, (1,))
     assert str(caught.value) == message
 
 
@@ -162,17 +163,18 @@ async def test_text_file_is_no_database(tmp_path):
     """A file of another kind is named as such."""
     file = tmp_path / "notes.txt"
     file.write_text("no database at all, but long enough to have been one" * 20)
-    with Database(file) as database:
-        with pytest.raises(QueryError) as caught:
-            await database.query("select 1")
+    with Database(file) as database, pytest.raises(QueryError) as caught:
+        await database.query("select ?", (1,))
     assert str(caught.value) == f"{file} is not a SQLite database"
 
 
 async def test_missing_file_is_not_created(tmp_path):
     """A file that is not there is an error, not an empty database."""
-    with Database(tmp_path / "none.db") as database:
-        with pytest.raises(QueryError, match=r"none\.db cannot be opened for reading"):
-            await database.query("select 1")
+    with (
+        Database(tmp_path / "none.db") as database,
+        pytest.raises(QueryError, match=r"none\.db cannot be opened"),
+    ):
+        await database.query("select 1")
     assert not list(tmp_path.iterdir())
 
 

@@ -10,6 +10,7 @@ from asyncfan.demo.sample import DASHBOARD, VEHICLE_BY_ID, VEHICLES, build_sampl
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory):
+    """Give a connection to the sample."""
     path = tmp_path_factory.mktemp("sample") / "dealer.db"
     build_sample(path)
     with closing(sqlite3.connect(path)) as connection:
