@@ -18,8 +18,8 @@ from ..metrics import Histogram
 from .eager import start_eagerly
 from .flights import AGAIN, UNSHARED, Failure, Flight, deliver, loading, outcome
 from .keys import untyped
+from .order import Entry
 from .patterns import Fences, Pattern
-from .store import Entry
 
 if TYPE_CHECKING:
     from .cache import Cache
@@ -151,7 +151,7 @@ class Operation:
         """Remove an entry for ``cause``, if it is still there. Under the lock."""
         if self.table.get(entry.key) is entry:
             del self.table[entry.key]
-            self.store.order.pop(entry, None)
+            self.store.order.remove(entry)
             if entry.seal.number >= self.cleared_whole:
                 self.removed[cause] += 1
                 self.live -= 1
