@@ -39,7 +39,7 @@ class Contestants(dict[str, Contestant]):
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """How low a figure must be (``limit``) and should be (``aim``): times the reference, or in its own unit."""
+    """How low a figure must be (``limit``) and should be (``aim``), in times the reference or absolute."""
 
     limit: float
     aim: float

@@ -12,7 +12,7 @@ Command: python -m benchmarks stream
 
 import asyncio
 import os
-import resource
+import sys
 from pathlib import Path
 from time import perf_counter
 
@@ -32,13 +32,17 @@ def peak_mb():
         status = Path("/proc/self/status").read_text()
         kib = int(status.partition("VmHWM:")[2].split()[0])
     except (OSError, IndexError):
-        kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        kib = kib // 1024 if os.uname().sysname == "Darwin" else kib
+        import resource
+
+        kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "darwin" else 1)
     return kib * 1024 / 1e6
 
 
 def room_for(gigabytes):
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") > gigabytes * 1e9
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") > gigabytes * 1e9
+    except (AttributeError, ValueError):  # this system does not say
+        return False
 
 
 async def measure(make, n):
