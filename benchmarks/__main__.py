@@ -23,15 +23,21 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 0
     rounds = options.rounds or (2 if options.quick else 5)
-    render = table.markdown if options.markdown else table.text
+    show = table.markdown if options.markdown else table.text
     results = []
     for workload in options.workloads:
         results.append(run(workload, rounds, quick=options.quick, say=progress))
         progress("")
-        print(render(results[-1]), end="\n\n", flush=True)
-    print(foot(options.workloads, rounds))
+        print(
+            show(results[-1].title, table.cells(results[-1]), table.notes(results[-1])),
+            end="\n\n",
+            flush=True,
+        )
+    print(show("The bars", table.bars(results), [foot(options.workloads, rounds, quick=options.quick)]))
     if options.json:
-        options.json.write_text(json.dumps(table.as_dict(results, rounds), indent=2) + "\n")
+        options.json.write_text(
+            json.dumps(table.as_dict(results, rounds, quick=options.quick), indent=2) + "\n"
+        )
     return int(
         any(
             (entry.trouble or "").startswith("failed")
@@ -77,10 +83,11 @@ def chosen(names: list[str]) -> list[Workload]:
     ]
 
 
-def foot(workloads: list[Workload], rounds: int) -> str:
+def foot(workloads: list[Workload], rounds: int, *, quick: bool) -> str:
     """Return what the figures hold for."""
+    sizes = "Smaller sizes: no verdict on the bars. " if quick else ""
     installed = ", ".join(f"{package} {number}" for package, number in table.versions(workloads).items())
-    return f"Best of {rounds} processes each, taking turns. {table.machine()}. {installed}."
+    return f"{sizes}Best of {rounds} processes each, taking turns. {table.machine()}. {installed}."
 
 
 def progress(message: str) -> None:

@@ -11,24 +11,29 @@ from .runner import version
 from .workload import Bar, Workload
 
 
-def text(result: Result) -> str:
-    """Return one workload's table for a terminal."""
-    rows = cells(result)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join((name.ljust if i == 0 else name.rjust)(widths[i]) for i, name in enumerate(row))
-        for row in rows
-    ]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join([result.title, *(line.rstrip() for line in lines), *notes(result)])
+def text(title: str, rows: list[list[str]], notes: list[str]) -> str:
+    """Return a table for a terminal; the first row is its header."""
+    columns = [_padded(column) for column in zip(*rows, strict=True)]
+    header, *body = ("  ".join(row).rstrip() for row in zip(*columns, strict=True))
+    rule = "  ".join("-" * len(column[0]) for column in columns)
+    return "\n".join([title, header, rule, *body, *notes])
 
 
-def markdown(result: Result) -> str:
-    """Return one workload's table for a README."""
-    header, *rows = (["`" + row[0] + "`" if i else row[0], *row[1:]] for i, row in enumerate(cells(result)))
-    rule = [":--", *["--:"] * (len(header) - 1)]
-    lines = ["| " + " | ".join(row) + " |" for row in (header, rule, *rows)]
-    return "\n\n".join([f"**{result.title}**", "\n".join(lines), " ".join(notes(result))])
+def markdown(title: str, rows: list[list[str]], notes: list[str]) -> str:
+    """Return a table for a README; the first row is its header."""
+    header, *body = ("| " + " | ".join(row) + " |" for row in rows)
+    sides = ("--:" if _is_numbers(column) else ":--" for column in zip(*rows, strict=True))
+    rule = "| " + " | ".join(sides) + " |"
+    return "\n\n".join([f"**{title}**", "\n".join([header, rule, *body]), *filter(None, [" ".join(notes)])])
+
+
+def _padded(column: tuple[str, ...]) -> list[str]:
+    width = max(map(len, column))
+    return [cell.rjust(width) if _is_numbers(column) else cell.ljust(width) for cell in column]
+
+
+def _is_numbers(column: tuple[str, ...]) -> bool:
+    return all(cell in {"", "-"} or cell[0].isdigit() for cell in column[1:])
 
 
 def cells(result: Result) -> list[list[str]]:
@@ -82,6 +87,18 @@ def notes(result: Result) -> list[str]:
     ]
 
 
+def bars(results: list[Result]) -> list[list[str]]:
+    """Return one row for each bar there is to reach, with a header."""
+    rows = [["work", "contestant", "best", "unit", "ratio", "of", "bar", "aim", "reached"]]
+    for result in results:
+        for name, bar in result.workload.bars.items():
+            row = [result.title, name, _number(result.entries[name].best(bar.figure)), bar.figure]
+            ratio = _number(result.ratio(name, bar.figure), "{:.2f}")
+            row += [ratio, result.workload.reference] if bar.relative else ["", ""]
+            rows.append([*row, f"{bar.limit:g}", f"{bar.aim:g}", result.verdict(name) or ""])
+    return rows
+
+
 def machine() -> str:
     """Return the interpreter and the machine in one line."""
     cpu = platform.processor() or platform.machine()
@@ -100,11 +117,12 @@ def versions(workloads: Iterable[Workload]) -> dict[str, str]:
     return {package: version(package) or "not installed" for package in sorted(filter(None, needed))}
 
 
-def as_dict(results: list[Result], rounds: int) -> dict[str, Any]:
+def as_dict(results: list[Result], rounds: int, *, quick: bool) -> dict[str, Any]:
     """Return everything, for JSON."""
     return {
         "machine": machine(),
         "versions": versions(result.workload for result in results),
         "rounds": rounds,
+        "quick": quick,
         "workloads": [result.as_dict() for result in results],
     }

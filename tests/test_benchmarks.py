@@ -158,11 +158,11 @@ def test_unmeasured_bar_is_not_reached():
 
 def test_table_for_a_terminal():
     """The table has every contestant, the ratios, the bar, and below it what the figures do not say."""
-    assert table.text(result()).splitlines() == [
+    assert table.text(result().title, table.cells(result()), table.notes(result())).splitlines() == [
         "Work on 1,000 items",
         "contestant  us  ratio     MB  spread   bar   aim  reached",
         "----------  --  -----  -----  ------  ----  ----  -------",
-        "ours         2   0.20     19     50%  0.50  0.33      aim",
+        "ours         2   0.20     19     50%  0.50  0.33  aim",
         "theirs      10   1.00  1,300      0%",
         "another      -      -      -       -",
         "Ratio: theirs is 1.00.",
@@ -173,27 +173,37 @@ def test_table_for_a_terminal():
 
 def test_table_for_a_readme():
     """The Markdown has the same cells."""
-    assert table.markdown(result()).splitlines() == [
+    assert table.markdown(result().title, table.cells(result()), table.notes(result())).splitlines() == [
         "**Work on 1,000 items**",
         "",
         "| contestant | us | ratio | MB | spread | bar | aim | reached |",
-        "| :-- | --: | --: | --: | --: | --: | --: | --: |",
-        "| `ours` | 2 | 0.20 | 19 | 50% | 0.50 | 0.33 | aim |",
-        "| `theirs` | 10 | 1.00 | 1,300 | 0% |  |  |  |",
-        "| `another` | - | - | - | - |  |  |  |",
+        "| :-- | --: | --: | --: | --: | --: | --: | :-- |",
+        "| ours | 2 | 0.20 | 19 | 50% | 0.50 | 0.33 | aim |",
+        "| theirs | 10 | 1.00 | 1,300 | 0% |  |  |  |",
+        "| another | - | - | - | - |  |  |  |",
         "",
         "Ratio: theirs is 1.00. another ran with 100, not 1,000. another is not installed.",
     ]
 
 
+def test_table_of_the_bars():
+    """Each bar of each workload is one row: what was measured, against what, and what that reaches."""
+    absolute = result(bars={"another": Bar(40, 30, "MB", relative=False)})
+    assert table.bars([result(), absolute]) == [
+        ["work", "contestant", "best", "unit", "ratio", "of", "bar", "aim", "reached"],
+        ["Work on 1,000 items", "ours", "2", "us", "0.20", "theirs", "0.5", "0.33", "aim"],
+        ["Work on 1,000 items", "another", "-", "MB", "", "", "40", "30", "not measured"],
+    ]
+
+
 def test_command_writes_json(tmp_path, monkeypatch, capsys):
-    """The file has each sample, the ratios, the verdict and the machine."""
+    """The file has each sample, the ratios, the verdict, how it was run and the machine."""
     monkeypatch.setattr(command_line, "run", lambda *_, **__: result())
     path = tmp_path / "figures.json"
     assert command_line.main(["hit", "--rounds", "1", "--json", str(path)]) == 0
     assert "Work on 1,000 items" in capsys.readouterr().out
     written = json.loads(path.read_text())
-    assert written["machine"] == table.machine()
+    assert (written["machine"], written["rounds"], written["quick"]) == (table.machine(), 1, False)
     ours = written["workloads"][0]["contestants"][0]
     assert ours["ratio"] == {"us": 0.2}
     assert ours["verdict"] == "aim"
