@@ -1,1 +1,5 @@
-"""Chunks of items, and a gate in front of a backend."""
+"""Items in batches: `DataBatcher` cuts many items into batches."""
+
+from .data_batcher import DataBatcher
+
+__all__ = ["DataBatcher"]
