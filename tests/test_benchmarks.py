@@ -77,10 +77,7 @@ def test_missing_package_is_said():
     """A contestant whose package is missing is in the result, with the reason."""
     contestants = Contestants()
     contestants.add("absent", package="no-such-distribution")(lambda: None)
-    assert (
-        runner.run(workload(contestants=contestants), rounds=1).entries["absent"].trouble
-        == "is not installed"
-    )
+    assert runner.run(workload(contestants=contestants), rounds=1).entries["absent"].trouble == "is not installed"
 
 
 def test_failure_is_said():

@@ -111,7 +111,9 @@ class ParallelProcessor:
         Cancellation: Cancels all tasks and waits for their end.
         """
         if not isinstance(tasks, Mapping):
-            raise TypeError(f"tasks must be a mapping {{name: function}}, got {tasks!r}; for a list of items: map(fn, items)")
+            raise TypeError(
+                f"tasks must be a mapping {{name: function}}, got {tasks!r}; for a list of items: map(fn, items)"
+            )
         names = list(tasks)
         calls = [self._prepare(function, f"tasks[{name!r}]") for name, function in tasks.items()]
         run = self._run(operator.call, "ParallelProcessor", noun="task", names=names, total=len(names))

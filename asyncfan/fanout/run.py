@@ -265,9 +265,7 @@ class Run(Crew):
         _note(error, f"in {self.label(i)}")
         return error, others
 
-    def _with_others(
-        self, error: BaseException | None, others: list[tuple[int, BaseException]]
-    ) -> BaseException:
+    def _with_others(self, error: BaseException | None, others: list[tuple[int, BaseException]]) -> BaseException:
         assert error is not None  # noqa: S101 - a run is broken by an error
         for i, other in others[:_NOTES]:
             _note(error, f"then {self.label(i)} failed too: {type(other).__name__}: {other}")

@@ -43,9 +43,7 @@ class Stream:
         6
     """
 
-    def __init__(
-        self, make_run: Callable[[], StreamRun], items: Iterable[Any] | AsyncIterable[Any]
-    ) -> None:
+    def __init__(self, make_run: Callable[[], StreamRun], items: Iterable[Any] | AsyncIterable[Any]) -> None:
         self._make_run = make_run
         self._items = items
         self._run: StreamRun | None = None  # from the first result on
