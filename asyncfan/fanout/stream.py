@@ -43,16 +43,16 @@ class Stream:
         6
     """
 
-    def __init__(
-        self, make_run: Callable[[], StreamRun], items: Iterable[Any] | AsyncIterable[Any]
-    ) -> None:
+    def __init__(self, make_run: Callable[[], StreamRun], items: Iterable[Any] | AsyncIterable[Any]) -> None:
         self._make_run = make_run
         self._items = items
         self._run: StreamRun | None = None  # from the first result on
         self._results = self._iterate()
 
     def __aiter__(self) -> AsyncGenerator[Any, None]:
-        return self._results  # itself, not self: a bare `break` drops the generator, and the loop then closes it
+        return (
+            self._results
+        )  # itself, not self: a bare `break` drops the generator, and the loop then closes it
 
     async def __anext__(self) -> Any:
         return await self._results.__anext__()

@@ -31,7 +31,8 @@ def work(
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - one awaits this
     cancelling, level = task.cancelling, task.cancelling()
-    call, out, copy, clock, sample, told = run.call, run.out, run.context.copy, run.clock, run.sample, run.progress
+    call, out, copy = run.call, run.out, run.context.copy
+    clock, sample, told = run.clock, run.sample, run.progress
     never_waited = True
     if run.hold and (yield from run.must_end()):
         return
