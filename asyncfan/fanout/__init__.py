@@ -9,12 +9,14 @@ stats        what a processor has seen                     processor  the class;
 
 from .calling import in_thread, on_loop
 from .functions import amap, astream, gather
+from .limiter import Limiter
 from .outcome import Outcome
 from .processor import ParallelProcessor
 from .stats import ProcessorStats
 from .stream import Stream
 
 __all__ = [
+    "Limiter",
     "Outcome",
     "ParallelProcessor",
     "ProcessorStats",

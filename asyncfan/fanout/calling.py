@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from .offload import SupportsSubmit, run_in_executor, run_in_thread
 
-__all__ = ["as_coroutine_function", "in_thread", "on_loop"]
+__all__ = ["as_coroutine_function", "close_coroutines", "in_thread", "on_loop"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -91,13 +91,18 @@ def as_coroutine_function(
     return _elsewhere(function, executor)
 
 
+def close_coroutines(values: Iterable[Any]) -> None:
+    """Close the coroutines among ``values``, given by mistake for functions, before they warn of never being awaited."""
+    for value in values:
+        if inspect.iscoroutine(value):
+            value.close()
+
+
 def _is_async(function: Any) -> bool:
     """Whether a call surely returns a coroutine; a function that is only marked as such may return anything."""
     call = function if inspect.isroutine(function) else getattr(type(function), "__call__", function)  # noqa: B004
-    return inspect.iscoroutinefunction(call) and bool(
-        getattr(getattr(inspect.unwrap(call, stop=lambda f: hasattr(f, "__code__")), "__code__", None), "co_flags", 0)
-        & inspect.CO_COROUTINE
-    )
+    flags = getattr(getattr(call, "__code__", None), "co_flags", 0)
+    return inspect.iscoroutinefunction(call) and bool(flags & inspect.CO_COROUTINE)
 
 
 def _here(function: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
@@ -125,9 +130,13 @@ def _refuse(function: Any) -> None:
     if inspect.iscoroutine(function):
         name = function.__qualname__
         function.close()  # or it would warn that it was never awaited
-        raise TypeError(f"expected a function, got the coroutine {name}(): pass {name} or lambda: {name}(...)")
+        raise TypeError(
+            f"expected a function, got the coroutine {name}(): pass {name} or lambda: {name}(...)"
+        )
     if inspect.isawaitable(function):
-        raise TypeError(f"expected a function, got the awaitable {function!r}: it already runs; pass what makes it")
+        raise TypeError(
+            f"expected a function, got the awaitable {function!r}: it already runs; pass what makes it"
+        )
     if inspect.isasyncgenfunction(function):
         raise TypeError(
             f"expected a function with one result, got the async generator function {function.__qualname__}: "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-__all__ = ["positive_int", "seconds"]
+__all__ = ["positive_int", "positive_number"]
 
 
 def positive_int(name: str, value: Any, *, none: str = " or None") -> None:
@@ -23,8 +23,8 @@ def positive_int(name: str, value: Any, *, none: str = " or None") -> None:
         raise ValueError(f"{name} must be >= 1{none}, got {value!r}")
 
 
-def seconds(name: str, value: Any) -> None:
-    """Refuse what is not a number of seconds > 0 or None.
+def positive_number(name: str, value: Any, unit: str = "seconds") -> None:
+    """Refuse what is not a finite number > 0 or None.
 
     Raises:
         TypeError: It is not a number.
@@ -32,7 +32,8 @@ def seconds(name: str, value: Any) -> None:
     """
     if value is None:
         return
+    message = f"{name} must be {unit} > 0 or None, got {value!r}"
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be seconds > 0 or None, got {value!r}")
-    if not value > 0 or math.isinf(value):
-        raise ValueError(f"{name} must be seconds > 0 or None, got {value!r}")
+        raise TypeError(message)
+    if not 0 < value < math.inf:
+        raise ValueError(message)

@@ -41,9 +41,11 @@ class Crew:
         self.hold = False  # whether a worker must ask `must_end` before it takes an item
         self.exhausted = False  # whether the source has ended
         self.stride = 0  # a worker looks at the clock where `index & stride` is 0
-        self._slice_end: float | None = None  # None until a worker looks at the clock in this pass of the loop
+        self._slice_end: float | None = (
+            None  # None until a worker looks at the clock in this pass of the loop
+        )
         self._looked = 0.0
-        self._main: Callable[[], Coroutine[Any, Any, None]] | None = None  # what one more worker does
+        self.worker: tuple[Any, ...] = ()  # what one more worker does: (coroutine function, *arguments)
         self._wanted = 0  # workers asked for and not started
         self._growing = False
         self._idle: asyncio.Future[None] | None = None  # set while somebody waits for the last task to end
@@ -54,12 +56,16 @@ class Crew:
         self.tasks.add(task)
         task.add_done_callback(self._ended)
 
+    def start(self) -> None:
+        """Start one more worker."""
+        self.spawn(f"asyncfan:{self.name}:worker", *self.worker)
+
     def grow(self) -> None:
         """Start two workers more, because an item waits: a crew of n is complete after log2(n) passes of the loop.
 
         An eager task runs, and may ask for more itself, before ``spawn`` returns: hence a loop and no recursion.
         """
-        if self._main is None:
+        if not self.worker:
             return
         self._wanted += 2
         if self._growing:
@@ -67,7 +73,7 @@ class Crew:
         self._growing = True
         while self._wanted and self._may_grow():
             self._wanted -= 1
-            self.spawn(f"asyncfan:{self.name}:worker", self._main)
+            self.start()
         self._wanted = 0
         self._growing = False
 
@@ -93,7 +99,7 @@ class Crew:
             self.close("broken")
 
     def broke(self, error: Exception) -> None:
-        """End the run because of the source or of ``progress``."""
+        """End the run because of the source."""
         self.close("broken", error)
 
     def close(self, why: Closed, cause: BaseException | None = None) -> None:
@@ -124,6 +130,9 @@ class Crew:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:  # an interrupt in our own code
+            self.fatal = self.fatal or error
+            self.close("broken")
         self.task_ended()
         if not self.tasks and self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
@@ -141,7 +150,9 @@ class Crew:
 
     def slice_used_up(self) -> bool:
         """Look at the clock: have the items of this run used up their share of this pass of the loop?"""
-        now = time.monotonic()  # real time is what other tasks are kept waiting for, also in a test's virtual time
+        now = (
+            time.monotonic()
+        )  # real time is what other tasks are kept waiting for, also in a test's virtual time
         self.stride = min(2 * self.stride + 1, 63) if now - self._looked < _SLICE / 8 else 0
         self._looked = now
         if self._slice_end is None:
@@ -159,6 +170,8 @@ class Crew:
 
 
 def _stray(error: asyncio.CancelledError) -> SelfCancelledError:
-    found = SelfCancelledError("a worker of the fan-out was cancelled, but neither by its caller nor by an item")
+    found = SelfCancelledError(
+        "a worker of the fan-out was cancelled, but neither by its caller nor by an item"
+    )
     found.__cause__ = error
     return found

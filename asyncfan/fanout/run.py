@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import operator
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,7 +20,6 @@ __all__ = ["OnError", "Run"]
 
 OnError = Literal["raise", "group", "collect"]
 
-MISSING: Any = object()  # in the place of an item that has no result yet
 _SAMPLE = 15  # a long run measures the items whose index & 15 is 0
 _SHORT = 1000  # items up to which a run measures each one
 _NOTES = 10  # further failures that are named on the one that is raised
@@ -58,46 +56,38 @@ class Run(Crew):
         self._timer: asyncio.TimerHandle | None = None
         self.keep = on_error == "collect" or self.allowed is not None  # whether each result is an outcome
         self.sample = 0 if self.keep or (total is not None and total <= _SHORT) else _SAMPLE
-        self.out: Any = []  # [result or MISSING]
-        self.source: Iterator[tuple[int, Any]] = iter(())
-        self.pulled = self.succeeded = self.errors = self.timeouts = self.cancellations = 0
+        self.out: Any = {}  # {index: result}, or an outcome if they are kept
+        self.source: Iterator[tuple[int, Any]] | None = None  # unless items must be waited for
+        self.pulled = 0  # items of an async source so far
+        self.succeeded = self.errors = self.timeouts = self.cancellations = 0
         self.failures: list[tuple[int, BaseException]] = []
 
     # -- running
 
-    async def every(self, items: Iterable[Any] | AsyncIterable[Any]) -> None:
-        """Run all items; the caller's own task is the first worker, unless it would have to wait for an item."""
+    async def every(self, items: Iterable[Any] | AsyncIterable[Any]) -> list[Any]:
+        """Run all items and return their results, or raise what the whole run is to raise."""
         self.begin()
         try:
-            if isinstance(items, AsyncIterable):
-                self.start(items)
-            elif not self.closed:
-                self.source, self._main = self.number(items), self._work
-                task = asyncio.current_task()
-                assert task is not None  # noqa: S101 - it awaits us
-                self.caller = Caller(task)
-                await self.guarded(work, self, self.source, task, self.caller)
-                self.caller = None
+            if self.open(items):
+                await self.go()
             await self.join()
-        except GeneratorExit:
+        except GeneratorExit:  # the loop is gone
             self.close("left")
             raise
         finally:
             self.end()
+        self.verdict()
+        return self.results()
 
-    async def every_named(self, calls: Iterable[Callable[[], Coroutine[Any, Any, Any]]]) -> None:
-        """Run all calls, each in a task of its own that bears its name."""
-        self.begin()
-        try:
-            self.source = self.number(calls)
-            self.task_ended = self._launch  # type: ignore[method-assign]
-            self._launch()
-            await self.join()
-        except GeneratorExit:
-            self.close("left")
-            raise
-        finally:
-            self.end()
+    async def go(self) -> None:
+        """Begin: the caller's own task is the first worker, unless it would have to wait for an item."""
+        task = asyncio.current_task()
+        if self.source is None or task is None:
+            self.start()
+            return
+        self.caller = Caller(task)
+        await self.guarded(*self.worker, self.caller)
+        self.caller = None
 
     def begin(self) -> None:
         """Open the books: from now on time counts."""
@@ -115,38 +105,34 @@ class Run(Crew):
             self._timer.cancel()
         if self.allowed is not None:
             self.context.run(self._scope.__exit__, None, None, None)
+        self.worker = ()  # it refers to this run
         self.meter.end(self)
 
-    def start(self, items: Iterable[Any] | AsyncIterable[Any]) -> None:
-        """Start the first worker in a task."""
+    def open(self, items: Iterable[Any] | AsyncIterable[Any]) -> bool:
+        """Get ready to pull from ``items``; False if there is no time for it."""
         if self.closed:
-            return
+            return False
         if isinstance(items, AsyncIterable):
             self._pull = aiter(items).__anext__
             self._turn = asyncio.Lock()
-            self._main = self._wait_and_work
+            self.worker = (self._wait_and_work,)
         else:
-            self.source, self._main = self.number(items), self._work
-        self.spawn(f"asyncfan:{self.name}:worker", self._main)
+            self.source = self.number(items)
+            self.worker = (work, self, self.source)
+        return True
 
     def number(self, items: Iterable[Any]) -> Iterator[tuple[int, Any]]:
-        """Yield each item with its index, and make a place for its result."""
-        for pair in enumerate(items):
-            self.pull()
-            yield pair
-        self.exhausted = True
+        """Return the items with their indices."""
+        return enumerate(items)
 
-    def pull(self) -> None:
-        """Make a place for the result of an item that has been pulled."""
+    def pull(self) -> int:
+        """Count an item of an async source, and return its index."""
         self.pulled += 1
-        self.out.append(MISSING)
-
-    async def _work(self) -> None:
-        await work(self, self.source, asyncio.current_task())
+        return self.pulled - 1
 
     async def _wait_and_work(self) -> None:
         while (pair := await self._next_pair()) is not None:
-            await work(self, iter((pair,)), asyncio.current_task())
+            await work(self, iter((pair,)))
 
     async def _next_pair(self) -> tuple[int, Any] | None:
         async with self._turn:  # one waits for the source at a time: an async generator allows no more
@@ -157,20 +143,19 @@ class Run(Crew):
             except StopAsyncIteration:
                 self.exhausted = True
                 return None
-            self.pull()
-            return self.pulled - 1, item
-
-    def _launch(self) -> None:
-        while not self.closed and len(self.tasks) < self.max_workers:
-            pair = next(self.source, None)
-            if pair is None:
-                return
-            self.spawn(f"asyncfan:{self.label(pair[0])}", self._work_alone, pair)
-
-    async def _work_alone(self, pair: tuple[int, Any]) -> None:
-        await work(self, iter((pair,)), asyncio.current_task())
+            return self.pull(), item
 
     # -- what became of an item
+
+    @property
+    def done(self) -> int:
+        """How many items have ended, in whatever way."""
+        return self.succeeded + self.errors + self.timeouts + self.cancellations
+
+    @property
+    def running(self) -> int:
+        """How many items run now."""
+        return len(self.tasks) + (self.caller is not None)
 
     def measured(self, i: int, value: Any, started: float) -> Any:
         """Note how long item ``i`` waited and ran, and return what is to be kept of it."""
@@ -180,7 +165,9 @@ class Run(Crew):
 
     def failed(self, i: int, error: BaseException, started: float | None) -> None:
         """Note that item ``i`` raised ``error``, and end the run if that is what ``on_error`` says."""
-        error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next  # without our frame, and no cycle
+        error.__traceback__ = (
+            error.__traceback__ and error.__traceback__.tb_next
+        )  # without our frame, and no cycle
         if not isinstance(error, Exception | asyncio.CancelledError):
             self.fatal = self.fatal or error
             self.close("broken")
@@ -202,6 +189,8 @@ class Run(Crew):
                 self.timeouts += 1
                 return "timeout", DeadlineExceededError(f"{self.label(i)} still ran at the deadline")
             self.cancellations += 1
+            if self.closed == "caller":
+                self.cause = self.cause or error
             if self.closed:
                 return "cancelled", None
             found = SelfCancelledError(f"{self.label(i)} raised CancelledError, but nobody had cancelled it")
@@ -215,12 +204,17 @@ class Run(Crew):
 
     def tell(self) -> None:
         """Report the progress; an error of the report ends the run, since nobody else would ever see it."""
-        done = self.succeeded + self.errors + self.timeouts + self.cancellations
         try:
-            self.progress(done, self.total)  # type: ignore[misc]
+            self.progress(self.done, self.total)  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - raised by the verdict
             _note(error, f"raised by the progress= callback of {self.name}, which ended the run")
             self.broke(error)
+
+    def broke(self, error: Exception) -> None:
+        """End the run because of the source or of ``progress``, or note that it failed while being ended."""
+        if self.closed:
+            self.failures.append((-1, error))
+        self.close("broken", error)
 
     # -- what the caller gets
 
@@ -229,59 +223,53 @@ class Run(Crew):
         return i if self.names is None else self.names[i]
 
     def label(self, i: int) -> str:
-        """Return what messages call item ``i``."""
+        """Return what messages call item ``i``; -1 is the source."""
+        if i < 0:
+            return f"{self.name}:items"
         return f"{self.name}:{self.noun} {self.key(i)!r}"
 
     def outcomes(self) -> list[Outcome[Any]]:
         """Return an outcome for each item that was pulled, and for those of a sized source that were not."""
-        n = len(self.out) if self.total is None else max(self.total, len(self.out))
-        found = [*self.out, *[MISSING] * (n - len(self.out))]
-        return [Outcome(self.key(i), "not_started", attempts=0) if o is MISSING else o for i, o in enumerate(found)]
+        n = max(len(self.out), self.total or 0)
+        return [self.out.get(i) or Outcome(self.key(i), "not_started", attempts=0) for i in range(n)]
 
     def results(self) -> list[Any]:
-        """Return each item's result, or raise what the whole run is to raise."""
-        self.verdict()
+        """Return what the caller gets for each item."""
         if self.on_error == "collect":
             return self.outcomes()
-        return [outcome.value for outcome in self.out] if self.keep else self.out
+        found = [self.out[i] for i in range(len(self.out))]
+        return [outcome.value for outcome in found] if self.keep else found
 
     def verdict(self) -> None:
         """Raise what the whole run is to raise, if anything; nothing that failed is lost."""
+        failures, self.failures = self.failures, []  # what is raised refers to this frame: no cycle
         if self.fatal is not None:
             raise self.fatal
         if self.closed == "caller":
-            raise (self.cause or asyncio.CancelledError()) from self._group()
-        if self.closed == "broken":
-            raise self._with_others(self.cause, self.failures)
+            raise (self.cause or asyncio.CancelledError()) from (self._group(failures) if failures else None)
+        if self.closed == "broken" and self.cause is not None:
+            raise self._with_notes(self.cause, failures)
         if self.closed == "deadline" and self.on_error != "collect":
             raise self._late()
-        if self.failures and self.on_error == "raise":
-            raise self._with_others(*self._first())
-        if self.failures:
-            raise self._group()
+        if failures and self.on_error == "group":
+            raise self._group(failures)
+        if failures:
+            (i, first), *others = failures
+            _note(first, f"in {self.label(i)}")
+            raise self._with_notes(first, others)
 
-    def _first(self) -> tuple[BaseException, list[tuple[int, BaseException]]]:
-        (i, error), *others = self.failures
-        _note(error, f"in {self.label(i)}")
-        return error, others
-
-    def _with_others(self, error: BaseException | None, others: list[tuple[int, BaseException]]) -> BaseException:
-        assert error is not None  # noqa: S101 - a run is broken by an error
+    def _with_notes(self, error: BaseException, others: list[tuple[int, BaseException]]) -> BaseException:
         for i, other in others[:_NOTES]:
             _note(error, f"then {self.label(i)} failed too: {type(other).__name__}: {other}")
         if len(others) > _NOTES:
             _note(error, f"then {len(others) - _NOTES} more failed")
         return error
 
-    def _group(self) -> BaseExceptionGroup[Any] | None:
-        if not self.failures:
-            return None
-        for i, error in self.failures:
+    def _group(self, failures: list[tuple[int, BaseException]]) -> BaseExceptionGroup[Any]:
+        for i, error in failures:
             _note(error, f"in {self.label(i)}")
-        return BaseExceptionGroup(
-            f"{len(self.failures)} of {self.pulled} {self.nouns} of {self.name} failed",
-            [error for _, error in self.failures],
-        )
+        message = f"{len(failures)} of {self.done} {self.nouns} of {self.name} failed"
+        return BaseExceptionGroup(message, [error for _, error in failures])
 
     def _late(self) -> DeadlineExceededError:
         found = self.outcomes()

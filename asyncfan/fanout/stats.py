@@ -69,7 +69,7 @@ class Meter:
             ok, failed, late, cancelled = _counts(run)
             _log.debug(
                 "%s: %d %s in %.3f s: %d ok, %d failed, %d timed out, %d cancelled",
-                *(run.name, run.pulled, run.nouns, run.clock() - run.began, ok, failed, late, cancelled),
+                *(run.name, run.done, run.nouns, run.clock() - run.began, ok, failed, late, cancelled),
             )
 
     def record(self, waited: float, ran: float) -> None:
@@ -85,8 +85,10 @@ class Meter:
             for run in self._live:
                 counts = _counts(run)
                 ended = _sum(ended, counts)
-                running += run.pulled - sum(counts)
-            return ProcessorStats(self._calls, running, *ended, self._run_time.snapshot(), self._queue_wait.snapshot())
+                running += run.running
+            return ProcessorStats(
+                self._calls, running, *ended, self._run_time.snapshot(), self._queue_wait.snapshot()
+            )
 
 
 def _counts(run: Run) -> tuple[int, int, int, int]:

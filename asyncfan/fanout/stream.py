@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import types
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Iterator
 from typing import Any
 
 from typing_extensions import Self
@@ -50,7 +50,9 @@ class Stream:
         self._results = self._iterate()
 
     def __aiter__(self) -> AsyncGenerator[Any, None]:
-        return self._results  # itself, not self: a bare `break` drops the generator, and the loop then closes it
+        return (
+            self._results
+        )  # itself, not self: a bare `break` drops the generator, and the loop then closes it
 
     async def __anext__(self) -> Any:
         return await self._results.__anext__()
@@ -79,7 +81,8 @@ class Stream:
         run = self._run = self._make_run()
         run.begin()
         try:
-            run.start(self._items)
+            if run.open(self._items):
+                run.start()
             while run.on_error == "collect" or not run.closed:
                 while run.ready:
                     yield run.take()
@@ -120,11 +123,22 @@ class StreamRun(Run):
         """Whether the next result is there."""
         return bool(self.out.ready())
 
-    def pull(self) -> None:
-        """Count an item that has been pulled; it may be the one that fills the window."""
+    def number(self, items: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+        """Yield each item with its index, and count it."""
+        for item in items:
+            yield self.pull(), item
+
+    def pull(self) -> int:
+        """Count an item, which may be the one that fills the window, and return its index."""
         self.pulled += 1
         if self.pulled - self.taken >= self.window:
             self.hold = True
+        return self.pulled - 1
+
+    @property
+    def running(self) -> int:
+        """How many items run now."""
+        return len(self.tasks) - len(self._parked)
 
     def take(self) -> Any:
         """Hand the next result to the consumer, and its room to a worker."""

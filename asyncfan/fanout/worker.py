@@ -16,9 +16,9 @@ __all__ = ["Caller", "work"]
 
 @types.coroutine
 def work(
-    run: Run, source: Iterator[tuple[int, Any]], task: asyncio.Task[Any], caller: Caller | None = None
+    run: Run, source: Iterator[tuple[int, Any]], caller: Caller | None = None
 ) -> Generator[Any, Any, None]:
-    """Run items of ``source`` in ``task`` until it ends or the run is over; ``caller`` if the task is the caller's own.
+    """Run items of ``source`` until it ends or the run is over; ``caller`` if this is its own task.
 
     A generator that drives each item's coroutine by hand, because three things must happen around its steps:
 
@@ -28,8 +28,11 @@ def work(
 
     Awaiting the item in a frame of its own would cost 0.2 us an item more, a task for each 4 us.
     """
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - one awaits this
     cancelling, level = task.cancelling, task.cancelling()
-    call, out, copy, clock, sample, told = run.call, run.out, run.context.copy, run.clock, run.sample, run.progress
+    call, out, copy = run.call, run.out, run.context.copy
+    clock, sample, told = run.clock, run.sample, run.progress
     never_waited = True
     if run.hold and (yield from run.must_end()):
         return
@@ -40,7 +43,7 @@ def work(
             step = partial(caller.step, step)
         failure: BaseException | None = None
         try:
-            coro = step(call, item)
+            coro = call(item)  # makes a coroutine, runs nothing: see as_coroutine_function
             awaited = step(coro.send, None)
             if never_waited:
                 never_waited = False
@@ -69,6 +72,7 @@ def work(
             return
         if not i & run.stride and run.slice_used_up():
             yield from run.breathe()
+    run.exhausted = run.exhausted or source is run.source
 
 
 def _settle_cancellation(
