@@ -382,7 +382,7 @@ class Operation:
             del flight
 
     def _first_visit(self, key: Any, *, anew: bool) -> bool:
-        """Say whether the call counts as a hit, a miss or joined; one that loads anew does not, and fences the old load."""
+        """Say whether the call counts; one that loads anew does not, and fences the old load."""
         if anew:
             with self.lock:
                 self.disown(key)
