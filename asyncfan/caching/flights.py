@@ -89,7 +89,7 @@ class Flight:
 
     def _path_to(self, wanted: Flight) -> list[Flight] | None:
         seen: set[Flight] = set()
-        paths = [[self]]
+        paths: list[list[Flight]] = [[self]]
         while paths:
             path = paths.pop()
             last = path[-1]
@@ -178,12 +178,12 @@ class Flight:
 
 def outcome(result: Any) -> Any:
     """Return what a waiter was given, or raise it."""
-    if result.__class__ is Failure:
-        try:
-            result.throw()
-        finally:
-            del result
-    return result
+    if result.__class__ is not Failure:
+        return result
+    try:
+        result.throw()
+    finally:
+        del result
 
 
 def deliver(waiters: Iterable[Waiter], result: Any, here: asyncio.AbstractEventLoop | None) -> None:
