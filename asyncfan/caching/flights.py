@@ -195,7 +195,7 @@ def deliver(waiters: Iterable[Waiter], result: Any, here: asyncio.AbstractEventL
                 _set(waiter, result)
             else:
                 waiter.get_loop().call_soon_threadsafe(_set, waiter, result)
-        except RuntimeError:  # noqa: PERF203 - its loop has closed: nobody waits any more
+        except RuntimeError:  # its loop has closed: nobody waits any more
             continue
 
 
