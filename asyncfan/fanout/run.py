@@ -141,7 +141,7 @@ class Run(Crew):
             try:
                 item = await self._pull()
             except StopAsyncIteration:
-                self.exhausted = True
+                self.source_ended()
                 return None
             return self.pull(), item
 
@@ -204,6 +204,8 @@ class Run(Crew):
 
     def tell(self) -> None:
         """Report the progress; an error of the report ends the run, since nobody else would ever see it."""
+        if self.closed == "broken":
+            return
         try:
             self.progress(self.done, self.total)  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - raised by the verdict
