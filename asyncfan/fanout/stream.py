@@ -100,7 +100,7 @@ class Stream:
             yield outcome
 
     async def _end(self, run: StreamRun, why: Closed, cause: BaseException | None = None) -> None:
-        if run.tasks:
+        if run.tasks or cause is not None:  # a cancellation counts even if all had just ended
             run.close(why, cause)
         await run.join()
         run.end()
