@@ -37,7 +37,7 @@ def work(
     call, out, copy = run.call, run.out, run.context.copy
     clock, sample, told = run.clock, run.sample, run.progress
     never_waited = True
-    if run.hold and (yield from run.must_end()):
+    if source is run.source and run.hold and (yield from run.must_end()):
         return
     for i, item in source:
         started = None if i & sample else clock()
