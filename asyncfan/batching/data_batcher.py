@@ -83,9 +83,7 @@ class DataBatcher:
             name=name,
         )
 
-    async def process_batches(
-        self, items: Iterable[T] | AsyncIterable[T], fn: Callable[[list[T]], Any]
-    ) -> list[Any]:
+    async def process_batches(self, items: Iterable[T] | AsyncIterable[T], fn: Callable[[list[T]], Any]) -> list[Any]:
         """Call ``fn`` with each batch, a list, and return one result a batch, in order.
 
         Items are pulled when a batch is about to be worked on: an iterable may be endless only if ``fn`` ends it.
@@ -113,7 +111,9 @@ class DataBatcher:
 
     def __repr__(self) -> str:
         stats = self.stats()
-        return f"<DataBatcher of {self.batch_size}, {stats.running} batches running, {stats.ok} ok, {stats.failed} failed>"
+        return (
+            f"<DataBatcher of {self.batch_size}, {stats.running} batches running, {stats.ok} ok, {stats.failed} failed>"
+        )
 
     def _batches(self, items: Any) -> Any:
         if isinstance(items, str | bytes):

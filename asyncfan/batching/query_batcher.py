@@ -108,7 +108,10 @@ class AsyncQueryBatcher:
         processor = ParallelProcessor(self.limiter.max_concurrency, name=self.name or "AsyncQueryBatcher")
         named = queries if isinstance(queries, Mapping) else dict(enumerate(queries))
         try:
-            calls = {name: partial(self._execute, as_coroutine_function(query), query) for name, query in named.items()}
+            calls = {
+                name: partial(self._execute, as_coroutine_function(query), query)
+                for name, query in named.items()
+            }
         except TypeError:
             close_coroutines(named.values())
             raise

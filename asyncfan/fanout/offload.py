@@ -28,7 +28,9 @@ async def run_in_thread(function: Callable[..., Any], *args: Any) -> Any:
     Cancellation: A call that no thread has taken yet never runs. One that runs cannot be stopped: the cancellation
     is raised when the thread has ended, so that a limit on running calls holds.
     """
-    claim = threading.Lock()  # who takes it first, the thread or the cancelled caller, decides whether it runs
+    claim = (
+        threading.Lock()
+    )  # who takes it first, the thread or the cancelled caller, decides whether it runs
     context = contextvars.copy_context()
 
     def job() -> Any:

@@ -7,11 +7,12 @@ import inspect
 import operator
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping, Sized
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..exceptions import AttemptTimeoutError
 from .calling import as_coroutine_function, close_coroutines
 from .checks import positive_int, positive_number
+from .named import NamedRun
 from .run import OnError, Run
 from .stats import Meter, ProcessorStats
 from .stream import Stream, StreamRun
@@ -78,7 +79,9 @@ class ParallelProcessor:
         if on_error not in ("raise", "group", "collect"):
             raise ValueError(f"on_error must be 'raise', 'group' or 'collect', got {on_error!r}")
         if executor is not None and not callable(getattr(executor, "submit", None)):
-            raise TypeError(f"executor must have submit(), as concurrent.futures.Executor does, got {executor!r}")
+            raise TypeError(
+                f"executor must have submit(), as concurrent.futures.Executor does, got {executor!r}"
+            )
         if inspect.iscoroutinefunction(progress) or not (progress is None or callable(progress)):
             raise TypeError(f"progress must be a plain function progress(done, total), got {progress!r}")
         self.max_workers = max_workers
@@ -111,16 +114,19 @@ class ParallelProcessor:
         Cancellation: Cancels all tasks and waits for their end.
         """
         if not isinstance(tasks, Mapping):
-            raise TypeError(f"tasks must be a mapping {{name: function}}, got {tasks!r}; for a list of items: map(fn, items)")
+            raise TypeError(
+                f"tasks must be a mapping {{name: function}}, got {tasks!r}; for a list of items: map(fn, items)"
+            )
         names = list(tasks)
         try:
             calls = [self._prepare(function, f"tasks[{name!r}]") for name, function in tasks.items()]
         except TypeError:
             close_coroutines(tasks.values())  # else their warnings would hide the error
             raise
-        run = self._run(operator.call, "ParallelProcessor", noun="task", names=names, total=len(names))
-        await run.every_named(calls)
-        return dict(zip(names, run.results(), strict=True))
+        run = self._run(
+            operator.call, "ParallelProcessor", kind=NamedRun, noun="task", names=names, total=len(names)
+        )
+        return dict(zip(names, await run.every(calls), strict=True))
 
     async def map(self, fn: Callable[[Any], Any], items: Iterable[Any] | AsyncIterable[Any]) -> list[Any]:
         """Call ``fn`` with each item and return the results in the items' order.
@@ -134,8 +140,7 @@ class ParallelProcessor:
         Cancellation: Cancels all calls and waits for their end.
         """
         run = self._run(self._prepare(fn, "fn"), _name_of(fn), noun=self.noun, total=_length(items, "items"))
-        await run.every(items)
-        return run.results()
+        return await run.every(items)
 
     def stream(
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import operator
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
@@ -58,45 +57,37 @@ class Run(Crew):
         self.keep = on_error == "collect" or self.allowed is not None  # whether each result is an outcome
         self.sample = 0 if self.keep or (total is not None and total <= _SHORT) else _SAMPLE
         self.out: Any = {}  # {index: result}, or an outcome if they are kept
-        self.source: Iterator[tuple[int, Any]] = iter(())
+        self.source: Iterator[tuple[int, Any]] | None = None  # unless items must be waited for
         self.pulled = 0  # items of an async source so far
         self.succeeded = self.errors = self.timeouts = self.cancellations = 0
         self.failures: list[tuple[int, BaseException]] = []
 
     # -- running
 
-    async def every(self, items: Iterable[Any] | AsyncIterable[Any]) -> None:
-        """Run all items; the caller's own task is the first worker, unless it would have to wait for an item."""
+    async def every(self, items: Iterable[Any] | AsyncIterable[Any]) -> list[Any]:
+        """Run all items and return their results, or raise what the whole run is to raise."""
         self.begin()
         try:
-            if self.open(items) and not isinstance(items, AsyncIterable):
-                task = asyncio.current_task()
-                assert task is not None  # noqa: S101 - it awaits this
-                self.caller = Caller(task)
-                await self.guarded(*self.worker, self.caller)
-                self.caller = None
-            elif not self.closed:
-                self.start()
+            if self.open(items):
+                await self.go()
             await self.join()
-        except GeneratorExit:
+        except GeneratorExit:  # the loop is gone
             self.close("left")
             raise
         finally:
             self.end()
+        self.verdict()
+        return self.results()
 
-    async def every_named(self, calls: Iterable[Callable[[], Coroutine[Any, Any, Any]]]) -> None:
-        """Run all calls, each in a task of its own that bears its name."""
-        self.begin()
-        try:
-            self.source = self.number(calls)
-            self.task_ended = self._launch  # type: ignore[method-assign]
-            self._launch()
-            await self.join()
-        except GeneratorExit:
-            self.close("left")
-            raise
-        finally:
-            self.end()
+    async def go(self) -> None:
+        """Begin: the caller's own task is the first worker, unless it would have to wait for an item."""
+        task = asyncio.current_task()
+        if self.source is None or task is None:
+            self.start()
+            return
+        self.caller = Caller(task)
+        await self.guarded(*self.worker, self.caller)
+        self.caller = None
 
     def begin(self) -> None:
         """Open the books: from now on time counts."""
@@ -114,6 +105,7 @@ class Run(Crew):
             self._timer.cancel()
         if self.allowed is not None:
             self.context.run(self._scope.__exit__, None, None, None)
+        self.worker = ()  # it refers to this run
         self.meter.end(self)
 
     def open(self, items: Iterable[Any] | AsyncIterable[Any]) -> bool:
@@ -143,22 +135,17 @@ class Run(Crew):
             await work(self, iter((pair,)))
 
     async def _next_pair(self) -> tuple[int, Any] | None:
-        async with self._turn:  # one waits for the source at a time: an async generator allows no more
-            if self.exhausted or (self.hold and await self.must_end()):
-                return None
-            try:
-                item = await self._pull()
-            except StopAsyncIteration:
-                self.exhausted = True
-                return None
-            return self.pull(), item
-
-    def _launch(self) -> None:
-        while not self.closed and len(self.tasks) < self.max_workers:
-            pair = next(self.source, None)
-            if pair is None:
-                return
-            self.spawn(f"asyncfan:{self.label(pair[0])}", work, self, iter((pair,)))
+        while not (self.hold and await self.must_end()) and not self.exhausted:
+            async with self._turn:  # one waits for the source at a time: an async generator allows no more
+                if self.hold or self.exhausted:  # meanwhile; but nobody waits for room while it is his turn
+                    continue
+                try:
+                    item = await self._pull()
+                except StopAsyncIteration:
+                    self.source_ended()
+                    return None
+                return self.pull(), item
+        return None
 
     # -- what became of an item
 
@@ -180,7 +167,9 @@ class Run(Crew):
 
     def failed(self, i: int, error: BaseException, started: float | None) -> None:
         """Note that item ``i`` raised ``error``, and end the run if that is what ``on_error`` says."""
-        error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next  # without our frame, and no cycle
+        error.__traceback__ = (
+            error.__traceback__ and error.__traceback__.tb_next
+        )  # without our frame, and no cycle
         if not isinstance(error, Exception | asyncio.CancelledError):
             self.fatal = self.fatal or error
             self.close("broken")
@@ -202,6 +191,8 @@ class Run(Crew):
                 self.timeouts += 1
                 return "timeout", DeadlineExceededError(f"{self.label(i)} still ran at the deadline")
             self.cancellations += 1
+            if self.closed == "caller":
+                self.cause = self.cause or error
             if self.closed:
                 return "cancelled", None
             found = SelfCancelledError(f"{self.label(i)} raised CancelledError, but nobody had cancelled it")
@@ -215,11 +206,19 @@ class Run(Crew):
 
     def tell(self) -> None:
         """Report the progress; an error of the report ends the run, since nobody else would ever see it."""
+        if self.closed == "broken":
+            return
         try:
             self.progress(self.done, self.total)  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - raised by the verdict
             _note(error, f"raised by the progress= callback of {self.name}, which ended the run")
             self.broke(error)
+
+    def broke(self, error: Exception) -> None:
+        """End the run because of the source or of ``progress``, or note that it failed while being ended."""
+        if self.closed:
+            self.failures.append((-1, error))
+        self.close("broken", error)
 
     # -- what the caller gets
 
@@ -228,7 +227,9 @@ class Run(Crew):
         return i if self.names is None else self.names[i]
 
     def label(self, i: int) -> str:
-        """Return what messages call item ``i``."""
+        """Return what messages call item ``i``; -1 is the source."""
+        if i < 0:
+            return f"{self.name}:items"
         return f"{self.name}:{self.noun} {self.key(i)!r}"
 
     def outcomes(self) -> list[Outcome[Any]]:
@@ -237,8 +238,7 @@ class Run(Crew):
         return [self.out.get(i) or Outcome(self.key(i), "not_started", attempts=0) for i in range(n)]
 
     def results(self) -> list[Any]:
-        """Return each item's result, or raise what the whole run is to raise."""
-        self.verdict()
+        """Return what the caller gets for each item."""
         if self.on_error == "collect":
             return self.outcomes()
         found = [self.out[i] for i in range(len(self.out))]
@@ -246,43 +246,34 @@ class Run(Crew):
 
     def verdict(self) -> None:
         """Raise what the whole run is to raise, if anything; nothing that failed is lost."""
+        failures, self.failures = self.failures, []  # what is raised refers to this frame: no cycle
         if self.fatal is not None:
             raise self.fatal
         if self.closed == "caller":
-            raise (self.cause or asyncio.CancelledError()) from self._group()
-        if self.closed == "broken":
-            raise self._with_others(self.cause, self.failures)
+            raise (self.cause or asyncio.CancelledError()) from (self._group(failures) if failures else None)
+        if self.closed == "broken" and self.cause is not None:
+            raise self._with_notes(self.cause, failures)
         if self.closed == "deadline" and self.on_error != "collect":
             raise self._late()
-        if self.failures and self.on_error == "raise":
-            raise self._with_others(*self._first())
-        if self.failures:
-            raise self._group()
+        if failures and self.on_error == "group":
+            raise self._group(failures)
+        if failures:
+            (i, first), *others = failures
+            _note(first, f"in {self.label(i)}")
+            raise self._with_notes(first, others)
 
-    def _first(self) -> tuple[BaseException, list[tuple[int, BaseException]]]:
-        (i, error), *others = self.failures
-        _note(error, f"in {self.label(i)}")
-        return error, others
-
-    def _with_others(
-        self, error: BaseException | None, others: list[tuple[int, BaseException]]
-    ) -> BaseException:
-        assert error is not None  # noqa: S101 - a run is broken by an error
+    def _with_notes(self, error: BaseException, others: list[tuple[int, BaseException]]) -> BaseException:
         for i, other in others[:_NOTES]:
             _note(error, f"then {self.label(i)} failed too: {type(other).__name__}: {other}")
         if len(others) > _NOTES:
             _note(error, f"then {len(others) - _NOTES} more failed")
         return error
 
-    def _group(self) -> BaseExceptionGroup[Any] | None:
-        if not self.failures:
-            return None
-        for i, error in self.failures:
+    def _group(self, failures: list[tuple[int, BaseException]]) -> BaseExceptionGroup[Any]:
+        for i, error in failures:
             _note(error, f"in {self.label(i)}")
-        return BaseExceptionGroup(
-            f"{len(self.failures)} of {self.done} {self.nouns} of {self.name} failed",
-            [error for _, error in self.failures],
-        )
+        message = f"{len(failures)} of {self.done} {self.nouns} of {self.name} failed"
+        return BaseExceptionGroup(message, [error for _, error in failures])
 
     def _late(self) -> DeadlineExceededError:
         found = self.outcomes()
