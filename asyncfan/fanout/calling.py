@@ -138,9 +138,10 @@ def _refuse(function: Any) -> None:
             f"expected a function, got the awaitable {function!r}: it already runs; pass what makes it"
         )
     if inspect.isasyncgenfunction(function):
+        name = function.__qualname__
         raise TypeError(
-            f"expected a function with one result, got the async generator function {function.__qualname__}: "
-            "collect it, as in lambda: [x async for x in it()] inside an async def"
+            f"expected a function with one result, got the async generator function {name}: "
+            f"write an async def that collects it, as in return [x async for x in {name}()]"
         )
     if not callable(function):
         raise TypeError(f"expected a function, got {function!r}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..exceptions import AttemptTimeoutError
 from .calling import as_coroutine_function, close_coroutines
 from .checks import positive_int, positive_number
+from .late_binding import warn_of_late_binding
 from .named import NamedRun
 from .run import OnError, Run
 from .stats import Meter, ProcessorStats
@@ -117,6 +118,7 @@ class ParallelProcessor:
             raise TypeError(
                 f"tasks must be a mapping {{name: function}}, got {tasks!r}; for a list of items: map(fn, items)"
             )
+        warn_of_late_binding(tasks)
         names = list(tasks)
         try:
             calls = [self._prepare(function, f"tasks[{name!r}]") for name, function in tasks.items()]
