@@ -1,6 +1,7 @@
 """`DataBatcher`: batches in order, pulled lazily, several at a time."""
 
 import asyncio
+import threading
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +20,7 @@ from asyncfan.testing import run
     parallel=st.integers(1, 3),
 )
 def test_batches_are_the_items_in_order_and_full(items, size, limit, source, parallel):
-    """No item is lost, doubled or moved; no batch is too long or heavy, or could have taken the next item too."""
+    """No item is lost, doubled or moved; no batch is too long or heavy, or could have taken the next item too."""  # noqa: E501
 
     async def trickle():
         for item in items:
@@ -80,17 +81,13 @@ async def test_a_stream_pulls_at_most_one_batch_ahead():
 
 async def test_a_plain_function_runs_in_a_thread():
     """A blocking function is called off the loop, as in a fan-out."""
-    import threading
-
-    found = await DataBatcher(2).process_batches([1, 2, 3], lambda_free_thread_name)
+    found = await DataBatcher(2).process_batches([1, 2, 3], name_of_thread)
     assert threading.main_thread().name not in found
     assert len(found) == 2
 
 
-def lambda_free_thread_name(_):
-    """Return the thread's name."""
-    import threading
-
+def name_of_thread(_):
+    """Return the name of the thread that it runs in."""
     return threading.current_thread().name
 
 
@@ -102,9 +99,7 @@ async def test_a_failed_batch_is_named():
             raise ValueError(batch)
 
     with pytest.raises(ValueError, match="4, 5") as caught:
-        await DataBatcher(2, name="import").process_batches if False else await DataBatcher(
-            2, name="import"
-        ).process_batches(range(8), work)
+        await DataBatcher(2, name="import").process_batches(range(8), work)
     assert caught.value.__notes__ == ["in import:batch 2"]
 
 

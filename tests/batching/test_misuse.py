@@ -48,7 +48,11 @@ async def select(x=None):
             TypeError,
             "limiter has its own limits: give rate and burst to Limiter(...), not here",
         ),
-        (lambda: AsyncQueryBatcher(key="id"), TypeError, "key must be a function key(query, *args), got 'id'"),
+        (
+            lambda: AsyncQueryBatcher(key="id"),
+            TypeError,
+            "key must be a function key(query, *args), got 'id'",
+        ),
     ],
 )
 def test_wrong_options_are_refused_where_they_are_written(make, error, message):

@@ -20,9 +20,10 @@ async def select(x, seconds=1):
 async def test_all_callers_share_the_limit():
     """Nine queries of a second from three callers, three at a time, take three seconds."""
     queries = AsyncQueryBatcher(3)
-    assert await asyncio.gather(*(queries.execute(select, i) for i in range(6)), queries.execute_many(
-        [lambda i=i: select(i) for i in range(3)]
-    )) == [0, 1, 2, 3, 4, 5, [0, 1, 2]]
+    assert await asyncio.gather(
+        *(queries.execute(select, i) for i in range(6)),
+        queries.execute_many([lambda i=i: select(i) for i in range(3)]),
+    ) == [0, 1, 2, 3, 4, 5, [0, 1, 2]]
     assert asyncio.get_running_loop().time() == 3
 
 
@@ -37,7 +38,10 @@ async def test_many_keeps_order_and_names():
     """A list gives a list in order, a mapping a dict with its keys."""
     queries = AsyncQueryBatcher()
     assert await queries.execute_many([lambda: select("a", 2), lambda: select("b", 1)]) == ["a", "b"]
-    assert await queries.execute_many({"x": lambda: select("a", 2), "y": lambda: select("b", 1)}) == {"x": "a", "y": "b"}
+    assert await queries.execute_many({"x": lambda: select("a", 2), "y": lambda: select("b", 1)}) == {
+        "x": "a",
+        "y": "b",
+    }
 
 
 async def test_equal_queries_in_flight_are_one():
@@ -49,7 +53,9 @@ async def test_equal_queries_in_flight_are_one():
         return await select(x)
 
     queries = AsyncQueryBatcher(key=lambda query, x: x)
-    assert await asyncio.gather(*(queries.execute(query, i % 2) for i in range(10))) == [i % 2 for i in range(10)]
+    assert await asyncio.gather(*(queries.execute(query, i % 2) for i in range(10))) == [
+        i % 2 for i in range(10)
+    ]
     await queries.execute(query, 0)
     assert calls == [0, 1, 0]
 
@@ -75,7 +81,9 @@ async def test_a_cancelled_caller_harms_nobody():
         await asyncio.sleep(0.5)
         callers[victim].cancel()
         found = await asyncio.gather(*callers, return_exceptions=True)
-        assert [isinstance(e, asyncio.CancelledError) or e for e in found] == [i == victim or 1 for i in range(3)]
+        assert [isinstance(e, asyncio.CancelledError) or e for e in found] == [
+            i == victim or 1 for i in range(3)
+        ]
 
 
 async def test_the_last_to_leave_cancels_the_query_and_waits():
@@ -150,5 +158,8 @@ async def test_a_limiter_can_be_shared_with_others():
         task = asyncio.ensure_future(queries.execute(select, 1))
         await asyncio.sleep(5)
         assert not task.done()
-        assert repr(queries) == "<AsyncQueryBatcher 'reports' <Limiter 'db' 1/1 running, 1 waiting>, 0 keys in flight>"
+        assert (
+            repr(queries)
+            == "<AsyncQueryBatcher 'reports' <Limiter 'db' 1/1 running, 1 waiting>, 0 keys in flight>"
+        )
     assert await task == 1

@@ -55,7 +55,7 @@ class Blocking:
     ],
 )
 async def test_each_kind_of_function_is_called_where_it_belongs(function, place):
-    """Async functions, lambdas and partials run on the loop, plain functions in a thread, unless they are marked."""
+    """Async functions, lambdas and partials run on the loop, plain functions in a thread, unless they are marked."""  # noqa: E501
     assert await gather(it=function) == {"it": place}
     assert await amap(function, [1]) == [place]
 
@@ -80,7 +80,10 @@ async def test_a_thread_sees_the_callers_context():
 
     assert await gather(a=look, b=look) == {"a": "mine", "b": "mine"}
     with ThreadPoolExecutor(1) as pool:
-        assert await ParallelProcessor(executor=pool).execute_parallel({"a": look, "b": look}) == {"a": "mine", "b": "mine"}
+        assert await ParallelProcessor(executor=pool).execute_parallel({"a": look, "b": look}) == {
+            "a": "mine",
+            "b": "mine",
+        }
     assert VAR.get() == "mine"
 
 
@@ -114,7 +117,9 @@ async def test_work_that_no_thread_has_taken_never_runs(own_pool):
     asyncio.get_running_loop().set_default_executor(pool)
     blocker = asyncio.get_running_loop().run_in_executor(pool, lambda: (entered.set(), leave.wait(10)))
     entered.wait(10)
-    task = asyncio.ensure_future(ParallelProcessor(executor=pool if own_pool else None).map(ran.append, [1, 2]))
+    task = asyncio.ensure_future(
+        ParallelProcessor(executor=pool if own_pool else None).map(ran.append, [1, 2])
+    )
     await asyncio.sleep(0.02)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -136,7 +141,12 @@ async def test_an_executor_takes_plain_functions_and_partials():
     with ProcessPoolExecutor(1) as pool:
         processor = ParallelProcessor(executor=pool)
         found = await processor.execute_parallel(
-            {"pid": os.getpid, "pow": functools.partial(pow, 2, 10), "here": async_where, "thread": in_thread(os.getpid)}
+            {
+                "pid": os.getpid,
+                "pow": functools.partial(pow, 2, 10),
+                "here": async_where,
+                "thread": in_thread(os.getpid),
+            }
         )
         assert found.pop("pid") != os.getpid()
         assert found == {"pow": 1024, "here": "loop", "thread": os.getpid()}

@@ -159,7 +159,7 @@ def _close_loops():
 
 
 async def one_trial(rng):
-    """Cancel a fan-out of failing and waiting items at a random moment; tell whether the cancellation arrived."""
+    """Cancel a fan-out of failing and waiting items at a random moment; tell whether the cancellation arrived."""  # noqa: E501
     live = 0
     survived = False
 
@@ -187,7 +187,9 @@ async def one_trial(rng):
     kinds = ["ok", "ok", "fail", "leave", "timeout"]
     plans = [(rng.randrange(4), rng.choice(kinds), rng.randrange(3)) for _ in range(rng.randrange(1, 6))]
     processor = ParallelProcessor(
-        rng.choice([1, 2, None]), on_error=rng.choice(["raise", "group", "collect"]), timeout=rng.choice([None, 1])
+        rng.choice([1, 2, None]),
+        on_error=rng.choice(["raise", "group", "collect"]),
+        timeout=rng.choice([None, 1]),
     )
     way = rng.choice(["map", "named", "stream"])
 

@@ -30,7 +30,7 @@ def test_results_are_in_the_items_order(delays, workers):
 @settings(max_examples=40, deadline=None)
 @given(n=st.integers(0, 40), workers=st.integers(1, 10), source=st.sampled_from(["list", "lazy", "async"]))
 def test_never_more_than_max_workers_run(n, workers, source):
-    """The peak of items at work is max_workers, or the number of items if that is less, for each kind of source."""
+    """The peak of items at work is max_workers, or the number of items if that is less, for each kind of source."""  # noqa: E501
     live = peak = 0
 
     async def work(_):
@@ -57,7 +57,11 @@ async def test_names_keep_their_order():
         return seconds
 
     tasks = {"slow": lambda: wait(3), "quick": lambda: wait(1), "middle": lambda: wait(2)}
-    assert list((await ParallelProcessor().execute_parallel(tasks)).items()) == [("slow", 3), ("quick", 1), ("middle", 2)]
+    assert list((await ParallelProcessor().execute_parallel(tasks)).items()) == [
+        ("slow", 3),
+        ("quick", 1),
+        ("middle", 2),
+    ]
 
 
 async def test_nothing_to_do_gives_nothing():

@@ -61,7 +61,8 @@ async def pages():
         (
             lambda: Limiter("db").release(),
             RuntimeError,
-            "<Limiter 'db' 0 running, 0 waiting> cannot release 1: acquire() comes first, once for each release()",
+            "<Limiter 'db' 0 running, 0 waiting> cannot release 1: "
+            "acquire() comes first, once for each release()",
         ),
         (lambda: in_thread(3), TypeError, "in_thread takes a function, got 3"),
         (lambda: on_loop(None), TypeError, "on_loop takes a function, got None"),
@@ -88,14 +89,15 @@ def test_wrong_options_are_refused_where_they_are_written(make, error, message):
         ),
         (
             lambda: gather([fetch]),
-            f"tasks must be a mapping {{name: function}}, got [{fetch!r}]; for a list of items: map(fn, items)",
+            f"tasks must be a mapping {{name: function}}, got [{fetch!r}]; "
+            "for a list of items: map(fn, items)",
         ),
         (lambda: amap(None, [1]), "fn: expected a function, got None"),
         (lambda: amap(fetch, 5), "items must be an iterable or an async iterable, got 5"),
     ],
 )
 async def test_classic_mistakes_get_a_hint(call, message):
-    """What is not a function, or not a mapping, is refused with the right code; no coroutine warns afterwards."""
+    """What is no function, or no mapping, is refused with the right code; no coroutine warns afterwards."""
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         await call()
 
@@ -115,9 +117,11 @@ async def test_a_weight_above_the_limit_is_refused():
 
 
 async def test_late_bound_lambdas_are_warned_of():
-    """Lambdas made in a loop that all see its last value are noticed by their names, and the warning shows the cure."""
+    """Lambdas made in a loop that all see its last value are noticed by their names, with the cure."""
     tasks = {f"item_{i}": lambda: fetch(i) for i in range(3)}
-    message = "all 3 lambdas in tasks use the last value of 'i', 2: write lambda i=i: ... to bind each its own"
+    message = (
+        "all 3 lambdas in tasks use the last value of 'i', 2: write lambda i=i: ... to bind each its own"
+    )
     with pytest.warns(RuntimeWarning, match=re.escape(message)):
         await gather(tasks)
 
@@ -125,5 +129,9 @@ async def test_late_bound_lambdas_are_warned_of():
 async def test_equal_lambdas_on_purpose_are_not_warned_of():
     """Lambdas that share what they use without being named after it are as good as any."""
     n = 7
-    assert await gather({f"call_{k}": lambda: fetch(n) for k in "abc"}) == {"call_a": 7, "call_b": 7, "call_c": 7}
+    assert await gather({f"call_{k}": lambda: fetch(n) for k in "abc"}) == {
+        "call_a": 7,
+        "call_b": 7,
+        "call_c": 7,
+    }
     assert await gather({f"item_{i}": lambda i=i: fetch(i) for i in range(2)}) == {"item_0": 0, "item_1": 1}
