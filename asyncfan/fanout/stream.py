@@ -13,9 +13,7 @@ from collections.abc import (
     Iterable,
     Iterator,
 )
-from typing import Any
-
-from typing_extensions import Self
+from typing import Any, Self
 
 from .crew import Closed
 from .outcome import Outcome

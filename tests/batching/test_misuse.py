@@ -9,6 +9,7 @@ from asyncfan.fanout import Limiter
 
 
 async def select(x=None):
+    """Return what it is given."""
     return x
 
 

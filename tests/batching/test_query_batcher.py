@@ -13,6 +13,7 @@ from asyncfan.testing import Gate
 
 
 async def select(x, seconds=1):
+    """Return ``x`` after some seconds."""
     await asyncio.sleep(seconds)
     return x
 

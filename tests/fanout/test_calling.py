@@ -16,10 +16,12 @@ VAR = contextvars.ContextVar("VAR", default="unset")
 
 
 def where(*_):
+    """Say which kind of thread it runs in."""
     return "loop" if threading.current_thread() is threading.main_thread() else "thread"
 
 
 async def async_where(*_):
+    """Say the same from a coroutine."""
     return where()
 
 
@@ -162,8 +164,10 @@ async def test_a_task_that_cannot_be_pickled_is_named():
     with ProcessPoolExecutor(1) as pool, pytest.raises((AttributeError, TypeError), match="pickle") as caught:
         await ParallelProcessor(executor=pool, name="p").execute_parallel({"report": local})
     assert caught.value.__notes__ == [
-        "ProcessPoolExecutor sends functions and arguments to another process: define the function at the top of a "
-        "module, and bind arguments with functools.partial, not with a lambda",
+        (
+            "ProcessPoolExecutor sends functions and arguments to another process: define the function at "
+            "the top of a module, and bind arguments with functools.partial, not with a lambda"
+        ),
         "in p:task 'report'",
     ]
 

@@ -17,7 +17,7 @@ VAR = contextvars.ContextVar("VAR", default="unset")
 @settings(max_examples=60, deadline=None)
 @given(delays=st.lists(st.integers(0, 5), max_size=30), workers=st.one_of(st.none(), st.integers(1, 8)))
 def test_results_are_in_the_items_order(delays, workers):
-    """Whatever the order of completion and the number of workers, the results are in the order of the items."""
+    """Whatever the order of completion and the number of workers, results are in the order of the items."""
 
     async def wait(pair):
         if pair[1]:
@@ -80,7 +80,7 @@ async def test_gather_takes_keywords_and_a_mapping():
 
 
 async def test_named_tasks_bear_their_names():
-    """A debugger sees each named task under its name, and the context variable of one is unknown to the next."""
+    """A debugger sees each task under its name, and the context variable of one is unknown to the next."""
     seen = []
 
     async def look():
@@ -200,7 +200,7 @@ async def test_a_lazy_source_is_pulled_as_workers_get_free():
 
 
 async def test_an_async_source_is_asked_by_one_worker_at_a_time():
-    """`__anext__` is never called while a call of it runs, and a slow source does not stop the items at work."""
+    """`__anext__` is never called while a call of it runs, and a slow source stops no item at work."""
     asking = False
 
     class Source:

@@ -9,10 +9,12 @@ from asyncfan.fanout import Limiter, ParallelProcessor, amap, gather, in_thread,
 
 
 async def fetch(x=None):
+    """Return what it is given."""
     return x
 
 
 async def pages():
+    """Be an async generator function, which has no one result."""
     yield 1
 
 
@@ -61,8 +63,10 @@ async def pages():
         (
             lambda: Limiter("db").release(),
             RuntimeError,
-            "<Limiter 'db' 0 running, 0 waiting> cannot release 1: "
-            "acquire() comes first, once for each release()",
+            (
+                "<Limiter 'db' 0 running, 0 waiting> cannot release 1: "
+                "acquire() comes first, once for each release()"
+            ),
         ),
         (lambda: in_thread(3), TypeError, "in_thread takes a function, got 3"),
         (lambda: on_loop(None), TypeError, "on_loop takes a function, got None"),
@@ -84,13 +88,17 @@ def test_wrong_options_are_refused_where_they_are_written(make, error, message):
         (lambda: gather(a=3), "tasks['a']: expected a function, got 3"),
         (
             lambda: gather(a=pages),
-            "tasks['a']: expected a function with one result, got the async generator function pages: "
-            "write an async def that collects it, as in return [x async for x in pages()]",
+            (
+                "tasks['a']: expected a function with one result, got the async generator function pages: "
+                "write an async def that collects it, as in return [x async for x in pages()]"
+            ),
         ),
         (
             lambda: gather([fetch]),
-            f"tasks must be a mapping {{name: function}}, got [{fetch!r}]; "
-            "for a list of items: map(fn, items)",
+            (
+                f"tasks must be a mapping {{name: function}}, got [{fetch!r}]; "
+                "for a list of items: map(fn, items)"
+            ),
         ),
         (lambda: amap(None, [1]), "fn: expected a function, got None"),
         (lambda: amap(fetch, 5), "items must be an iterable or an async iterable, got 5"),
@@ -118,7 +126,7 @@ async def test_a_weight_above_the_limit_is_refused():
 
 async def test_late_bound_lambdas_are_warned_of():
     """Lambdas made in a loop that all see its last value are noticed by their names, with the cure."""
-    tasks = {f"item_{i}": lambda: fetch(i) for i in range(3)}
+    tasks = {f"item_{i}": lambda: fetch(i) for i in range(3)}  # noqa: B023 - the mistake
     message = (
         "all 3 lambdas in tasks use the last value of 'i', 2: write lambda i=i: ... to bind each its own"
     )

@@ -11,10 +11,12 @@ from asyncfan.fanout import Outcome, ParallelProcessor, amap, astream, gather
 
 
 async def fail(message="no"):
+    """Fail at once."""
     raise ValueError(message)
 
 
 async def fail_later(seconds):
+    """Fail after some seconds."""
     await asyncio.sleep(seconds)
     raise ValueError(f"after {seconds}")
 
@@ -81,7 +83,7 @@ async def test_errors_of_the_cleanup_are_noted_on_the_first():
 
 
 async def test_group_raises_all_failures_after_all_have_run():
-    """`on_error="group"` lets all run to their end, and groups each failure with a note that names its task."""
+    """`on_error="group"` lets all run to their end, and groups the failures, each noting its task."""
     with pytest.raises(ExceptionGroup, match="2 of 3 tasks of p failed") as caught:
         await ParallelProcessor(on_error="group", name="p").execute_parallel(
             {"a": lambda: fail_later(1), "ok": lambda: asyncio.sleep(5), "b": lambda: fail_later(2)}
@@ -131,7 +133,7 @@ async def test_outcome_unwraps_to_its_value_or_raises():
 
 @pytest.mark.parametrize("workers", [1, 3])
 async def test_a_childs_own_cancelled_error_is_not_the_callers(workers):
-    """A child that raises CancelledError ends the call with SelfCancelledError, never a bare CancelledError."""
+    """A child that raises CancelledError ends the call with SelfCancelledError, not with a bare one."""
 
     async def leave(x):
         if x == 1:
