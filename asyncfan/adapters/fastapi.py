@@ -24,6 +24,7 @@ class _Visit(Visit):
     sink: Any = None  # the Response that FastAPI keeps for one request: guards and the handler write on it
     status: int | None = None  # what guards wrote
     queued: int = 0  # background tasks of guards
+    route: Any = None  # what is known of the Route
 
 
 class Adapter(starlette.Adapter):
@@ -49,20 +50,30 @@ class Adapter(starlette.Adapter):
             return None
         for name in self._added:
             del kwargs[name]
-        queued = len(kwargs[self._tasks].tasks) if self._tasks else 0
-        return _Visit(request, args, kwargs, tuple(sink.raw_headers), sink, sink.status_code, queued)
+        route = self._route(request.scope)
+        return _Visit(
+            request,
+            args,
+            kwargs,
+            tuple(sink.raw_headers),
+            sink,
+            sink.status_code,
+            self._queued(kwargs),
+            route,
+        )
 
-    def declared(self, visit: Visit) -> Declared:
+    def declared(self, visit: Any) -> Declared:
         """Return what the route's dependency tree reads."""
-        return self._route(visit).declared
+        route: Route = visit.route
+        return route.declared
 
-    def arguments(self, visit: Visit) -> Mapping[str, Any]:
+    def arguments(self, visit: Any) -> Mapping[str, Any]:
         """Return the handler's arguments from headers, cookies and the body."""
-        return {name: visit.kwargs[name] for name in self._route(visit).arguments if name in visit.kwargs}
+        return {name: visit.kwargs[name] for name in visit.route.arguments if name in visit.kwargs}
 
-    async def body(self, visit: Visit) -> bytes | None:
+    async def body(self, visit: Any) -> bytes | None:
         """Read the body where parameters don't hold it all."""
-        return b"" if self._route(visit).parses_body else await super().body(visit)
+        return b"" if visit.route.parses_body else await super().body(visit)
 
     async def freeze(self, visit: Any, result: Any) -> tuple[Any, Draft | None]:
         """Draft what FastAPI would send for ``result``, without what guards add to each response."""
@@ -70,12 +81,12 @@ class Adapter(starlette.Adapter):
         repeatable = (
             tuple(raw[:before]) == visit.extra
             and visit.status is None
-            and self._queued(visit) == visit.queued
+            and self._queued(visit.kwargs) == visit.queued
         )
         if isinstance(result, Response):
             response, draft = await super().freeze(visit, result)
             return response, draft if repeatable else None
-        response = await render_with(self._route(visit), visit.request, result, visit.sink, raw[before:])
+        response = await render_with(visit.route, visit.request, result, visit.sink, raw[before:])
         _, draft = await super().freeze(visit, response)
         response.raw_headers.extend(raw[:before])
         if draft is None or not repeatable:
@@ -87,14 +98,14 @@ class Adapter(starlette.Adapter):
         (result if isinstance(result, Response) else visit.sink).headers[name] = value
         return result
 
-    def _queued(self, visit: Visit) -> int:
-        return len(visit.kwargs[self._tasks].tasks) if self._tasks else 0
+    def _queued(self, kwargs: dict[str, Any]) -> int:
+        return len(kwargs[self._tasks].tasks) if self._tasks else 0
 
-    def _route(self, visit: Visit) -> Route:
-        context = context_of(visit.request.scope)
+    def _route(self, scope: dict[str, Any]) -> Route:
+        context = context_of(scope)
         route = self._routes.get(id(context))
         if route is None:
-            route = self._routes[id(context)] = Route(visit.request.scope, self._fn)
+            route = self._routes[id(context)] = Route(scope, self._fn)
         return route
 
 

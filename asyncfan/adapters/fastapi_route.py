@@ -109,22 +109,20 @@ def _query_names(fields: Iterable[Any]) -> frozenset[str]:
 
 
 def _headers(fields: Iterable[Any]) -> Iterator[bytes]:
-    for field in fields:
-        for name in _names(field):
-            yield name.lower().encode("latin-1")
-            yield name.lower().replace("_", "-").encode("latin-1")
+    return (name.lower().encode("latin-1") for field in fields for name in _names(field))
 
 
 def _names(field: Any) -> Iterator[str]:
-    """Every name that a parameter may have in a request: aliases, and the fields of a model taken apart."""
+    """Every name that a parameter may have in a request: its alias, or those of the fields of a model."""
     info = field.field_info
-    if inspect.isclass(info.annotation) and issubclass(info.annotation, BaseModel):
-        for name, inner in info.annotation.model_fields.items():
-            yield from _spellings(name, inner)
-    else:
-        yield from _spellings(field.name, info)
+    if not (inspect.isclass(info.annotation) and issubclass(info.annotation, BaseModel)):
+        yield from _aliases(info) or {field.name}
+        return
+    for name, inner in info.annotation.model_fields.items():
+        for spelling in {name, *_aliases(inner)}:
+            yield from {spelling, spelling.replace("_", "-")}  # a header model's fields may be spelt either way
 
 
-def _spellings(name: str, info: Any) -> Iterator[str]:
-    aliases = (info.alias, info.validation_alias, *getattr(info.validation_alias, "choices", ()))
-    yield from {name, *(alias for alias in aliases if isinstance(alias, str))}
+def _aliases(info: Any) -> set[str]:
+    found = (info.alias, info.validation_alias, *getattr(info.validation_alias, "choices", ()))
+    return {alias for alias in found if isinstance(alias, str)}

@@ -13,16 +13,13 @@ from ..caching.level import CacheLevel
 from ..context import current_scope, scopes_in_use
 from .messages import Declared, RequestParts
 
-__all__ = ["Key", "KeyRule", "normalised_query"]
+__all__ = ["Key", "KeyRule", "by_name", "normalised_query"]
 
 _MOST_REMEMBERED = 1024  # request lines whose text is kept, a route
 _LONGEST_TEXT = 200  # characters of a query or an argument list that a key shows; longer ones are digested
 _LONGEST_VARY = 8  # request headers that a route may be found to vary on, beside the declared ones
 _SECRET = secrets.token_bytes(32)  # digests of credentials mean nothing outside this process
 _CREDENTIALS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
-_CONDITIONS = frozenset(
-    {b"host", b"cache-control", b"if-none-match", b"content-type", b"content-length", b"transfer-encoding"}
-)
 _NEGOTIATION = frozenset({b"accept", b"accept-language"})
 
 
@@ -57,23 +54,16 @@ class KeyRule:
         self._public = public
         self._ignored = frozenset(ignore)
         self._names = self._query_names(params)
-        self._credentials = tuple(sorted(_CREDENTIALS | declared.credentials))
+        self._credentials = _CREDENTIALS | declared.credentials
         self._request_lines: dict[
             tuple[str, str, bytes, bytes, bytes], str
         ] = {}  # bounded; {request line: text}
         asked = {name.strip().lower().encode("latin-1") for name in vary} | declared.headers
-        self.named: frozenset[bytes] = frozenset(asked) | declared.own_headers  # what a cache in front of us must vary on
+        self.named: frozenset[bytes] = (
+            frozenset(asked) | declared.own_headers
+        )  # what a cache in front of us must vary on
         self.vary: tuple[bytes, ...] = ()
         self._vary_on(asked | (_NEGOTIATION if level is CacheLevel.HIGH else frozenset()))
-
-    def seen(self, headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-        """Return those of a request's headers that matter here, the lines of a repeated one joined."""
-        watched = self._watched
-        found: dict[bytes, bytes] = {}
-        for name, value in headers:
-            if name in watched:
-                found[name] = value if name not in found else found[name] + b"," + value
-        return found
 
     def learn(self, names: Iterable[bytes]) -> bool:
         """Vary on more request headers from now on; return False if the level or their number forbids it."""
@@ -97,7 +87,7 @@ class KeyRule:
 
         Args:
             parts: The request.
-            seen: Its headers, from `seen`.
+            seen: Its headers, from `by_name`.
             arguments: Text of the handler's arguments that are not in the request line.
             identity: Who is asking, if the application said so.
             resolves: Whether the application was asked who it is: then HIGH takes no credentials for an answer.
@@ -107,7 +97,7 @@ class KeyRule:
         if identity is None and not resolves:
             identity = ambient.get("principal")
         has_credentials = self._has_credentials(parts, seen)
-        guarded = any(name in seen for name in self._declared.headers)
+        guarded = not self._declared.headers.isdisjoint(seen)
         if not self._public and (has_credentials or guarded or identity is not None):
             if self._level is CacheLevel.LOW:
                 return "credentials"
@@ -132,9 +122,8 @@ class KeyRule:
             return ""
         if identity is not None:
             return f":w=i{_digest(key_text(identity).encode())}"
-        values = [seen.get(name) for name in self._credentials]
-        if any(value is not None for value in values):
-            return f":w=c{_digest(*values)}"
+        if not self._credentials.isdisjoint(seen):
+            return f":w=c{_digest(*(seen.get(name) for name in sorted(self._credentials)))}"
         return ":w=anonymous" if self._level is CacheLevel.HIGH else ""
 
     def _surroundings(self, ambient: Mapping[str, Any]) -> str:
@@ -158,7 +147,7 @@ class KeyRule:
         return f":c={_digest(*(values.get(name) for name in sorted(self._declared.cookies)))}"
 
     def _has_credentials(self, parts: RequestParts, seen: dict[bytes, bytes]) -> bool:
-        if any(name in seen for name in self._credentials):
+        if not self._credentials.isdisjoint(seen):
             return True
         schemes = self._declared.credential_query
         return bool(schemes) and any(name in schemes for name, _ in _pairs(parts.query))
@@ -190,10 +179,21 @@ class KeyRule:
 
     def _vary_on(self, names: Iterable[bytes]) -> None:
         self.vary = tuple(sorted(names))
-        self._watched = _CONDITIONS.union(self._credentials, self.vary, self._declared.headers)
 
     def __repr__(self) -> str:
         return f"<KeyRule {self._prefix!r} {self._level.name}, varies on {len(self.vary)} headers>"
+
+
+def by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Return a request's headers by name, the lines of a repeated one joined."""
+    pairs = headers if isinstance(headers, list) else list(headers)
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    found.clear()
+    for name, value in pairs:
+        found[name] = value if name not in found else found[name] + b"," + value
+    return found
 
 
 def normalised_query(

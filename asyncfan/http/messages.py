@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 __all__ = [
     "Adapter",
@@ -22,8 +22,7 @@ __all__ = [
 Headers = Sequence[tuple[bytes, bytes]]  # as they travel: (name in lower case, value), a name may come twice
 
 
-@dataclass(frozen=True, slots=True)
-class RequestParts:
+class RequestParts(NamedTuple):
     """A request as it came in, nothing decoded.
 
     Attributes:

@@ -12,7 +12,7 @@ from ..caching import MISSING
 from ..caching.keys import Unkeyable, key_text
 from ..caching.operation import Loaded, Operation
 from .cache_control import directives, seconds
-from .keys import Key, KeyRule
+from .keys import Key, KeyRule, by_name
 from .messages import Adapter, Declared, Draft, Frozen, Headers, RequestParts, Unshared, Visit
 from .storing import StoreRule, vary_names
 from .validators import none_match
@@ -21,6 +21,7 @@ __all__ = ["Server"]
 
 _LOG = logging.getLogger("asyncfan.http")
 _NOT_MODIFIED = frozenset({b"etag", b"cache-control", b"vary", b"content-location", b"date", b"expires"})
+_BODILESS = frozenset({"GET", "HEAD"})
 _NO_WISH: Mapping[str, str | None] = {}
 
 
@@ -70,7 +71,9 @@ class Server:
         self._operation = operation
         self._store = store
         self._make_rule = rule
-        self._rules: dict[Declared, KeyRule] = {}
+        self._rules: dict[
+            int, tuple[KeyRule, Declared]
+        ] = {}  # {id of what a route declares, kept alive here}
         self._name = name
         self._methods = methods
         self._identity = identity
@@ -92,19 +95,15 @@ class Server:
         if parts.method not in self._methods:
             self._refuse_unsafe(parts.method)
             return await self._pass(adapter, visit, "fwd=method")
-        declared = adapter.declared(visit)
-        rule = self._rules.get(declared)
-        if rule is None:
-            rule = self._rules[declared] = self._make_rule(declared)
-        asked = _Asked(adapter, visit, parts, rule.seen(parts.headers), rule)
-        key = await self._key_of(asked)
-        if not isinstance(key, Key):
+        asked = _Asked(adapter, visit, parts, by_name(parts.headers), self._rule(adapter.declared(visit)))
+        if parts.method in _BODILESS:
+            key = "body" if _has_body(asked.seen) else self._key_of(asked)
+        else:
+            key = self._key_of(asked) if await self._add_body(asked) else "body"
+        if isinstance(key, str):
             return await self._pass(adapter, visit, f"fwd=bypass; detail={key}")
-        return await self._answer(asked, key)
-
-    async def _answer(self, asked: _Asked, key: Key) -> Any:
         wish = self._wish(asked.seen)
-        if "no-store" in wish:
+        if wish and "no-store" in wish:
             return await self._pass(asked.adapter, asked.visit, "fwd=request; detail=no-store")
         found = self._operation.lookup(key.text)
         if found is not MISSING:
@@ -160,32 +159,35 @@ class Server:
         )
         return Loaded(frozen, frozen.expire)
 
-    async def _key_of(self, asked: _Asked) -> Key | str:
-        parts, seen = asked.parts, asked.seen
+    def _key_of(self, asked: _Asked) -> Key | str:
+        visit = asked.visit
         if self._identity is not None:
-            asked.identity = self._identity(asked.visit.request)
+            asked.identity = self._identity(visit.request)
         try:
             if self._key is not None:
-                asked.arguments = key_text(self._key(*asked.visit.args, **asked.visit.kwargs))
-            elif arguments := asked.adapter.arguments(asked.visit):
-                asked.arguments = self._arguments_text(arguments)
-            if parts.method in {"GET", "HEAD"}:
-                if seen.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in seen:
-                    return "body"
-            elif self._key is None and not await self._add_body(asked):
-                return "body"
+                asked.arguments = key_text(self._key(*visit.args, **visit.kwargs))
+            elif arguments := asked.adapter.arguments(visit):
+                asked.arguments = self._arguments_text(arguments) + asked.arguments
             return self._compose(asked)
         except Unkeyable as error:
             _LOG.warning("%s: not cached, because %s", self._name, error)
             return "unkeyable"
 
+    def _rule(self, declared: Declared) -> KeyRule:
+        found = self._rules.get(id(declared))
+        if found is None:
+            found = self._rules[id(declared)] = (self._make_rule(declared), declared)
+        return found[0]
+
     async def _add_body(self, asked: _Asked) -> bool:
+        if self._key is not None:
+            return True
         body = await asked.adapter.body(asked.visit)
         if body is None:
             return False
         kind = asked.seen.get(b"content-type", b"").decode("latin-1").strip().lower()
         digest = blake2b(body, digest_size=24).hexdigest() if body else ""
-        asked.arguments = key_text([asked.arguments, kind, digest])
+        asked.arguments = key_text([kind, digest])
         return True
 
     def _arguments_text(self, arguments: Mapping[str, Any]) -> str:
@@ -246,6 +248,10 @@ class Server:
 
     def __repr__(self) -> str:
         return f"<Server of {self._name}, {len(self._rules)} routes>"
+
+
+def _has_body(seen: dict[bytes, bytes]) -> bool:
+    return seen.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in seen
 
 
 def _too_old(wish: Mapping[str, str | None], age: float) -> bool:
