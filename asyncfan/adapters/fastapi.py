@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from ..http.messages import Declared, Draft, Visit
 from . import starlette
-from .fastapi_route import Route, context_of, render_with
+from .fastapi_route import Route, context_of, refuse_registered, render_with
 
 __all__ = ["Adapter"]
 
@@ -31,6 +31,7 @@ class Adapter(starlette.Adapter):
     """Ties one FastAPI handler to the cache; adds the Request and Response parameters that it does not declare."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
+        refuse_registered(fn)
         super().__init__(fn)
         self._routes: dict[int, Route] = {}  # {id of the route: what is known of it}
         typed = get_typed_signature(fn).parameters

@@ -8,8 +8,9 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
+from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, APIRouter
 from fastapi.security.base import SecurityBase
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -17,7 +18,7 @@ from starlette.responses import Response
 
 from ..http.messages import Declared
 
-__all__ = ["Route", "context_of", "render_with"]
+__all__ = ["Route", "context_of", "refuse_registered", "render_with"]
 
 _VALUE = "asyncfan.value"  # where a request's scope holds what the route's own code is to send
 
@@ -25,6 +26,21 @@ _VALUE = "asyncfan.value"  # where a request's scope holds what the route's own 
 def context_of(scope: dict[str, Any]) -> Any:
     """Return the route as it was included: with the response class and dependencies of the routers above it."""
     return scope.get("fastapi", {}).get("effective_route_context") or scope["route"]
+
+
+def refuse_registered(fn: Callable[..., Any]) -> None:
+    """Refuse a handler that a router of its own module has already, so without the cache.
+
+    Raises:
+        TypeError: Always then: the decorators are in the wrong order.
+    """
+    routers = [value for value in fn.__globals__.values() if isinstance(value, (APIRouter, FastAPI))]
+    if any(getattr(route, "endpoint", None) is fn for router in routers for route in router.routes):
+        raise TypeError(
+            f"{fn.__qualname__} was registered without its cache, because @cache_response stands above the route. "
+            f"Put it below, next to the function:\n"
+            f"    @router.get(...)\n    @cache_response(...)\n    async def {fn.__name__}(...): ..."
+        )
 
 
 class Route:
@@ -120,7 +136,10 @@ def _names(field: Any) -> Iterator[str]:
         return
     for name, inner in info.annotation.model_fields.items():
         for spelling in {name, *_aliases(inner)}:
-            yield from {spelling, spelling.replace("_", "-")}  # a header model's fields may be spelt either way
+            yield from {
+                spelling,
+                spelling.replace("_", "-"),
+            }  # a header model's fields may be spelt either way
 
 
 def _aliases(info: Any) -> set[str]:

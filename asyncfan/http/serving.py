@@ -11,7 +11,7 @@ from typing import Any
 from ..caching import MISSING
 from ..caching.keys import Unkeyable, key_text
 from ..caching.operation import Loaded, Operation
-from .cache_control import directives, seconds
+from .cache_control import MOST_SECONDS, directives, seconds
 from .keys import Key, KeyRule, by_name
 from .messages import Adapter, Declared, Draft, Frozen, Headers, RequestParts, Unshared, Visit
 from .storing import StoreRule, vary_names
@@ -20,9 +20,10 @@ from .validators import none_match
 __all__ = ["Server"]
 
 _LOG = logging.getLogger("asyncfan.http")
-_NOT_MODIFIED = frozenset({b"etag", b"cache-control", b"vary", b"content-location", b"date", b"expires"})
+_NOT_MODIFIED = frozenset(
+    {b"etag", b"cache-control", b"vary", b"content-location", b"date", b"expires", b"age"}
+)
 _BODILESS = frozenset({"GET", "HEAD"})
-_NO_WISH: Mapping[str, str | None] = {}
 
 
 @dataclass(slots=True)
@@ -71,9 +72,8 @@ class Server:
         self._operation = operation
         self._store = store
         self._make_rule = rule
-        self._rules: dict[
-            int, tuple[KeyRule, Declared]
-        ] = {}  # {id of what a route declares, kept alive here}
+        # {id of what a route declares: (its rule, and the declared, kept alive for its id)}
+        self._rules: dict[int, tuple[KeyRule, Declared]] = {}
         self._name = name
         self._methods = methods
         self._identity = identity
@@ -97,35 +97,40 @@ class Server:
             return await self._pass(adapter, visit, "fwd=method")
         asked = _Asked(adapter, visit, parts, by_name(parts.headers), self._rule(adapter.declared(visit)))
         if parts.method in _BODILESS:
-            key = "body" if _has_body(asked.seen) else self._key_of(asked)
+            keyed = not _has_body(asked.seen)
         else:
-            key = self._key_of(asked) if await self._add_body(asked) else "body"
+            keyed = self._key is not None or await self._add_body(asked)
+        key = self._key_of(asked) if keyed else "body"
         if isinstance(key, str):
             return await self._pass(adapter, visit, f"fwd=bypass; detail={key}")
-        wish = self._wish(asked.seen)
-        if wish and "no-store" in wish:
+        control = asked.seen.get(b"cache-control")
+        if control is not None and self._honor_client:
+            return await self._as_wished(asked, key, directives(control.decode("latin-1")))
+        found = self._operation.lookup(key.text)
+        return await self._load(asked, key, "fwd=miss") if found is MISSING else self._hit(asked, found)
+
+    async def _as_wished(self, asked: _Asked, key: Key, wish: Mapping[str, str | None]) -> Any:
+        """Answer a client that said in its own Cache-Control how old or how shared a response may be."""
+        if "no-store" in wish:
             return await self._pass(asked.adapter, asked.visit, "fwd=request; detail=no-store")
         found = self._operation.lookup(key.text)
-        if found is not MISSING:
-            age = max(0.0, self._store.clock() - found.stored_at)
-            if not wish or not _too_old(wish, age):
-                return self._send(asked, found, f"hit; ttl={_whole(found.expire - age)}", age)
+        if found is not MISSING and not _too_old(wish, self._age(found)):
+            return self._hit(asked, found)
         if "only-if-cached" in wish:
             return self._emit(asked, 504, [], b"", "fwd=request; detail=only-if-cached")
-        forward = "fwd=miss" if found is MISSING else "fwd=request"
+        return await self._load(asked, key, "fwd=miss" if found is MISSING else "fwd=request")
+
+    async def _load(self, asked: _Asked, key: Key, forward: str) -> Any:
         if (
             asked.parts.method == "HEAD"
         ):  # its response may lack what a GET's has: never the origin of an entry
             return await self._pass(asked.adapter, asked.visit, forward)
-        return await self._load(asked, key, forward)
-
-    async def _load(self, asked: _Asked, key: Key, forward: str) -> Any:
         varied_on = asked.rule.vary
 
         async def load() -> Loaded:
             if (
                 asked.rule.vary is not varied_on
-            ):  # learned from the response that this one waited for: another key
+            ):  # the response that this one waited for taught a name: another key
                 return Loaded((await self._lead_again(asked)).value, None)
             return await self._run(asked, key)
 
@@ -180,8 +185,6 @@ class Server:
         return found[0]
 
     async def _add_body(self, asked: _Asked) -> bool:
-        if self._key is not None:
-            return True
         body = await asked.adapter.body(asked.visit)
         if body is None:
             return False
@@ -203,20 +206,24 @@ class Server:
             query=self._key is None,
         )
 
-    def _wish(self, seen: dict[bytes, bytes]) -> Mapping[str, str | None]:
-        value = seen.get(b"cache-control")
-        return directives(value.decode("latin-1")) if value is not None and self._honor_client else _NO_WISH
+    def _age(self, frozen: Frozen) -> float:
+        return max(0.0, self._store.clock() - frozen.stored_at)
 
-    def _send(self, asked: _Asked, frozen: Frozen, status: str, age: float | None = None) -> Any:
+    def _hit(self, asked: _Asked, frozen: Frozen) -> Any:
+        age = self._age(frozen)
+        left = int(min(max(frozen.expire - age, 0.0), MOST_SECONDS))
+        return self._send(asked, frozen, f"hit; ttl={left}", b"%d" % age)
+
+    def _send(self, asked: _Asked, frozen: Frozen, status: str, age: bytes | None = None) -> Any:
         headers = [*frozen.headers]
-        if frozen.merges and asked.visit.extra:
-            headers = _with_extra(headers, asked.visit.extra)
+        extra = asked.visit.extra if frozen.merges else ()
+        if extra:
+            headers = _with_extra(headers, extra)
         if age is not None:
-            headers.append((b"age", b"%d" % age))
+            headers.append((b"age", age))
         condition = asked.seen.get(b"if-none-match")
         if condition is not None and frozen.tag is not None and none_match(condition, frozen.tag):
-            extra = {name for name, _ in asked.visit.extra} if frozen.merges else set()
-            kept = _NOT_MODIFIED | {b"age"} | extra
+            kept = _NOT_MODIFIED.union(name for name, _ in extra)
             return self._emit(asked, 304, [pair for pair in headers if pair[0] in kept], b"", status)
         body = b"" if asked.parts.method == "HEAD" else frozen.body
         return self._emit(asked, frozen.status, headers, body, status)
@@ -278,7 +285,3 @@ def _with_extra(headers: list[tuple[bytes, bytes]], extra: Headers) -> list[tupl
     ):  # no cache in front may keep this client's cookie
         headers.append((b"cache-control", b"private, no-cache"))
     return [*headers, *extra]
-
-
-def _whole(seconds_: float) -> int:
-    return int(min(max(seconds_, 0.0), 2**31))

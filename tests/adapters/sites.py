@@ -92,7 +92,9 @@ def fastapi_app(routes):
 
 
 def starlette_app(routes):
-    return cancelling(Starlette(routes=[Route(path, endpoint, methods=methods) for path, methods, endpoint in routes]))
+    return cancelling(
+        Starlette(routes=[Route(path, endpoint, methods=methods) for path, methods, endpoint in routes])
+    )
 
 
 FRAMEWORKS = {"fastapi": fastapi_app, "starlette": starlette_app}
@@ -125,12 +127,16 @@ def endpoints(site):
     @at("/who", expire=300)
     async def who(request: Request):
         count("who")
-        return JSONResponse({"auth": request.headers.get("authorization"), "cookie": request.headers.get("cookie")})
+        return JSONResponse(
+            {"auth": request.headers.get("authorization"), "cookie": request.headers.get("cookie")}
+        )
 
     @at("/low", cache_level=CacheLevel.LOW, params=("page",))
     async def low(request: Request):
         n = count("low")
-        return JSONResponse({"auth": request.headers.get("authorization"), "page": request.query_params.get("page"), "n": n})
+        return JSONResponse(
+            {"auth": request.headers.get("authorization"), "page": request.query_params.get("page"), "n": n}
+        )
 
     @at("/public", cache_level=CacheLevel.LOW, public=True)
     async def public(request: Request):

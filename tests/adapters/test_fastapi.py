@@ -168,7 +168,9 @@ def without_added(response):
 
 
 @pytest.mark.real_time  # plain functions run in anyio's threads
-@pytest.mark.parametrize(("endpoint", "options"), ENDPOINTS, ids=lambda x: getattr(x, "__name__", None) or str(x)[:50])
+@pytest.mark.parametrize(
+    ("endpoint", "options"), ENDPOINTS, ids=lambda x: getattr(x, "__name__", None) or str(x)[:50]
+)
 @pytest.mark.parametrize("included", [False, True])
 async def test_miss_and_hit_are_what_fastapi_sends(cache, endpoint, options, included):
     """Status, body and headers of a miss and of a hit are those of the undecorated endpoint."""
@@ -211,7 +213,9 @@ async def test_invalid_result_is_the_same_error(cache):
 def test_openapi_is_unchanged():
     """The decorator leaves no trace in the schema."""
 
-    async def endpoint(x: int, body: Item, q: Annotated[str, Query(min_length=2)] = "ab", h: str = Header()) -> Item:
+    async def endpoint(
+        x: int, body: Item, q: Annotated[str, Query(min_length=2)] = "ab", h: str = Header()
+    ) -> Item:
         """Do it."""
         raise NotImplementedError
 
@@ -427,7 +431,12 @@ async def test_low_keys_the_declared_parameters(cache):
         return [q, *where]
 
     async with client_of(app) as client:
-        queries = ("q=a&page=2&pageSize=5", "utm=x&q=a&page=2&pageSize=5", "q=a&page=3&pageSize=5", "pageSize=6")
+        queries = (
+            "q=a&page=2&pageSize=5",
+            "utm=x&q=a&page=2&pageSize=5",
+            "q=a&page=3&pageSize=5",
+            "pageSize=6",
+        )
         answers = [(await client.get(f"/?{query}")).json() for query in queries]
     assert answers == [["a", 2, 5], ["a", 2, 5], ["a", 3, 5], ["", 1, 6]]
     assert calls["endpoint"] == 3
