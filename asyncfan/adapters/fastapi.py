@@ -28,7 +28,7 @@ class _Visit(Visit):
 
 
 class Adapter(starlette.Adapter):
-    """Ties one FastAPI handler to the cache; adds the Request and Response parameters that it does not declare."""
+    """Ties one FastAPI handler to the cache; adds the Request and Response parameters that it lacks."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
         refuse_registered(fn)
@@ -111,7 +111,7 @@ class Adapter(starlette.Adapter):
 
 
 def _parameter(parameters: Mapping[str, inspect.Parameter], kind: type) -> str | None:
-    """Return the name of the parameter of this kind; of several, the last, which is the one that FastAPI fills."""
+    """Return the name of the parameter of this kind: of several the last, which FastAPI fills."""
     found = None
     for name, parameter in parameters.items():
         annotation = parameter.annotation

@@ -24,7 +24,7 @@ _VALUE = "asyncfan.value"  # where a request's scope holds what the route's own 
 
 
 def context_of(scope: dict[str, Any]) -> Any:
-    """Return the route as it was included: with the response class and dependencies of the routers above it."""
+    """Return the route as included: with the response class and dependencies of the routers above it."""
     return scope.get("fastapi", {}).get("effective_route_context") or scope["route"]
 
 
@@ -37,8 +37,8 @@ def refuse_registered(fn: Callable[..., Any]) -> None:
     routers = [value for value in fn.__globals__.values() if isinstance(value, (APIRouter, FastAPI))]
     if any(getattr(route, "endpoint", None) is fn for router in routers for route in router.routes):
         raise TypeError(
-            f"{fn.__qualname__} was registered without its cache, because @cache_response stands above the route. "
-            f"Put it below, next to the function:\n"
+            f"{fn.__qualname__} was registered without its cache, because @cache_response stands above the "
+            f"route. Put it below, next to the function:\n"
             f"    @router.get(...)\n    @cache_response(...)\n    async def {fn.__name__}(...): ..."
         )
 

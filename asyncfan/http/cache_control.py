@@ -18,7 +18,7 @@ _DIRECTIVE = re.compile(
 def directives(value: str) -> dict[str, str | None]:
     r"""Return the directives of a Cache-Control header, names in lower case, quoted values unquoted.
 
-    Several header lines are joined by commas before. Unknown directives are kept, what is no directive is skipped.
+    Several header lines are joined by commas first. Unknown directives are kept, anything else is skipped.
     Of a repeated directive the strictest stays: the one without a value, or the smaller number.
 
     Example:
@@ -35,7 +35,7 @@ def directives(value: str) -> dict[str, str | None]:
 
 
 def seconds(text: str | None) -> int:
-    """Return a directive's number of seconds; what is no number counts as 0, so as stale (RFC 9111 section 4.2.1).
+    """Return a directive's number of seconds; what is no number counts as 0, so as stale (RFC 9111, 4.2.1).
 
     Example:
         >>> seconds("60"), seconds("-1"), seconds("soon"), seconds(None)

@@ -45,7 +45,7 @@ class ResponseDecorator(Protocol):
 
 
 def cache_response(
-    expire: float | timedelta | None | Literal[_Expire.OF_LEVEL] = _Expire.OF_LEVEL,
+    expire: float | timedelta | Literal[_Expire.OF_LEVEL] | None = _Expire.OF_LEVEL,
     prefix: str | None = None,
     cache_level: CacheLevel = CacheLevel.MEDIUM,
     *,
@@ -65,25 +65,26 @@ def cache_response(
 ) -> ResponseDecorator:
     """Cache what an HTTP endpoint answers; put it under the route decorator, directly above the handler.
 
-    The framework runs its guards, dependencies and validation first, on a hit too. What is stored is what would be
-    sent, once through the route's own response model. ``Set-Cookie`` is never stored, nor is an error, a stream, a
-    response with ``no-store``, or one for a single person under a key that does not name them.
+    The framework runs its guards, dependencies and validation first, on a hit too. What is stored is what
+    would be sent, once through the route's response model. ``Set-Cookie`` is never stored, nor is an error,
+    a stream, a response with ``no-store``, or one for a single person under a key that does not name them.
 
-    A request with credentials (Authorization, a cookie, a security scheme of the route) gets entries of its own, or
-    at ``CacheLevel.LOW`` none. A handler or guard that tells people apart by a header which it reads from the request
-    without declaring it must name that header in ``vary``.
+    A request with credentials (Authorization, a cookie, a security scheme of the route) gets entries of its
+    own, or at ``CacheLevel.LOW`` none. A handler or guard that tells people apart by a header which it reads
+    from the request without declaring it must name that header in ``vary``.
 
     Args:
-        expire: Seconds or a timedelta; None is never. By default the level's own: 60, 300 or 3600 s. The response's
-            ``s-maxage``, ``max-age`` or ``Expires`` may shorten it.
+        expire: Seconds or a timedelta; None is never. By default the level's own: 60, 300 or 3600 s. The
+            response's ``s-maxage``, ``max-age`` or ``Expires`` may shorten it.
         prefix: How keys begin, for ``cache.clear("prefix*")``; by default the handler's module and name.
         cache_level: How much of the request's surroundings is in the key.
         key: Called with the handler's own arguments; what it returns replaces query and arguments in the key.
-        ignore: Query parameters and handler parameters that are no part of the key.
+        ignore: Parameters in the query, headers, cookies or body that are no part of the key.
         vary: Request headers to key by, at every level, beside those that responses name in ``Vary``.
         params: The only query parameters to key by.
         public: The response is the same whoever asks: credentials are no part of the key.
-        identity: Called with the framework's request; returns who is asking, or None for nobody known.
+        identity: Called with the framework's request; returns who is asking, or None for nobody known. By
+            default the surrounding ``scope(principal=...)``, then the credentials themselves.
         methods: Methods to cache; GET, HEAD, POST and QUERY by default. Others run the handler.
         cache_statuses: Status codes to store.
         max_body: Bytes of the largest body to store.
@@ -94,10 +95,18 @@ def cache_response(
 
     Raises:
         ValueError: ``expire``, ``max_body`` or ``methods`` makes no sense.
-        TypeError: The handler is a generator, whose stream cannot be stored.
+        TypeError: The handler is a generator, whose stream cannot be stored, or is registered already; or
+            ``identity`` is asynchronous.
+
+    Example:
+        A handler under FastAPI's ``@router.get("/dashboard")``::
+
+            @router.get("/dashboard")
+            @cache_response(expire=180, prefix="dashboard")
+            async def get_dashboard(request: Request): ...
 
     Cancellation:
-        The handler runs in the task of the request that needed it first. If that one is cancelled, one of those that
+        The handler runs in the task of the request that needed it first. If it is cancelled, one of those that
         wait for it runs the handler itself.
     """
     if callable(expire):
@@ -105,6 +114,10 @@ def cache_response(
     seconds = _seconds(expire, cache_level)
     if max_body < 0:
         raise ValueError(f"max_body must be >= 0 bytes, got {max_body!r}")
+    if inspect.iscoroutinefunction(identity):
+        raise TypeError(
+            "identity must return who is asking, got an async function, which returns a coroutine"
+        )
     wanted = _METHODS if methods is None else frozenset(method.upper() for method in methods)
     if not wanted:
         raise ValueError(
@@ -196,7 +209,7 @@ def _rule(prefix: str, level: CacheLevel, declared: Declared, **options: Any) ->
     return KeyRule(prefix, level, declared, **options)
 
 
-def _seconds(expire: float | timedelta | None | _Expire, level: CacheLevel) -> float:
+def _seconds(expire: float | timedelta | _Expire | None, level: CacheLevel) -> float:
     if isinstance(expire, _Expire):
         return level.default_expire
     if expire is None:
@@ -210,6 +223,6 @@ def _seconds(expire: float | timedelta | None | _Expire, level: CacheLevel) -> f
 def _refuse_generator(fn: Callable[..., Any]) -> None:
     if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
         raise TypeError(
-            f"{fn.__qualname__} is a generator: its response is a stream, which @cache_response cannot store. "
-            f"Take @cache_response away, or cache what it iterates over with @cache_function"
+            f"{fn.__qualname__} is a generator: its response is a stream, which @cache_response cannot "
+            f"store. Take @cache_response away, or cache what it iterates over with @cache_function"
         )

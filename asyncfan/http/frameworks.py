@@ -1,4 +1,4 @@
-"""Which framework made a request: found by the module of its class, so that no framework is ever imported first."""
+"""Which framework made a request: found by the module of its class, so no framework is imported first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .messages import Adapter, AdapterFactory
 
 __all__ = ["adapter_at_decoration", "adapter_of", "register"]
 
-# {module of the framework's request class, or the module that says the framework is in use: "module:attribute"}
+# {module of the request's class, or one whose presence says that the framework is in use: "module:class"}
 _ADAPTERS: dict[str, str] = {
     "fastapi.routing": "asyncfan.adapters.fastapi:Adapter",
     "starlette.requests": "asyncfan.adapters.starlette:Adapter",
@@ -34,7 +34,7 @@ def register(module: str, adapter: str) -> None:
 
 
 def adapter_at_decoration(fn: Callable[..., Any]) -> Adapter | None:
-    """Return the adapter of a loaded framework that wants the handler to take more parameters, if one does."""
+    """Return the adapter of a loaded framework that wants more parameters of the handler, if one does."""
     for module in list(_ADAPTERS):
         if module in sys.modules:
             adapter = _load(module)(fn)

@@ -34,7 +34,8 @@ class KeyRule:
     """How the requests of one route become keys.
 
     Attributes:
-        vary: Request headers whose values are in every key, sorted; grows by `learn`, never changes otherwise.
+        vary: Request headers whose values are in every key, sorted; replaced by `learn`, by nothing else.
+        named: Those that caches in front of us must vary on.
     """
 
     def __init__(
@@ -59,9 +60,7 @@ class KeyRule:
             tuple[str, str, bytes, bytes, bytes], str
         ] = {}  # bounded; {request line: text}
         asked = {name.strip().lower().encode("latin-1") for name in vary} | declared.headers
-        self.named: frozenset[bytes] = (
-            frozenset(asked) | declared.own_headers
-        )  # what a cache in front of us must vary on
+        self.named: frozenset[bytes] = frozenset(asked) | declared.own_headers
         self.vary: tuple[bytes, ...] = ()
         self._vary_on(asked | (_NEGOTIATION if level is CacheLevel.HIGH else frozenset()))
 
@@ -90,7 +89,7 @@ class KeyRule:
             seen: Its headers, from `by_name`.
             arguments: Text of the handler's arguments that are not in the request line.
             identity: Who is asking, if the application said so.
-            resolves: Whether the application was asked who it is: then HIGH takes no credentials for an answer.
+            resolves: Whether the application was asked who it is: HIGH takes no credentials for an answer.
             query: Whether the query belongs to the key.
         """
         ambient: Mapping[str, Any] = current_scope() if scopes_in_use else {}
@@ -139,7 +138,7 @@ class KeyRule:
         )
 
     def _cookies(self, seen: dict[bytes, bytes]) -> str:
-        """Where the Cookie header as a whole is no part of the key, the cookies that guards read still are."""
+        """Where the whole Cookie header is no part of the key, the cookies that guards read still are."""
         if not self._declared.cookies:
             return ""
         pairs = (pair.strip().partition(b"=") for pair in seen.get(b"cookie", b"").split(b";"))

@@ -1,4 +1,4 @@
-"""What http and an adapter hand each other: a request's parts, a response's parts, and the adapter's own duties."""
+"""What http and an adapter hand each other: parts of requests and responses, and the adapter's duties."""
 
 from __future__ import annotations
 
@@ -135,33 +135,43 @@ class Adapter(Protocol):
     @property
     def signature(self) -> inspect.Signature | None:
         """What the framework is to see instead of the handler's own signature, if anything."""
+        ...
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any | None:
         """Return the `Visit` of a call by this framework, or None if the call came from somewhere else."""
+        ...
 
     def parts(self, visit: Any) -> RequestParts:
         """Return the request's parts."""
+        ...
 
     def declared(self, visit: Any) -> Declared:
         """Return what the route declares; the same object each time for the same route."""
+        ...
 
     def arguments(self, visit: Any) -> Mapping[str, Any]:
         """Return the handler's own arguments that came in headers, cookies or the body, parsed, by name."""
+        ...
 
     async def body(self, visit: Any) -> bytes | None:
         """Return what of the body `arguments` does not hold; None if it can't be read without harm."""
+        ...
 
     async def call(self, visit: Any) -> Any:
         """Run the handler in the caller's task (a plain function in a thread) and return what it returned."""
+        ...
 
     async def freeze(self, visit: Any, result: Any) -> tuple[Any, Draft | None]:
-        """Return the response to send for ``result``, and its draft: None if its bytes can't be known or repeated."""
+        """Return the response to send for ``result``, and its draft if its bytes are known and repeatable."""
+        ...
 
     def emit(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Any:
         """Return the framework's response with exactly these parts."""
+        ...
 
     def mark(self, visit: Any, result: Any, name: str, value: str) -> Any:
         """Return the handler's own ``result`` so that it is sent with one more header."""
+        ...
 
 
 AdapterFactory = Callable[[Callable[..., Any]], Adapter]

@@ -81,6 +81,7 @@ class Server:
         self._ignore = ignore
         self._expose_status = expose_status
         self._honor_client = honor_client
+        self._warned = False  # whether the log has said that an argument can't be keyed
 
     async def serve(self, adapter: Adapter, visit: Visit) -> Any:
         """Return the framework's response to one request.
@@ -89,7 +90,7 @@ class Server:
             ValueError: The method changes things, so that skipping the handler would lose the change.
 
         Cancellation:
-            A cancelled request ends its own handler. Requests that waited for it choose one of themselves to run it.
+            A cancelled request ends its own handler. Of the requests that waited for it, one runs its own.
         """
         parts = adapter.parts(visit)
         if parts.method not in self._methods:
@@ -121,17 +122,13 @@ class Server:
         return await self._load(asked, key, "fwd=miss" if found is MISSING else "fwd=request")
 
     async def _load(self, asked: _Asked, key: Key, forward: str) -> Any:
-        if (
-            asked.parts.method == "HEAD"
-        ):  # its response may lack what a GET's has: never the origin of an entry
+        if asked.parts.method == "HEAD":  # its response may lack what a GET's has: never stored
             return await self._pass(asked.adapter, asked.visit, forward)
         varied_on = asked.rule.vary
 
         async def load() -> Loaded:
-            if (
-                asked.rule.vary is not varied_on
-            ):  # the response that this one waited for taught a name: another key
-                return Loaded((await self._lead_again(asked)).value, None)
+            if asked.rule.vary is not varied_on:  # whom this one waited for taught a name: another key
+                return Loaded(await self._look_again(asked), None)
             return await self._run(asked, key)
 
         loaded, how = await self._operation.lead(key.text, load)
@@ -140,29 +137,30 @@ class Server:
             return self._mark(asked.adapter, asked.visit, loaded.value.response, status)
         return self._send(asked, loaded.value, f"{forward}; {'stored' if how == 'miss' else 'collapsed'}")
 
-    async def _lead_again(self, asked: _Asked) -> Loaded:
+    async def _look_again(self, asked: _Asked) -> Any:
         key = self._compose(asked)
         if not isinstance(key, Key):  # only the values of more headers were added: as cacheable as it was
             raise TypeError(f"{self._name}: a learned Vary made a request uncacheable: {key}")
-        loaded, _ = await self._operation.lead(key.text, lambda: self._run(asked, key))
-        return loaded
+        found = self._operation.lookup(key.text)
+        if found is MISSING:
+            found = (await self._operation.lead(key.text, lambda: self._run(asked, key)))[0].value
+        return found
 
     async def _run(self, asked: _Asked, key: Key) -> Loaded:
         adapter, visit = asked.adapter, asked.visit
         response, draft = await adapter.freeze(visit, await adapter.call(visit))
         if draft is None:
             return Loaded(Unshared(response, "unrepeatable"), None)
-        whole = _as_sent(draft, visit.extra)
-        reason = self._store.refusal(whole, private=key.private)
-        if reason is None and not (more := vary_names(whole.headers)) <= set(asked.rule.vary):
+        sent = _as_sent(draft, visit.extra)
+        expire = self._store.lifetime(sent, private=key.private)
+        if not isinstance(expire, str) and not (more := vary_names(sent.headers)) <= set(asked.rule.vary):
             asked.rule.learn(more)
-            reason = "vary"  # this one's key lacks the new name; the next request's has it
-        if reason is not None:
-            return Loaded(Unshared(response, reason), None)
-        frozen = self._store.freeze(
-            draft, method=asked.parts.method, private=key.private, named=asked.rule.named
-        )
-        return Loaded(frozen, frozen.expire)
+            expire = "vary"  # this one's key lacks the new name; the next request's has it
+        if isinstance(expire, str):
+            return Loaded(Unshared(response, expire), None)
+        method, named = asked.parts.method, asked.rule.named
+        frozen = self._store.freeze(draft, expire, method=method, private=key.private, named=named)
+        return Loaded(frozen, expire)
 
     def _key_of(self, asked: _Asked) -> Key | str:
         visit = asked.visit
@@ -175,7 +173,9 @@ class Server:
                 asked.arguments = self._arguments_text(arguments) + asked.arguments
             return self._compose(asked)
         except Unkeyable as error:
-            _LOG.warning("%s: not cached, because %s", self._name, error)
+            if not self._warned:
+                self._warned = True
+                _LOG.warning("%s: requests bypass the cache: %s", self._name, error)
             return "unkeyable"
 
     def _rule(self, declared: Declared) -> KeyRule:
@@ -248,9 +248,9 @@ class Server:
     def _refuse_unsafe(self, method: str) -> None:
         if method in {"PUT", "PATCH", "DELETE"}:
             raise ValueError(
-                f"{self._name}: a {method} request changes something, so its handler must run every time, but "
-                f"@cache_response would skip it. Take @cache_response away, or, if {method} only reads here, write "
-                f'@cache_response(methods=("{method}",))'
+                f"{self._name}: a {method} request changes something, so its handler must run every time, "
+                f"but @cache_response would skip it. Take @cache_response away, or, if {method} only reads "
+                f'here, write @cache_response(methods=("{method}",))'
             )
 
     def __repr__(self) -> str:
@@ -271,7 +271,7 @@ def _too_old(wish: Mapping[str, str | None], age: float) -> bool:
 
 
 def _as_sent(draft: Draft, extra: Headers) -> Draft:
-    """What guards say of the response counts as if the handler had said it; their cookies travel beside the entry."""
+    """What guards say of the response counts as the handler's word; their cookies travel beside the entry."""
     said = tuple(pair for pair in extra if pair[0] != b"set-cookie") if draft.merges else ()
     return replace(draft, headers=(*draft.headers, *said)) if said else draft
 

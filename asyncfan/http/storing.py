@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from .cache_control import MOST_SECONDS, directives, freshness
 from .messages import Draft, Frozen, Headers
@@ -25,7 +26,7 @@ def header_values(headers: Headers, name: bytes) -> list[bytes]:
 
 
 def vary_names(headers: Headers) -> frozenset[bytes]:
-    """Return the request headers that a response says it varies on, in lower case; ``*`` among them if it says so.
+    """Return the request headers that a response says it varies on, in lower case; with ``*`` if it does.
 
     Example:
         >>> sorted(vary_names([(b"vary", b"Accept , ACCEPT-language,"), (b"vary", b"*")]))
@@ -51,17 +52,20 @@ class StoreRule:
     max_body: int = 1 << 20
     clock: Callable[[], float] = time.time
 
-    def refusal(self, draft: Draft, *, private: bool) -> str | None:
-        """Say in a word why ``draft`` must not be stored; None if it may be.
+    def lifetime(self, draft: Draft, *, private: bool) -> float | str:
+        """Return for how many seconds ``draft`` may be stored, or in a word why it must not be.
 
         Args:
             draft: The response.
             private: Whether its key names who is asking, so that a private response may be stored under it.
         """
-        control = _control(draft.headers)
+        control = directives(b",".join(header_values(draft.headers, b"cache-control")).decode("latin-1"))
+        expires = header_values(draft.headers, b"expires")
+        date = expires[0].decode("latin-1") if expires else None
+        expire = min(self.expire, freshness(control, date, self.clock(), shared=not private))
         encodings = header_values(draft.headers, b"content-encoding")
         checks = {
-            "status": draft.status not in self.statuses or draft.status == 206,  # noqa: PLR2004 - partial content
+            "status": draft.status not in self.statuses or draft.status == HTTPStatus.PARTIAL_CONTENT,
             "range": bool(header_values(draft.headers, b"content-range")),
             "set-cookie": bool(header_values(draft.headers, b"set-cookie")),
             "no-store": "no-store" in control or "no-cache" in control,
@@ -69,20 +73,22 @@ class StoreRule:
             "encoded": any(value.strip().lower() != b"identity" for value in encodings),
             "vary": b"*" in vary_names(draft.headers),
             "size": len(draft.body) > self.max_body,
-            "stale": self._lifetime(draft, private=private) <= 0,
+            "stale": expire <= 0,
         }
-        return next((reason for reason, holds in checks.items() if holds), None)
+        return next((reason for reason, holds in checks.items() if holds), expire)
 
-    def freeze(self, draft: Draft, *, method: str, private: bool, named: frozenset[bytes]) -> Frozen:
+    def freeze(
+        self, draft: Draft, expire: float, *, method: str, private: bool, named: frozenset[bytes]
+    ) -> Frozen:
         """Return ``draft`` as it is stored and sent, with entity tag, Cache-Control and Vary.
 
         Args:
-            draft: A response that `refusal` does not refuse.
+            draft: A response that may be stored.
+            expire: For how many seconds, from `lifetime`.
             method: The request's method; only GET has validators and may be kept by caches in front of us.
-            private: As in `refusal`.
+            private: As in `lifetime`.
             named: Request headers that the key depends on.
         """
-        expire = self._lifetime(draft, private=private)
         headers = [
             (name.lower(), value) for name, value in draft.headers if name.lower() not in _NEVER_STORED
         ]
@@ -100,12 +106,3 @@ class StoreRule:
         return Frozen(
             draft.status, tuple(headers), bytes(draft.body), tag, self.clock(), expire, draft.merges
         )
-
-    def _lifetime(self, draft: Draft, *, private: bool) -> float:
-        expires = header_values(draft.headers, b"expires")
-        date = expires[0].decode("latin-1") if expires else None
-        return min(self.expire, freshness(_control(draft.headers), date, self.clock(), shared=not private))
-
-
-def _control(headers: Headers) -> dict[str, str | None]:
-    return directives(b",".join(header_values(headers, b"cache-control")).decode("latin-1"))

@@ -23,7 +23,7 @@ def entity_tag(body: bytes) -> bytes:
 
 
 def none_match(condition: bytes, tag: bytes) -> bool:
-    """Return whether the If-None-Match header ``condition`` names ``tag``, weakly compared: then 304 is the answer.
+    """Return whether the If-None-Match header ``condition`` names ``tag``, weakly compared: then answer 304.
 
     Example:
         >>> none_match(b'"a", W/"b"', b'"b"'), none_match(b"*", b'"b"'), none_match(b'"c"', b'"b"')

@@ -100,7 +100,7 @@ def starlette_app(routes):
 FRAMEWORKS = {"fastapi": fastapi_app, "starlette": starlette_app}
 
 
-def endpoints(site):
+def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
     """Return (path, methods, handler) of every endpoint, decorated."""
     routes = []
 

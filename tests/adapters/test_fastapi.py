@@ -1,10 +1,13 @@
 """What FastAPI would send is what the cache sends: each endpoint beside its undecorated twin."""
 
+# ruff: noqa: B008, FAST002 - both of FastAPI's spellings are tested
+
 from __future__ import annotations
 
 import asyncio
 import dataclasses
 import inspect
+import threading
 from collections import Counter
 from typing import Annotated, Any, Optional
 
@@ -35,6 +38,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from asyncfan.caching.cache import Cache
 from asyncfan.caching.level import CacheLevel
 from asyncfan.http import cache_response
+from asyncfan.testing import Gate
 
 ADDED = {"etag", "cache-control", "age", "cache-status"}
 
@@ -264,7 +268,7 @@ async def test_request_parameter_is_found_in_any_form(cache):
 
 
 async def test_dependencies_are_never_in_the_key_but_always_run(cache):
-    """A new session object for each request does not keep requests apart, and its dependency runs for each."""
+    """A new session object a request does not keep requests apart, and its dependency runs for each."""
     app, calls = FastAPI(), SESSIONS
     calls.clear()
 
@@ -521,7 +525,7 @@ async def test_form_fields_are_keyed_and_uploads_bypass(cache):
 
 
 async def test_headers_of_guards_belong_to_each_request(cache):
-    """What a dependency writes on the response is sent with its own request, and never stored; cookies too."""
+    """What a dependency writes on the response goes with its own request and is never stored; cookies too."""
     app, calls = FastAPI(), Counter()
 
     async def guard(response: Response):
@@ -707,8 +711,84 @@ def test_optional_request_is_treated_as_fastapi_treats_it(cache):
     def outcome(fn):
         try:
             FastAPI().get("/")(fn)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever FastAPI raises
             return type(error)
         return None
 
     assert outcome(cache_response(cache=cache)(endpoint)) is outcome(endpoint)
+
+
+async def test_guards_max_age_shortens_the_expiry(cache):
+    """A lifetime that a dependency sets counts like the handler's own."""
+    app = FastAPI()
+
+    async def guard(response: Response):
+        response.headers["Cache-Control"] = "max-age=10"
+
+    @app.get("/", dependencies=[Depends(guard)])
+    @cache_response(cache=cache)
+    async def endpoint():
+        return "body"
+
+    async with client_of(app) as client:
+        await client.get("/")
+        response = await client.get("/")
+    assert response.headers["cache-status"] in {"asyncfan; hit; ttl=10", "asyncfan; hit; ttl=9"}
+    assert response.headers.get_list("cache-control") == ["max-age=10"]
+
+
+async def test_followers_of_a_response_that_taught_a_name_share_one_more_run(cache):
+    """Requests that waited for a response with an unknown Vary are joined again under the better key."""
+    app, calls, gate = FastAPI(), Counter(), Gate()
+
+    @app.get("/")
+    @cache_response(cache=cache)
+    async def endpoint(request: Request):
+        calls["endpoint"] += 1
+        await gate.enter()
+        return Response(request.headers.get("x-color"), headers={"Vary": "X-Color"})
+
+    async with client_of(app) as client:
+        requests = [asyncio.ensure_future(client.get("/", headers={"X-Color": "red"})) for _ in range(5)]
+        other = asyncio.ensure_future(client.get("/", headers={"X-Color": "blue"}))
+        await gate.reached()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        gate.open()
+        assert {(await request).text for request in requests} == {"red"}
+        assert (await other).text == "blue"
+    assert calls["endpoint"] == 3
+
+
+async def test_clear_during_a_run_keeps_its_response_out(cache):
+    """A response that was being made when its prefix was cleared is sent, but not stored."""
+    app, calls, gate = FastAPI(), Counter(), Gate()
+
+    @app.get("/")
+    @cache_response(prefix="t:fenced", cache=cache)
+    async def endpoint():
+        calls["endpoint"] += 1
+        await gate.enter()
+
+    async with client_of(app) as client:
+        request = asyncio.ensure_future(client.get("/"))
+        await gate.reached()
+        cache.clear("t:fenced*")
+        gate.open()
+        assert (await request).status_code == 200
+        await client.get("/")
+    assert calls["endpoint"] == 2
+
+
+async def test_plain_handler_without_a_request_is_cached_off_the_loop(cache):
+    """Called as a function, a plain handler runs in a thread, once."""
+    threads = []
+
+    @cache_response(cache=cache)
+    def endpoint(q: int):
+        threads.append(threading.current_thread())
+        return q
+
+    assert [await endpoint(1), await endpoint(1)] == [1, 1]
+    assert len(threads) == 1
+    assert threads[0] is not threading.main_thread()

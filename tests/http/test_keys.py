@@ -23,7 +23,9 @@ def rule(level=CacheLevel.MEDIUM, declared=None, **options):
     return KeyRule("p:q", level, declared or Declared(), **options)
 
 
-def key(rule, method="GET", path=b"/", query=b"", headers=None, arguments="", **options):
+def key(  # noqa: PLR0917 - a request, as told_apart() takes it
+    rule, method="GET", path=b"/", query=b"", headers=None, arguments="", **options
+):
     parts = RequestParts(method, "http", path, query, list((headers or {}).items()))
     return rule.key(parts, by_name(parts.headers), arguments=arguments, **options)
 
@@ -123,7 +125,7 @@ def test_public_drops_credentials():
 
 
 def test_ambient_principal_replaces_credentials():
-    """The principal of the surrounding scope is who is asking, whatever token shows it; at LOW it bypasses."""
+    """The principal of the surrounding scope is who is asking, whatever the token; at LOW it bypasses."""
     with scope(principal="alice"):
         one, other = (key(rule(), headers={b"authorization": token}) for token in (b"1", b"2"))
         assert key(rule(CacheLevel.LOW)) == "credentials"
@@ -134,7 +136,7 @@ def test_ambient_principal_replaces_credentials():
 
 
 def test_high_refuses_credentials_that_nobody_resolves():
-    """At HIGH, with identity=, a token that stands for nobody bypasses; without credentials it is anonymous."""
+    """At HIGH with identity=, a token that stands for nobody bypasses; no credentials are anonymous."""
     high = rule(CacheLevel.HIGH)
     assert key(high, headers={b"authorization": b"x"}, resolves=True) == "unresolved-credentials"
     assert isinstance(key(high, resolves=True), Key)

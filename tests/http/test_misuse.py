@@ -14,6 +14,7 @@ router = APIRouter()
 
 
 async def handler():
+    """Stand in for any handler."""
     raise NotImplementedError
 
 
@@ -41,6 +42,17 @@ def test_missing_parentheses():
         cache_response(handler)
 
 
+def test_asynchronous_identity():
+    """Who is asking must be known without waiting."""
+
+    async def who(request):
+        raise NotImplementedError
+
+    message = "identity must return who is asking, got an async function, which returns a coroutine"
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        cache_response(identity=who)
+
+
 def test_generator():
     """A generator's stream cannot be stored."""
 
@@ -48,8 +60,8 @@ def test_generator():
         yield 1
 
     message = (
-        "test_generator.<locals>.rows is a generator: its response is a stream, which @cache_response cannot store. "
-        "Take @cache_response away, or cache what it iterates over with @cache_function"
+        "test_generator.<locals>.rows is a generator: its response is a stream, which @cache_response cannot "
+        "store. Take @cache_response away, or cache what it iterates over with @cache_function"
     )
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         cache_response()(rows)
@@ -77,9 +89,9 @@ async def test_unsafe_method():
         raise NotImplementedError
 
     message = (
-        f"{__name__}.test_unsafe_method.<locals>.drop: a DELETE request changes something, so its handler must run "
-        "every time, but @cache_response would skip it. Take @cache_response away, or, if DELETE only reads here, "
-        'write @cache_response(methods=("DELETE",))'
+        f"{__name__}.test_unsafe_method.<locals>.drop: a DELETE request changes something, so its handler "
+        "must run every time, but @cache_response would skip it. Take @cache_response away, or, if DELETE only "
+        'reads here, write @cache_response(methods=("DELETE",))'
     )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
