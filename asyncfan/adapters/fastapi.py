@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args, get_origin
+from typing import Any
 
 from fastapi.dependencies.utils import get_typed_signature
 from starlette.background import BackgroundTasks
@@ -14,7 +14,8 @@ from starlette.responses import Response
 
 from ..http.messages import Declared, Draft, Visit
 from . import starlette
-from .fastapi_route import Route, context_of, refuse_registered, render_with
+from .fastapi_route import Route, context_of, render_with
+from .fastapi_signature import parameter_of, refuse_registered, with_parameters
 
 __all__ = ["Adapter"]
 
@@ -35,33 +36,24 @@ class Adapter(starlette.Adapter):
         super().__init__(fn)
         self._routes: dict[int, Route] = {}  # {id of the route: what is known of it}
         typed = get_typed_signature(fn).parameters
-        declared = {kind: _parameter(typed, kind) for kind in (Request, Response)}
-        self._names = {kind: name or f"asyncfan_{kind.__name__.lower()}" for kind, name in declared.items()}
-        self._added = tuple(self._names[kind] for kind, name in declared.items() if name is None)
-        self._tasks = _parameter(typed, BackgroundTasks)
-        self.signature = _with_parameters(
-            inspect.signature(fn),
-            {self._names[kind]: kind for kind, name in declared.items() if name is None},
-        )
+        found = {kind: parameter_of(typed, kind) for kind in (Request, Response)}
+        added = {f"asyncfan_{kind.__name__.lower()}": kind for kind, name in found.items() if name is None}
+        self._added = {kind: name for name, kind in added.items()}
+        self._names = {**found, **self._added}
+        self._tasks = parameter_of(typed, BackgroundTasks)
+        self.signature = with_parameters(inspect.signature(fn), added)
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visit | None:
         """Return the visit of a call by FastAPI, which passes everything by name."""
         request, sink = kwargs.get(self._names[Request]), kwargs.get(self._names[Response])
         if request is None or sink is None:
             return None
-        for name in self._added:
+        for name in self._added.values():
             del kwargs[name]
-        route = self._route(request.scope)
-        return _Visit(
-            request,
-            args,
-            kwargs,
-            tuple(sink.raw_headers),
-            sink,
-            sink.status_code,
-            self._queued(kwargs),
-            route,
-        )
+        visit = _Visit(request, args, kwargs, tuple(sink.raw_headers), sink, sink.status_code)
+        visit.queued = self._queued(kwargs)
+        visit.route = self._route(request.scope)
+        return visit
 
     def declared(self, visit: Any) -> Declared:
         """Return what the route's dependency tree reads."""
@@ -79,11 +71,8 @@ class Adapter(starlette.Adapter):
     async def freeze(self, visit: Any, result: Any) -> tuple[Any, Draft | None]:
         """Draft what FastAPI would send for ``result``, without what guards add to each response."""
         raw, before = visit.sink.raw_headers, len(visit.extra)
-        repeatable = (
-            tuple(raw[:before]) == visit.extra
-            and visit.status is None
-            and self._queued(visit.kwargs) == visit.queued
-        )
+        same = tuple(raw[:before]) == visit.extra and self._queued(visit.kwargs) == visit.queued
+        repeatable = same and visit.status is None
         if isinstance(result, Response):
             response, draft = await super().freeze(visit, result)
             return response, draft if repeatable else None
@@ -108,25 +97,3 @@ class Adapter(starlette.Adapter):
         if route is None:
             route = self._routes[id(context)] = Route(scope, self._fn)
         return route
-
-
-def _parameter(parameters: Mapping[str, inspect.Parameter], kind: type) -> str | None:
-    """Return the name of the parameter of this kind: of several the last, which FastAPI fills."""
-    found = None
-    for name, parameter in parameters.items():
-        annotation = parameter.annotation
-        if get_origin(annotation) is Annotated:
-            annotation = get_args(annotation)[0]
-        if inspect.isclass(annotation) and issubclass(annotation, kind):
-            found = name
-    return found
-
-
-def _with_parameters(signature: inspect.Signature, kinds: Mapping[str, type]) -> inspect.Signature:
-    added = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
-        for name, kind in kinds.items()
-    ]
-    parameters = list(signature.parameters.values())
-    end = len(parameters) - any(p.kind is p.VAR_KEYWORD for p in parameters)
-    return signature.replace(parameters=[*parameters[:end], *added, *parameters[end:]])

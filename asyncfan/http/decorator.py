@@ -106,8 +106,8 @@ def cache_response(
             async def get_dashboard(request: Request): ...
 
     Cancellation:
-        The handler runs in the task of the request that needed it first. If it is cancelled, one of those that
-        wait for it runs the handler itself.
+        The handler runs in the task of the request that needed it first. If that is cancelled, one of those
+        that wait for it runs the handler itself.
     """
     if callable(expire):
         raise TypeError("write @cache_response() with parentheses")

@@ -11,18 +11,15 @@ from typing import Any
 from ..caching import MISSING
 from ..caching.keys import Unkeyable, key_text
 from ..caching.operation import Loaded, Operation
+from .answering import answer
 from .cache_control import MOST_SECONDS, directives, seconds
 from .keys import Key, KeyRule, by_name
 from .messages import Adapter, Declared, Draft, Frozen, Headers, RequestParts, Unshared, Visit
 from .storing import StoreRule, vary_names
-from .validators import none_match
 
 __all__ = ["Server"]
 
 _LOG = logging.getLogger("asyncfan.http")
-_NOT_MODIFIED = frozenset(
-    {b"etag", b"cache-control", b"vary", b"content-location", b"date", b"expires", b"age"}
-)
 _BODILESS = frozenset({"GET", "HEAD"})
 
 
@@ -206,27 +203,16 @@ class Server:
             query=self._key is None,
         )
 
-    def _age(self, frozen: Frozen) -> float:
-        return max(0.0, self._store.clock() - frozen.stored_at)
-
     def _hit(self, asked: _Asked, frozen: Frozen) -> Any:
         age = self._age(frozen)
-        left = int(min(max(frozen.expire - age, 0.0), MOST_SECONDS))
-        return self._send(asked, frozen, f"hit; ttl={left}", b"%d" % age)
+        return self._send(asked, frozen, f"hit; ttl={int(min(frozen.expire - age, MOST_SECONDS))}", age)
 
-    def _send(self, asked: _Asked, frozen: Frozen, status: str, age: bytes | None = None) -> Any:
-        headers = [*frozen.headers]
-        extra = asked.visit.extra if frozen.merges else ()
-        if extra:
-            headers = _with_extra(headers, extra)
-        if age is not None:
-            headers.append((b"age", age))
-        condition = asked.seen.get(b"if-none-match")
-        if condition is not None and frozen.tag is not None and none_match(condition, frozen.tag):
-            kept = _NOT_MODIFIED.union(name for name, _ in extra)
-            return self._emit(asked, 304, [pair for pair in headers if pair[0] in kept], b"", status)
-        body = b"" if asked.parts.method == "HEAD" else frozen.body
-        return self._emit(asked, frozen.status, headers, body, status)
+    def _age(self, frozen: Frozen) -> float:
+        return min(max(0.0, self._store.clock() - frozen.stored_at), frozen.expire)
+
+    def _send(self, asked: _Asked, frozen: Frozen, status: str, age: float | None = None) -> Any:
+        code, headers, body = answer(frozen, asked.parts.method, asked.seen, asked.visit.extra, age)
+        return self._emit(asked, code, headers, body, status)
 
     def _emit(
         self, asked: _Asked, code: int, headers: list[tuple[bytes, bytes]], body: bytes, status: str
@@ -274,14 +260,3 @@ def _as_sent(draft: Draft, extra: Headers) -> Draft:
     """What guards say of the response counts as the handler's word; their cookies travel beside the entry."""
     said = tuple(pair for pair in extra if pair[0] != b"set-cookie") if draft.merges else ()
     return replace(draft, headers=(*draft.headers, *said)) if said else draft
-
-
-def _with_extra(headers: list[tuple[bytes, bytes]], extra: Headers) -> list[tuple[bytes, bytes]]:
-    names = {name for name, _ in extra}
-    if names & {b"set-cookie", b"cache-control"}:
-        headers = [pair for pair in headers if pair[0] != b"cache-control"]
-    if (
-        b"set-cookie" in names and b"cache-control" not in names
-    ):  # no cache in front may keep this client's cookie
-        headers.append((b"cache-control", b"private, no-cache"))
-    return [*headers, *extra]

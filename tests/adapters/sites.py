@@ -85,6 +85,7 @@ def cancelling(app):
 
 
 def fastapi_app(routes):
+    """Register every endpoint with FastAPI."""
     app = FastAPI()
     for path, methods, endpoint in routes:
         app.add_api_route(path, endpoint, methods=methods)
@@ -92,6 +93,7 @@ def fastapi_app(routes):
 
 
 def starlette_app(routes):
+    """Register every endpoint with Starlette."""
     return cancelling(
         Starlette(routes=[Route(path, endpoint, methods=methods) for path, methods, endpoint in routes])
     )

@@ -21,23 +21,28 @@ pytestmark = pytest.mark.real_time
 
 @pytest.fixture(params=sorted(FRAMEWORKS))
 def site(request):
+    """Return the endpoints in one framework."""
     return Site(FRAMEWORKS[request.param])
 
 
 @pytest.fixture
 def client(site, serve):
+    """Return a client of a server that runs the site."""
     return serve(site)
 
 
 def status_of(response):
+    """Return what Cache-Status says."""
     return response.headers["cache-status"]
 
 
 def twice(client, path, **options):
+    """Get a path two times."""
     return client.get(path, **options), client.get(path, **options)
 
 
 def until(condition):
+    """Wait for what happens in the server's thread."""
     deadline = time.monotonic() + 10
     while not condition():
         assert time.monotonic() < deadline
@@ -45,6 +50,7 @@ def until(condition):
 
 
 def headers_as_query(**headers):
+    """Ask /answer for these headers."""
     return {"headers": json.dumps({name.replace("_", "-"): value for name, value in headers.items()})}
 
 

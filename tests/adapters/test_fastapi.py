@@ -75,47 +75,58 @@ SESSIONS = Counter()
 
 
 async def session():
+    """Yield a new object for each request."""
     SESSIONS["session"] += 1
     yield object()
 
 
 def value():
+    """Return more than a response model shows."""
     return {"name": "n", "price": 1.5, "secret": "hidden"}
 
 
 async def a_dict():
+    """Return a plain dictionary."""
     return value()
 
 
 async def a_model() -> Item:
+    """Return a model with an alias."""
     return Item(name="n", theNote="x")
 
 
 async def a_list() -> list[Item]:
+    """Return a list of models."""
     return [Item(name="n")]
 
 
 async def a_pydantic_dataclass() -> Point:
+    """Return a pydantic dataclass."""
     return Point(1)
 
 
 async def a_dataclass():
+    """Return a plain dataclass."""
     return Plain(1)
 
 
 async def nothing():
+    """Return nothing."""
     return None
 
 
 async def some_html():
+    """Return text for a response class."""
     return "<p>hello</p>"
 
 
 async def a_response():
+    """Return a response."""
     return PlainTextResponse("teapot", 203, {"X-Own": "1"})
 
 
 async def headers_set(response: Response):
+    """Set headers and status on FastAPI's response."""
     response.headers["X-Own"] = "1"
     response.headers.append("X-Twice", "a")
     response.headers.append("X-Twice", "b")
@@ -124,11 +135,13 @@ async def headers_set(response: Response):
 
 
 async def headers_ignored(response: Response):
+    """Set headers that FastAPI will not send."""
     response.headers["X-Own"] = "1"
     return JSONResponse(value())
 
 
 def a_plain_function(q: int = 1) -> Item:
+    """Return a model from a thread."""
     return Item(name=str(q))
 
 
@@ -160,14 +173,17 @@ ENDPOINTS = [
 
 @pytest.fixture
 def cache():
+    """Return a cache of the test's own."""
     return Cache()
 
 
 def client_of(app):
+    """Return a client inside the process."""
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
 
 
 def without_added(response):
+    """Return the headers that the cache did not add."""
     return sorted((k, v) for k, v in response.headers.multi_items() if k not in ADDED)
 
 
@@ -315,6 +331,7 @@ async def test_guard_rejects_anonymous_after_warm(cache, where):
 
 
 async def who(client, name, users, where="headers"):
+    """Ask as one user after the other."""
     return [(await client.get("/", **{where: {name: user}})).json() for user in users]
 
 

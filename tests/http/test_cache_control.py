@@ -16,6 +16,7 @@ OPAQUE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_c
 
 
 def quoted(text):
+    """Return a quoted string."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 

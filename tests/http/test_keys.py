@@ -20,12 +20,14 @@ REQUEST = st.tuples(st.sampled_from(["GET", "POST"]), PATH, QUERY, HEADERS, st.t
 
 
 def rule(level=CacheLevel.MEDIUM, declared=None, **options):
+    """Return a rule for a route."""
     return KeyRule("p:q", level, declared or Declared(), **options)
 
 
 def key(  # noqa: PLR0917 - a request, as told_apart() takes it
     rule, method="GET", path=b"/", query=b"", headers=None, arguments="", **options
 ):
+    """Return the key of a request."""
     parts = RequestParts(method, "http", path, query, list((headers or {}).items()))
     return rule.key(parts, by_name(parts.headers), arguments=arguments, **options)
 

@@ -90,8 +90,8 @@ async def test_unsafe_method():
 
     message = (
         f"{__name__}.test_unsafe_method.<locals>.drop: a DELETE request changes something, so its handler "
-        "must run every time, but @cache_response would skip it. Take @cache_response away, or, if DELETE only "
-        'reads here, write @cache_response(methods=("DELETE",))'
+        "must run every time, but @cache_response would skip it. Take @cache_response away, or, if DELETE "
+        'only reads here, write @cache_response(methods=("DELETE",))'
     )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
