@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from fastapi.dependencies.utils import get_typed_signature
 from starlette.background import BackgroundTasks
@@ -36,19 +36,20 @@ class Adapter(starlette.Adapter):
         super().__init__(fn)
         self._routes: dict[int, Route] = {}  # {id of the route: what is known of it}
         typed = get_typed_signature(fn).parameters
-        found = {kind: parameter_of(typed, kind) for kind in (Request, Response)}
-        added = {f"asyncfan_{kind.__name__.lower()}": kind for kind, name in found.items() if name is None}
-        self._added = {kind: name for name, kind in added.items()}
-        self._names = {**found, **self._added}
+        request, sink = parameter_of(typed, Request), parameter_of(typed, Response)
+        self._request, self._sink = request or "asyncfan_request", sink or "asyncfan_response"
+        kinds = ((request, self._request, Request), (sink, self._sink, Response))
+        added: dict[str, type] = {name: kind for found, name, kind in kinds if found is None}
+        self._added = tuple(added)
         self._tasks = parameter_of(typed, BackgroundTasks)
         self.signature = with_parameters(inspect.signature(fn), added)
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visit | None:
         """Return the visit of a call by FastAPI, which passes everything by name."""
-        request, sink = kwargs.get(self._names[Request]), kwargs.get(self._names[Response])
+        request, sink = kwargs.get(self._request), kwargs.get(self._sink)
         if request is None or sink is None:
             return None
-        for name in self._added.values():
+        for name in self._added:
             del kwargs[name]
         visit = _Visit(request, args, kwargs, tuple(sink.raw_headers), sink, sink.status_code)
         visit.queued = self._queued(kwargs)
@@ -57,8 +58,7 @@ class Adapter(starlette.Adapter):
 
     def declared(self, visit: Any) -> Declared:
         """Return what the route's dependency tree reads."""
-        route: Route = visit.route
-        return route.declared
+        return cast("Declared", visit.route.declared)
 
     def arguments(self, visit: Any) -> Mapping[str, Any]:
         """Return the handler's arguments from headers, cookies and the body."""

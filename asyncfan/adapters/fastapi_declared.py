@@ -29,7 +29,7 @@ def declared(own: Dependant, guards: list[Dependant]) -> Declared:
     places = [(str(getattr(place, "value", place)), name) for place, name in keys if place is not None]
     return Declared(
         query=_query_names([*own.query_params, *(field for guard in guards for field in guard.query_params)]),
-        own_headers=frozenset(_headers(own.header_params)),
+        own_headers=frozenset([*_headers(own.header_params), *(b"cookie" for _ in own.cookie_params)]),
         headers=frozenset(name for guard in guards for name in _headers(guard.header_params)),
         cookies=frozenset(
             name.encode() for guard in guards for field in guard.cookie_params for name in _names(field)

@@ -82,7 +82,7 @@ def cache_response(
         ignore: Parameters in the query, headers, cookies or body that are no part of the key.
         vary: Request headers to key by, at every level, beside those that responses name in ``Vary``.
         params: The only query parameters to key by.
-        public: The response is the same whoever asks: credentials are no part of the key.
+        public: The response is the same whoever asks: credentials are no part of the key, nor of ``Vary``.
         identity: Called with the framework's request; returns who is asking, or None for nobody known. By
             default the surrounding ``scope(principal=...)``, then the credentials themselves.
         methods: Methods to cache; GET, HEAD, POST and QUERY by default. Others run the handler.

@@ -20,6 +20,7 @@ _LONGEST_TEXT = 200  # characters of a query or an argument list that a key show
 _LONGEST_VARY = 8  # request headers that a route may be found to vary on, beside the declared ones
 _SECRET = secrets.token_bytes(32)  # digests of credentials mean nothing outside this process
 _CREDENTIALS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
+_SHOWN_CREDENTIALS = frozenset({b"authorization", b"cookie"})
 _NEGOTIATION = frozenset({b"accept", b"accept-language"})
 
 
@@ -60,16 +61,19 @@ class KeyRule:
             tuple[str, str, bytes, bytes, bytes], str
         ] = {}  # bounded; {request line: text}
         asked = {name.strip().lower().encode("latin-1") for name in vary} | declared.headers
-        self.named: frozenset[bytes] = frozenset(asked) | declared.own_headers
-        self.vary: tuple[bytes, ...] = ()
-        self._vary_on(asked | (_NEGOTIATION if level is CacheLevel.HIGH else frozenset()))
+        if level is CacheLevel.HIGH:
+            asked |= _NEGOTIATION
+        self.vary = tuple(sorted(asked))
+        shown = frozenset() if public else _SHOWN_CREDENTIALS | declared.credentials
+        cookies = {b"cookie"} if declared.cookies else set()
+        self.named: frozenset[bytes] = shown.union(asked, declared.own_headers, cookies)
 
     def learn(self, names: Iterable[bytes]) -> bool:
         """Vary on more request headers from now on; return False if the level or their number forbids it."""
         more = {*self.vary, *names}
-        if self._level is CacheLevel.LOW or len(more) > len(self.named | _NEGOTIATION) + _LONGEST_VARY:
+        if self._level is CacheLevel.LOW or len(more - self.named) > _LONGEST_VARY:
             return False
-        self._vary_on(more)
+        self.vary = tuple(sorted(more))
         return True
 
     def key(
@@ -175,9 +179,6 @@ class KeyRule:
         if params is not None:
             return frozenset(params)
         return self._declared.query if self._level is CacheLevel.LOW else None
-
-    def _vary_on(self, names: Iterable[bytes]) -> None:
-        self.vary = tuple(sorted(names))
 
     def __repr__(self) -> str:
         return f"<KeyRule {self._prefix!r} {self._level.name}, varies on {len(self.vary)} headers>"

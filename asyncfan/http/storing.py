@@ -101,8 +101,8 @@ class StoreRule:
             if not header_values(headers, b"cache-control"):
                 who = b"private, " if private else b""
                 headers.append((b"cache-control", who + b"max-age=%d" % min(expire, MOST_SECONDS)))
-        if more := named - vary_names(headers):
-            headers.append((b"vary", b", ".join(sorted(more))))
+            if more := named - vary_names(headers):
+                headers.append((b"vary", b", ".join(sorted(more))))
         return Frozen(
             draft.status, tuple(headers), bytes(draft.body), tag, self.clock(), expire, draft.merges
         )

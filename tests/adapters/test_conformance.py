@@ -209,6 +209,13 @@ def test_identity_separates_people(client, site):
     assert site.calls["identity"] == 2
 
 
+def test_caches_in_front_are_told_what_the_key_depends_on(client):
+    """Anonymous answers vary on credentials, unless public: a browser must not show them after login."""
+    assert client.get("/who").headers["vary"] == "authorization, cookie"
+    assert "vary" not in client.get("/public").headers
+    assert client.get("/high").headers["vary"] == "accept, accept-language, authorization, cookie"
+
+
 # ---- what is stored
 
 

@@ -40,7 +40,7 @@ from asyncfan.caching.level import CacheLevel
 from asyncfan.http import cache_response
 from asyncfan.testing import Gate
 
-ADDED = {"etag", "cache-control", "age", "cache-status"}
+ADDED = {"etag", "cache-control", "vary", "age", "cache-status"}
 
 
 class Item(BaseModel):
@@ -112,7 +112,6 @@ async def a_dataclass():
 
 async def nothing():
     """Return nothing."""
-    return None
 
 
 async def some_html():
@@ -354,7 +353,7 @@ async def test_header_that_a_guard_reads_separates_people(cache):
         assert calls["endpoint"] == 2
         private = await client.get("/", headers={"X-User": "a"})
     assert private.headers["cache-control"].startswith("private")
-    assert private.headers["vary"] == "x-user"
+    assert private.headers["vary"] == "authorization, cookie, x-user"
 
 
 async def test_header_that_a_routers_guard_reads_separates_people(cache):
