@@ -808,3 +808,23 @@ async def test_plain_handler_without_a_request_is_cached_off_the_loop(cache):
     assert [await endpoint(1), await endpoint(1)] == [1, 1]
     assert len(threads) == 1
     assert threads[0] is not threading.main_thread()
+
+
+async def test_headers_of_guards_reach_the_client_of_an_unstored_response(cache):
+    """What a dependency writes is sent with a response that is not stored, too, once."""
+    app = FastAPI()
+
+    async def guard(response: Response):
+        response.headers["X-Guard"] = "1"
+
+    @app.get("/", dependencies=[Depends(guard)])
+    @cache_response(cache=cache)
+    async def endpoint(response: Response):
+        response.set_cookie("a", "b")
+        return "body"
+
+    async with client_of(app) as client:
+        response = await client.get("/")
+    assert response.headers.get_list("x-guard") == ["1"]
+    assert response.headers.get_list("set-cookie") == ["a=b; Path=/; SameSite=lax"]
+    assert response.headers["cache-status"] == "asyncfan; fwd=miss; detail=set-cookie"
