@@ -1,1 +1,44 @@
-"""Never making the same call twice."""
+"""Never making the same call twice.
+
+keys.py        the text of a value, by which calls are the same
+level.py       how much of the surroundings is in a key
+compiling.py   a hit: the cached function, compiled from the user's signature
+call_keys.py   from the looked-up key to the stored one
+functions.py   `cache_function`, and what its wrapper offers
+operation.py   a miss: find, join or start; load; fence; store; every waiter
+flights.py     one load in progress and who waits for it
+patterns.py    what a clear names, and what was cleared since
+store.py       takes entries in, drops what is expired or cleared in small steps
+order.py       which entry goes first when a bound is reached
+weighing.py    how many bytes a value holds
+stats.py       what was counted
+cache.py       `Cache`: the bounds and clears that functions share
+"""
+
+from .cache import Cache, Cleared, cache
+from .functions import AsyncCached, Cached, CacheInfo
+from .keys import escape, key_text, register_key
+from .level import CacheLevel, Expire, expiry
+from .operation import MISSING, Loaded, Missing, Operation
+from .stats import CacheStats, FunctionStats
+
+__all__ = [
+    "MISSING",
+    "AsyncCached",
+    "Cache",
+    "CacheInfo",
+    "CacheLevel",
+    "CacheStats",
+    "Cached",
+    "Cleared",
+    "Expire",
+    "FunctionStats",
+    "Loaded",
+    "Missing",
+    "Operation",
+    "cache",
+    "escape",
+    "expiry",
+    "key_text",
+    "register_key",
+]

@@ -1,0 +1,357 @@
+"""`Cache`: the entries, bounds and clears that a group of cached functions share."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Collection, Coroutine, Generator, MutableMapping
+from types import TracebackType
+from typing import Any, ParamSpec, Protocol, Self, TypeVar, overload
+
+from .call_keys import without_surroundings
+from .functions import AsyncCached, Cached, cached_function
+from .keys import untyped
+from .level import CacheLevel, Expire
+from .operation import Operation
+from .order import POLICIES, Entry, make_order
+from .patterns import Pattern
+from .stats import CacheStats, snapshot
+from .store import SWEEP_SLICE, Store
+
+__all__ = ["Cache", "Cleared", "cache"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_caches: weakref.WeakSet[Cache] = weakref.WeakSet()
+
+
+class CacheFunctionDecorator(Protocol):
+    """What ``cache_function(...)`` with options returns: the decorator."""
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # a coroutine function is a function; the first match wins
+        self, function: Callable[P, Coroutine[Any, Any, T]], /
+    ) -> AsyncCached[P, T]: ...
+    @overload
+    def __call__(self, function: Callable[P, T], /) -> Cached[P, T]: ...
+
+
+class Cleared:
+    """What a clear returns: the memory tier is clear already.
+
+    Awaiting it waits until all that it named is also gone from memory, and returns how many entries that were. Where
+    a clear names a part of more than 2,000 entries, ``count`` is 0 until then: they are no longer served, but swept in
+    small steps.
+
+    Attributes:
+        count: Entries dropped so far.
+    """
+
+    __slots__ = ("_cache", "_fenced", "count")
+
+    def __init__(self, cache: Cache, count: int, fenced: dict[Operation, int]) -> None:
+        self._cache = cache
+        self._fenced = fenced  # {operation with a fence of this clear: its count of invalidated entries then}
+        self.count = count
+
+    def __await__(self) -> Generator[Any, None, int]:
+        return self._finish().__await__()
+
+    async def _finish(self) -> int:
+        store = self._cache.store
+        rounds = 2 if self._fenced else 0  # one may have been under way
+        while rounds:
+            with store.lock:
+                rounds -= store.sweep(SWEEP_SLICE)
+            await asyncio.sleep(0)
+        self.count += sum(op.removed["invalidated"] - before for op, before in self._fenced.items())
+        self._fenced = {}
+        return self.count
+
+    def __int__(self) -> int:
+        return self.count
+
+    def __repr__(self) -> str:
+        return f"<Cleared {self.count} entries>"
+
+
+class Cache:
+    """Entries of cached functions, with common bounds; `cache` is the one that everything uses by default.
+
+    It may be used from any number of event loops and threads at once; values belong to the process, a running load to
+    the loop or thread of its first caller. After a fork the child keeps the values and forgets the parent's loads.
+
+    Args:
+        maxsize: The most entries it keeps; beyond, the policy chooses which goes. None is no limit.
+        max_bytes: The most bytes the entries may hold, estimated with a sample of large containers; None is no limit.
+        policy: "lru" drops what was not used for longest, "lfu" what was used least often.
+        store: A mapping with bounds of its own, to decide what stays in place of ``policy`` and the bounds above. It is
+            given each entry as key and value; what it drops goes here too.
+        clock: Gives the time in seconds that expiry is measured by; it must not go back.
+        namespace: Put before every key in a tier shared with other programs.
+
+    Raises:
+        ValueError: A bound is below 1, or the policy has another name.
+
+    Example:
+        >>> users = Cache(maxsize=10_000)
+        >>> @users.cache_function(expire=60)
+        ... def name_of(number):
+        ...     return f"user {number}"
+        >>> name_of(1), name_of(1), name_of.cache_info().hits
+        ('user 1', 'user 1', 1)
+    """
+
+    def __init__(
+        self,
+        maxsize: int | None = 100_000,
+        *,
+        max_bytes: int | None = None,
+        policy: str = "lru",
+        store: MutableMapping[Any, Any] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        namespace: str = "",
+    ) -> None:
+        _check_bound("maxsize", maxsize)
+        _check_bound("max_bytes", max_bytes)
+        if policy not in POLICIES:
+            raise ValueError(f"policy must be one of {', '.join(map(repr, POLICIES))}, got {policy!r}")
+        if store is not None and not isinstance(store, MutableMapping):
+            raise TypeError(f"store must be a mutable mapping, got {store!r}")
+        self.maxsize = maxsize if store is None else getattr(store, "maxsize", None)
+        self.clock = clock
+        self.namespace = namespace
+        self.tasks: set[asyncio.Task[Any]] = set()  # the loads that run now, in any loop
+        self.operations: weakref.WeakSet[Operation] = weakref.WeakSet()
+        order = make_order(policy if store is None else store, maxsize, max_bytes, _evicted)
+        self.store = Store(order, self.operations, self._forget_fences, clock)
+        self._marks: weakref.WeakKeyDictionary[Operation, int] = weakref.WeakKeyDictionary()
+        _caches.add(self)
+
+    # -- decorating -------------------------------------------------------------------------------------------------
+
+    @overload
+    def cache_function(  # type: ignore[overload-overlap]  # as above
+        self, function: Callable[P, Coroutine[Any, Any, T]], /
+    ) -> AsyncCached[P, T]: ...
+    @overload
+    def cache_function(self, function: Callable[P, T], /) -> Cached[P, T]: ...
+    @overload
+    def cache_function(
+        self,
+        expire: Expire = ...,
+        key_prefix: str | None = None,
+        cache_level: CacheLevel | None = None,
+        *,
+        key: Callable[..., Any] | None = None,
+        ignore: Collection[str] = (),
+        copy: str = "none",
+    ) -> CacheFunctionDecorator: ...
+
+    def cache_function(
+        self,
+        expire: Any = ...,
+        key_prefix: str | None = None,
+        cache_level: CacheLevel | None = None,
+        *,
+        key: Callable[..., Any] | None = None,
+        ignore: Collection[str] = (),
+        copy: str = "none",
+    ) -> Any:
+        """Make a function remember what it returned: same arguments, same value, until it expires.
+
+        ``async def`` stays ``async def``, ``def`` stays ``def`` (thread-safe). Equal calls at the same time make one
+        load, which runs in a task of its own (for a ``def``: in the first caller's thread) and is cancelled only when
+        all its callers have left. ``None`` is cached, an exception is not. ``f(1)``, ``f(a=1)`` and a default of 1 are
+        one call; ``1``, ``1.0``, ``True`` and ``"1"`` are different ones. Use it bare or with options.
+
+        In a class body, a method whose first parameter is ``self`` is cached for each instance, which is not kept
+        alive by it.
+
+        Args:
+            expire: Seconds or `timedelta` that a value is kept; None is for good. Not given: 60, 300 or 3600 s at the
+                levels LOW, MEDIUM and HIGH.
+            key_prefix: What the texts of the keys begin with, for `clear`; the function's module and name by default.
+            cache_level: How much of the surrounding `scope` is in the key; MEDIUM by default.
+            key: Called with the arguments, gives the value to key by in their place.
+            ignore: Names of parameters that the result does not depend on.
+            copy: "none" hands the same object to every caller, who must not change it; "shallow" and "deep" hand each
+                caller a copy.
+
+        Raises:
+            TypeError: It is no function, or a generator function; an option has the wrong type.
+            ValueError: ``expire`` is not above 0, or ``ignore`` names no parameter.
+            UnkeyableArgumentError: At a call, an argument has no value to key by.
+            RecursiveLoadError: At a call, the load waits for itself.
+            SelfCancelledError: At a call, the function raised ``CancelledError`` although nobody had cancelled it.
+
+        Cancellation:
+            A cancelled caller leaves alone; the load goes on for the others.
+
+        Example:
+            >>> from asyncfan.testing import run
+            >>> @Cache().cache_function(expire=60, key_prefix="square")
+            ... async def square(n):
+            ...     return n * n
+            >>> run(square(3)), square.peek(3), square.cache_key(3)
+            (9, 9, 'square:3')
+        """
+        options: dict[str, Any] = {
+            "key_prefix": key_prefix, "cache_level": cache_level, "key": key, "ignore": ignore, "copy": copy,
+        }  # fmt: skip
+        if callable(expire) or isinstance(expire, (staticmethod, classmethod)) or asyncio.iscoroutine(expire):
+            return cached_function(self, expire, expire=..., **options)
+        return lambda function: cached_function(self, function, expire=expire, **options)
+
+    def operation(self, prefix: str, name: str, *, text: Callable[[Any], str] = str) -> Operation:
+        """Register what is cached but is no function: ``text`` spells its keys, which begin with ``prefix``."""
+        found = Operation(self, prefix, name, text)
+        self.operations.add(found)
+        return found
+
+    # -- clearing ---------------------------------------------------------------------------------------------------
+
+    def clear(self, pattern: str) -> Cleared:
+        """Drop every entry whose key matches ``pattern``, in which ``*`` stands for anything.
+
+        When it returns, none of them is served any more, and no load in flight for one is stored or joined. It need
+        not be awaited; see `Cleared`. Numbers and strings that look alike both match: ``42`` means 42 and "42". Since
+        ``user:42*`` also means user 420, prefer `clear_prefix` where that matters.
+
+        Raises:
+            TypeError: ``pattern`` is not a string.
+            ValueError: It is empty or has nothing but ``*``: `clear_all` says that.
+
+        Example:
+            >>> cache.clear("user:profile:42*")
+            <Cleared 0 entries>
+        """
+        return self._clear(Pattern.parse(pattern))
+
+    def clear_prefix(self, *parts: object) -> Cleared:
+        """Drop the entry of the key ``part:part:...`` and all below it, exactly by segment.
+
+        Args:
+            *parts: The first is the prefix given at decoration (or its first segments), the others argument values.
+
+        Raises:
+            ValueError: No part is given: `clear_all` says that.
+
+        Example:
+            >>> cache.clear_prefix("user:profile", 42)  # not 420
+            <Cleared 0 entries>
+        """
+        if not parts:
+            raise ValueError("clear_prefix() would drop everything: call clear_all() if that is meant")
+        return self._clear(Pattern.under(parts))
+
+    def clear_all(self) -> Cleared:
+        """Drop every entry of this cache; no load in flight is stored or joined."""
+        return Cleared(self, sum(op.clear_matching(None) for op in list(self.operations)), {})
+
+    def clear_operation(self, operation: Operation) -> Cleared:
+        """Drop every entry of one function or endpoint."""
+        return Cleared(self, operation.clear_matching(None), {})
+
+    def clear_call(self, operation: Operation, key: Any) -> Cleared:
+        """Drop the entry of one call, whatever the scope it was made in."""
+        base = without_surroundings(key)
+        count = operation.clear_key(key) + (operation.clear_key(base) if base is not key else 0)
+        below = Pattern(untyped(operation.text(base)) + ":@", tail=True)
+        return Cleared(self, count + operation.clear_matching(below), {})
+
+    def _clear(self, pattern: Pattern) -> Cleared:
+        count, fenced = 0, {}
+        for op in list(self.operations):
+            if pattern.touches(op.prefix):
+                before = op.removed["invalidated"]
+                count += op.clear_matching(pattern)
+                if op.fences:
+                    fenced[op] = before + (op.removed["invalidated"] - before)
+        return Cleared(self, count, fenced)
+
+    def _forget_fences(self) -> None:
+        """Every entry was looked at since the last time: what was cleared before then needs no remembering."""
+        for op in list(self.operations):
+            if op.fences:
+                for flight in list(op.flights.values()):
+                    if op.is_cleared(flight):
+                        op.disown(flight.key)
+                op.fences.forget(self._marks.get(op, 0))
+                self._marks[op] = op.seal.number
+
+    # -- seeing -----------------------------------------------------------------------------------------------------
+
+    def stats(self) -> CacheStats:
+        """Return what the cache counted, by function; ``print`` it for a table."""
+        return snapshot(list(self.operations), len(self), self.maxsize)
+
+    def __len__(self) -> int:
+        return sum(op.live for op in list(self.operations))
+
+    def __repr__(self) -> str:
+        limit = "" if self.maxsize is None else f"/{self.maxsize}"
+        return f"<Cache {len(self)}{limit} entries, {len(self.tasks)} loading>"
+
+    # -- ending -----------------------------------------------------------------------------------------------------
+
+    async def aclose(self) -> None:
+        """Cancel the loads that run in this event loop, and wait until they have ended; entries stay.
+
+        Callers that wait for one of them get `SelfCancelledError`. The cache may be used again.
+        """
+        loop = asyncio.get_running_loop()
+        mine = [task for task in self.tasks if task.get_loop() is loop and task is not asyncio.current_task()]
+        for task in mine:
+            task.cancel()
+        with self.store.lock:
+            self.store.stop()
+        if mine:
+            await asyncio.wait(mine)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def after_fork(self) -> None:
+        """In a forked child: forget the parent's loads and timers, and everything if a change was under way."""
+        whole = self.store.lock.acquire(blocking=False)
+        lock = self.store.lock = threading.RLock()
+        self.tasks = set()
+        self.store.forget_timer()
+        for op in list(self.operations):
+            op.lock = lock
+            op.flights.clear()
+            if not whole:
+                op.table.clear()
+                op.live = 0
+        if not whole:
+            self.store.forget_all()
+
+
+def _evicted(entry: Entry) -> None:
+    entry.seal.operation.drop(entry, "size")
+
+
+def _check_bound(name: str, value: int | None) -> None:
+    if value is not None and (type(value) is not int or value < 1):
+        raise ValueError(f"{name} must be a whole number >= 1, or None for no limit, got {value!r}")
+
+
+def _after_fork() -> None:
+    for found in list(_caches):
+        found.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+cache = Cache()

@@ -1,0 +1,211 @@
+"""One load in progress, and who waits for it: in any event loop or thread of the process.
+
+Rule 1: A flight is joined only while it is its operation's registered one and nothing was cleared under it.
+Rule 2: Each caller has a waiter of its own; one that leaves takes nothing from the others.
+Rule 3: Whoever removes or replaces a flight compares its identity, never only its key.
+Rule 4: A settled flight has no waiters and never gets any.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextvars
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ..exceptions import RecursiveLoadError, SelfCancelledError
+
+if TYPE_CHECKING:
+    from .operation import Operation, Seal
+
+__all__ = ["AGAIN", "UNSHARED", "Failure", "Flight", "deliver", "loading", "outcome"]
+
+Waiter = asyncio.Future[Any] | concurrent.futures.Future[Any]
+
+# The flight whose load the current context runs; None outside of loads.
+loading: contextvars.ContextVar[Flight | None] = contextvars.ContextVar("asyncfan_loading", default=None)
+
+# What a waiter gets whose load came to nothing through no fault of its own: look again, perhaps lead.
+AGAIN = type("Again", (), {"__repr__": lambda _: "AGAIN"})()
+
+# What a waiter gets whose leader's result belongs to the leader alone.
+UNSHARED = type("Unshared", (), {"__repr__": lambda _: "UNSHARED"})()
+
+# Seconds between looks at whether the event loop of another thread, which runs the load, still lives.
+WATCH = 1.0
+
+
+class Failure:
+    """An exception on its way to the waiters: as a future's result, so that a waiter who left leaves no warning."""
+
+    __slots__ = ("error", "trace")
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        # without the frame that caught it, which is ours
+        self.trace: TracebackType | None = error.__traceback__ and error.__traceback__.tb_next
+
+    def throw(self) -> NoReturn:
+        """Raise the exception with the traceback it had: raised a thousand times, it grows no longer."""
+        error, trace = self.error, self.trace
+        try:
+            raise error.with_traceback(trace)
+        finally:
+            del error, trace, self  # the traceback holds this frame: no cycle through it
+
+
+class Flight:
+    """One load of one key."""
+
+    __slots__ = ("blocked_on", "cancelled", "key", "loop", "operation", "seal", "task", "waiters")
+
+    def __init__(self, operation: Operation, key: Any, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.operation = operation
+        self.key = key
+        self.seal: Seal = operation.seal  # as of its start: what was cleared since must not be stored
+        self.loop = loop  # where it runs; None: in a thread
+        self.task: asyncio.Task[Any] | None = None  # None: it runs in its first caller's own task or thread
+        self.waiters: set[Waiter] | None = set()  # None: settled
+        self.cancelled = False  # all waiters left, or its leader: never stored, only waited for
+        self.blocked_on: list[Flight] = []  # the flights that its load waits for right now
+
+    def enlist(self, waiter: Waiter) -> None:
+        """Add a waiter, and note what the caller's own load now waits for. Under the lock.
+
+        Raises:
+            RecursiveLoadError: This flight waits, directly or not, for the caller's.
+        """
+        mine = loading.get()
+        if mine is not None and mine.waiters is not None:
+            path = self._path_to(mine)
+            if path is not None:
+                raise RecursiveLoadError(tuple(f.operation.text(f.key) for f in (mine, *path)))
+            mine.blocked_on.append(self)
+        assert self.waiters is not None, "rule 4"  # noqa: S101
+        self.waiters.add(waiter)
+
+    def _path_to(self, wanted: Flight) -> list[Flight] | None:
+        seen: set[Flight] = set()
+        paths: list[list[Flight]] = [[self]]
+        while paths:
+            path = paths.pop()
+            last = path[-1]
+            if last is wanted:
+                return path
+            if last not in seen:
+                seen.add(last)
+                paths += [[*path, then] for then in last.blocked_on]
+        return None
+
+    def leave(self, waiter: Waiter) -> bool:
+        """Take a waiter out; True if it was the last of a load that runs for its waiters only. Under the lock."""
+        if self.waiters is None:
+            return False
+        self.waiters.discard(waiter)
+        if self.waiters or self.task is None or self.cancelled:
+            return False
+        self.cancelled = True
+        return True
+
+    def unblock(self) -> None:
+        """Note that the caller's own load no longer waits for this one."""
+        mine = loading.get()
+        if mine is not None and self in mine.blocked_on:
+            mine.blocked_on.remove(self)
+
+    def stop(self) -> None:
+        """Cancel the load's task, in its own loop."""
+        if self.task is None or self.loop is None or self.loop.is_closed():
+            return
+        if self.loop is _running_loop():
+            self.task.cancel()
+        else:
+            self.loop.call_soon_threadsafe(self.task.cancel)
+
+    def is_stranded(self) -> bool:
+        """Say whether the event loop that should run it is closed."""
+        return self.loop is not None and self.loop.is_closed()
+
+    async def wait(self, waiter: asyncio.Future[Any]) -> Any:
+        """Return what the load gives or raise its error; `AGAIN` where it came to nothing.
+
+        Cancellation:
+            The waiter leaves; the last one to leave cancels the load.
+        """
+        try:
+            if self.loop is waiter.get_loop():
+                result = await waiter
+            else:
+                result = await self._wait_elsewhere(waiter)
+            return outcome(result)
+        except asyncio.CancelledError:
+            with self.operation.lock:
+                last = self.leave(waiter)
+            if last:
+                self.stop()
+            raise
+        finally:
+            self.unblock()
+            del self, waiter  # an error's traceback holds this frame: no cycle through it
+
+    async def _wait_elsewhere(self, waiter: asyncio.Future[Any]) -> Any:
+        """Wait for a load in another thread, whose event loop may die without a word."""
+        while not (await asyncio.wait([waiter], timeout=WATCH))[0]:
+            if self.is_stranded():
+                return AGAIN
+        result = waiter.result()
+        # the other loop may be ending, and its tasks with it: this one leads then
+        ended = result.__class__ is Failure and isinstance(result.error, SelfCancelledError)
+        return AGAIN if ended else result
+
+    def wait_in_thread(self, waiter: concurrent.futures.Future[Any]) -> Any:
+        """Block until the load gives something: as `wait`."""
+        try:
+            return outcome(waiter.result())
+        finally:
+            self.unblock()
+            with self.operation.lock:
+                self.leave(waiter)
+            del self, waiter
+
+    def __repr__(self) -> str:
+        state = "settled" if self.waiters is None else f"{len(self.waiters)} waiting"
+        return f"<Flight {self.operation.prefix!r} {state}{', cancelled' if self.cancelled else ''}>"
+
+
+def outcome(result: Any) -> Any:
+    """Return what a waiter was given, or raise it."""
+    if result.__class__ is not Failure:
+        return result
+    try:
+        result.throw()
+    finally:
+        del result
+
+
+def deliver(waiters: Iterable[Waiter], result: Any, here: asyncio.AbstractEventLoop | None) -> None:
+    """Give each waiter the result, in its own loop or thread; ``here`` is the loop that this is called in."""
+    for waiter in waiters:
+        try:
+            if isinstance(waiter, concurrent.futures.Future):
+                waiter.set_result(result)
+            elif waiter.get_loop() is here:
+                _set(waiter, result)
+            else:
+                waiter.get_loop().call_soon_threadsafe(_set, waiter, result)
+        except RuntimeError:  # its loop has closed: nobody waits any more
+            continue
+
+
+def _set(waiter: asyncio.Future[Any], result: Any) -> None:
+    if not waiter.done():
+        waiter.set_result(result)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -1,0 +1,417 @@
+"""`cache_function`: a function that remembers, and the methods that its wrapper offers."""
+
+from __future__ import annotations
+
+import copy as copying
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Collection, Coroutine
+from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar, overload
+
+from ..context import scopes_in_use
+from .call_keys import CallKeys, Instance, Instances
+from .compiling import compile_wrapper, plain_parameters
+from .keys import escape
+from .level import CacheLevel, Expire, expiry, surroundings_at
+from .operation import MISSING, Missing
+
+if TYPE_CHECKING:
+    from .cache import Cache, Cleared
+    from .operation import Operation
+
+__all__ = ["AsyncCached", "CacheInfo", "Cached", "CachedFunction", "cached_function"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+S = TypeVar("S")
+P2 = ParamSpec("P2")
+
+COPIES: dict[str, Callable[[Any], Any] | None] = {
+    "none": None,
+    "shallow": copying.copy,
+    "deep": copying.deepcopy,
+}
+
+
+class AsyncCached(Protocol[P, T]):
+    """What `cache_function` makes of an ``async def``: the same function, and these methods.
+
+    Each takes the arguments of a call of the function.
+    """
+
+    @property
+    def __wrapped__(self) -> Callable[P, Coroutine[Any, Any, T]]:
+        """The function as it was."""
+        ...
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
+        """Return the value: stored, from a load that already runs, or from a new one."""
+        ...
+
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> Cleared:
+        """Drop the entry of one call, in every `scope`; a load in flight for it is neither stored nor joined."""
+        ...
+
+    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
+        """Load anew and store; the old entry is served meanwhile, and stays if the load fails."""
+        ...
+
+    def peek(self, *args: P.args, **kwargs: P.kwargs) -> T | Missing:
+        """Return what is stored, or `MISSING`; never load, count or reorder."""
+        ...
+
+    def put(self, value: T, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Store ``value`` as what the call gives; a load in flight for it will not replace it."""
+        ...
+
+    def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Return the text of the call's key, ``prefix:part:part``, which patterns match."""
+        ...
+
+    def cache_info(self) -> CacheInfo:
+        """Return hits, misses, maxsize, currsize and joined."""
+        ...
+
+    def cache_clear(self) -> Cleared:
+        """Drop all entries of the function; its loads in flight are neither stored nor joined."""
+        ...
+
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> AsyncCached[P, T]: ...
+    @overload
+    def __get__(
+        self: AsyncCached[Concatenate[S, P2], T], instance: S, owner: type | None = None
+    ) -> AsyncCached[P2, T]: ...
+
+
+class Cached(Protocol[P, T]):
+    """What `cache_function` makes of a plain ``def``: as `AsyncCached`, without awaiting, for any thread."""
+
+    @property
+    def __wrapped__(self) -> Callable[P, T]:
+        """The function as it was."""
+        ...
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return the value: stored, from a load that another thread runs, or from a new one."""
+        ...
+
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> Cleared:
+        """Drop the entry of one call, in every `scope`; a load in flight for it is neither stored nor joined."""
+        ...
+
+    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Load anew and store; the old entry is served meanwhile, and stays if the load fails."""
+        ...
+
+    def peek(self, *args: P.args, **kwargs: P.kwargs) -> T | Missing:
+        """Return what is stored, or `MISSING`; never load, count or reorder."""
+        ...
+
+    def put(self, value: T, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Store ``value`` as what the call gives; a load in flight for it will not replace it."""
+        ...
+
+    def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Return the text of the call's key, ``prefix:part:part``, which patterns match."""
+        ...
+
+    def cache_info(self) -> CacheInfo:
+        """Return hits, misses, maxsize, currsize and joined."""
+        ...
+
+    def cache_clear(self) -> Cleared:
+        """Drop all entries of the function; its loads in flight are neither stored nor joined."""
+        ...
+
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> Cached[P, T]: ...
+    @overload
+    def __get__(self: Cached[Concatenate[S, P2], T], instance: S, owner: type | None = None) -> Cached[P2, T]: ...
+
+
+class CacheInfo(NamedTuple):
+    """What `cache_info` returns: the standard library's four figures first.
+
+    Attributes:
+        hits: Calls answered from the cache.
+        misses: Calls that started a load.
+        maxsize: The most entries that the whole cache keeps, None without a limit.
+        currsize: Entries of this function now; expired ones count until they are swept.
+        joined: Calls that waited for a load already running.
+    """
+
+    hits: int
+    misses: int
+    maxsize: int | None
+    currsize: int
+    joined: int
+
+
+class CachedFunction:
+    """One cached function: makes its wrapper, and is what the wrapper's methods belong to."""
+
+    def __init__(
+        self,
+        cache: Cache,
+        function: Callable[..., Any],
+        *,
+        expire: float,
+        prefix: str,
+        level: CacheLevel,
+        key: Callable[..., Any] | None,
+        ignore: Collection[str],
+        copy: Callable[[Any], Any] | None,
+    ) -> None:
+        self.cache = cache
+        self.function = function
+        self.expire = expire
+        self.copy = copy
+        self.is_async = inspect.iscoroutinefunction(function)
+        name = f"{_module(function)}.{_qualname(function)}"
+        parameters = [x for x in plain_parameters(function) if x not in ignore]
+        keys = CallKeys(prefix, name, ["key"] if key else parameters)
+        self.exact = keys.exact
+        self.operation: Operation = cache.operation(prefix, name, text=keys.text)
+        instance = _instance_parameter(function, plain_parameters(function))
+        self.is_method = instance is not None
+        surroundings = surroundings_at(level)
+        operation = self.operation
+        given: dict[str, Any] = {
+            "op": operation,
+            "table": operation.table,
+            "clock": cache.clock,
+            "touch": cache.store.touched.append,
+            "miss": self.fetch,
+            "scoped": scopes_in_use,
+            "Instance": Instance,
+            "instance": Instances(),
+        }
+        given |= {"surroundings": surroundings} if surroundings else {}
+        given |= {"copy": copy} if copy else {}
+        given |= {"key_of": key} if key else {}
+        self.wrapper, self.bind = compile_wrapper(
+            function,
+            given,
+            keyed=None if key else parameters,
+            instance=instance,
+            is_async=self.is_async,
+        )
+        functools.update_wrapper(self.wrapper, function)
+        for method in METHODS:
+            setattr(self.wrapper, method, getattr(self, method))
+
+    # -- misses -----------------------------------------------------------------------------------------------------
+
+    def fetch(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, anew: bool = False) -> Any:
+        """Return a call's value, as a coroutine where the function is one: stored, loading, or to be loaded."""
+        key = self.exact(key)
+        if self.is_async:
+            call = functools.partial(self.function, *args, **kwargs)
+            found = self.operation.fetch(key, call, self.expire, anew=anew)
+            return found if self.copy is None else self._copied(found)
+        value = self.operation.fetch_in_thread(key, self._checked(args, kwargs), self.expire, anew=anew)
+        return value if self.copy is None else self.copy(value)
+
+    async def _copied(self, found: Awaitable[Any]) -> Any:
+        value = await found
+        return value if self.copy is None else self.copy(value)
+
+    def _checked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Any]:
+        def call() -> Any:
+            value = self.function(*args, **kwargs)
+            if inspect.isawaitable(value):
+                if inspect.iscoroutine(value):
+                    value.close()
+                raise TypeError(
+                    f"{self.operation.name}() is a plain def but returned an awaitable, which can be awaited only "
+                    "once: declare it with 'async def'"
+                )
+            return value
+
+        return call
+
+    # -- what the wrapper offers ------------------------------------------------------------------------------------
+
+    def invalidate(self, *args: Any, **kwargs: Any) -> Cleared:
+        """Drop the entry of one call, in every scope, and fence the load in flight for it."""
+        return self.cache.clear_call(self.operation, self.key(*args, **kwargs))
+
+    def refresh(self, *args: Any, **kwargs: Any) -> Any:
+        """Load one call anew and store what it gives; the old entry is served until then, and kept on an error."""
+        return self.fetch(*self.bind(*args, **kwargs), anew=True)
+
+    def peek(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what is stored for a call, or `MISSING`; never loads, counts or reorders."""
+        value = self.operation.peek(self.key(*args, **kwargs))
+        return self.copy(value) if self.copy and value is not MISSING else value
+
+    def put(self, value: Any, *args: Any, **kwargs: Any) -> None:
+        """Store ``value`` as what the call gives; a load in flight for it will not replace it."""
+        self.operation.put(self.key(*args, **kwargs), value, self.expire)
+
+    def cache_key(self, *args: Any, **kwargs: Any) -> str:
+        """Return the text of a call's key, as patterns and shared tiers see it."""
+        text = self.operation.text(self.key(*args, **kwargs))
+        return f"{escape(self.cache.namespace)}:{text}" if self.cache.namespace else text
+
+    def key(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the exact key of a call."""
+        return self.exact(self.bind(*args, **kwargs)[0])
+
+    def cache_info(self) -> CacheInfo:
+        """Return the function's figures, as `functools.lru_cache` does, and more."""
+        op = self.operation
+        return CacheInfo(op.hits, op.misses, self.cache.maxsize, op.live, op.joined)
+
+    def cache_clear(self) -> Cleared:
+        """Drop all entries of this function, and fence its loads in flight."""
+        return self.cache.clear_operation(self.operation)
+
+    def __repr__(self) -> str:
+        return f"<CachedFunction {self.operation.name} {self.operation.live} entries>"
+
+
+METHODS = ("cache_clear", "cache_info", "cache_key", "invalidate", "peek", "put", "refresh")
+
+
+class BoundMethod(functools.partial[Any]):
+    """A cached method of one instance: calls, and its wrapper's methods, with the instance filled in."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "__wrapped__":  # would hide from inspect.signature that the instance is filled in
+            raise AttributeError(name)
+        method = getattr(self.func, name)
+        if name not in METHODS or name in {"cache_clear", "cache_info"}:
+            return method
+        if name == "put":
+            return lambda value, *args, **kwargs: method(value, *self.args, *args, **kwargs)
+        return functools.partial(method, *self.args)
+
+
+class CachedMethod:
+    """The descriptor that stands in a class for a cached method; each instance has entries of its own.
+
+    For a class method it is the class that is filled in, and that has entries of its own.
+    """
+
+    def __init__(self, wrapper: Callable[..., Any], *, of_class: bool = False) -> None:
+        self.wrapper = wrapper
+        self.of_class = of_class
+        functools.update_wrapper(self, wrapper)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Callable[..., Any]:
+        filled_in = owner if self.of_class else instance
+        return self.wrapper if filled_in is None else BoundMethod(self.wrapper, filled_in)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.wrapper(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<CachedMethod {self.wrapper.__qualname__}>"
+
+
+def cached_function(
+    cache: Cache,
+    function: Any,
+    *,
+    expire: Expire,
+    key_prefix: str | None,
+    cache_level: CacheLevel | None,
+    key: Callable[..., Any] | None,
+    ignore: Collection[str],
+    copy: str,
+) -> Any:
+    """Check what `Cache.cache_function` was given, and return the cached function or method."""
+    if isinstance(function, (staticmethod, classmethod)):
+        inner = cached_function(
+            cache,
+            function.__func__,
+            expire=expire,
+            key_prefix=key_prefix,
+            cache_level=cache_level,
+            key=key,
+            ignore=ignore,
+            copy=copy,
+        )
+        if isinstance(function, classmethod):
+            return CachedMethod(inner.wrapper, of_class=True)
+        return staticmethod(inner)
+    _check_function(function)
+    level = CacheLevel.MEDIUM if cache_level is None else cache_level
+    if not isinstance(level, CacheLevel):
+        raise TypeError(f"cache_level must be a CacheLevel, got {level!r}")
+    if copy not in COPIES:
+        raise ValueError(f"copy must be one of {', '.join(map(repr, COPIES))}, got {copy!r}")
+    if key is not None and not callable(key):
+        raise TypeError(f"key must be a function of the call's arguments, got {key!r}")
+    found = CachedFunction(
+        cache,
+        function,
+        expire=expiry(expire, level),
+        prefix=prefix_of(function, key_prefix),
+        level=level,
+        key=key,
+        ignore=_ignored(function, ignore),
+        copy=COPIES[copy],
+    )
+    return CachedMethod(found.wrapper) if found.is_method else found.wrapper
+
+
+def _check_function(function: Any) -> None:
+    if inspect.iscoroutine(function):
+        function.close()
+        raise TypeError("cache_function takes the function itself, not a call of it: cache_function(f), not f(...)")
+    if not callable(function):
+        raise TypeError(f"cache_function takes a function, got {function!r}")
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise TypeError(
+            f"{_qualname(function)}() is a generator, which can be read only once: cache a function that returns "
+            "a list, as in [x async for x in ...]"
+        )
+
+
+def _ignored(function: Callable[..., Any], ignore: Collection[str]) -> Collection[str]:
+    names = plain_parameters(function)
+    if isinstance(ignore, str):
+        raise TypeError(f"ignore takes a tuple of parameter names, got the string {ignore!r}: write ({ignore!r},)")
+    for name in ignore:
+        if name not in names:
+            raise ValueError(
+                f"ignore names {name!r}, but {_qualname(function)}() has the parameters {', '.join(names)}"
+            )
+    return ignore
+
+
+def prefix_of(function: Callable[..., Any], key_prefix: str | None) -> str:
+    """Return the text that the keys of ``function`` begin with: ``key_prefix``, or its module and name.
+
+    Raises:
+        TypeError: ``key_prefix`` is not a string.
+        ValueError: It is empty, or has a ``*`` in it.
+    """
+    if key_prefix is None:
+        return f"{escape(_module(function))}.{escape(_qualname(function))}"
+    if not isinstance(key_prefix, str):
+        raise TypeError(f'key_prefix must be a string such as "user:profile", got {key_prefix!r}')
+    if not key_prefix or "*" in key_prefix:
+        raise ValueError(f'key_prefix must be a text without "*" such as "user:profile", got {key_prefix!r}')
+    return ":".join(map(escape, key_prefix.split(":")))
+
+
+def _instance_parameter(function: Callable[..., Any], keyed: list[str]) -> str | None:
+    """Return the name of a method's instance: the first parameter, self or cls, of what a class body defines."""
+    owner = _qualname(function).rpartition(".")[0]
+    if not owner or owner.endswith("<locals>") or not keyed:
+        return None
+    return keyed[0] if keyed[0] in {"self", "cls"} else None
+
+
+def _module(function: Any) -> str:
+    return getattr(function, "__module__", None) or type(function).__module__
+
+
+def _qualname(function: Any) -> str:
+    if isinstance(function, functools.partial):
+        return _qualname(function.func)
+    return getattr(function, "__qualname__", None) or type(function).__qualname__

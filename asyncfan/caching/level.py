@@ -1,0 +1,87 @@
+"""How much of a call's surroundings is in its key: the coarser, the more callers share an entry."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable
+from datetime import timedelta
+from types import EllipsisType
+from typing import Any, TypeAlias
+
+from ..context import current_scope
+from .keys import escape, short_text
+
+__all__ = ["CacheLevel", "Expire", "expiry", "surroundings_at"]
+
+Expire: TypeAlias = float | timedelta | EllipsisType | None  # seconds; None: for good; ...: what the level says
+
+
+class CacheLevel(enum.Enum):
+    """How fine a cache key is: what of the surroundings declared by `scope` is in it beside the arguments.
+
+    A level never drops an argument. The coarser the key, the shorter an entry lives by default.
+
+    Attributes:
+        LOW: Nothing but the call itself; 60 s. Callers of all tenants and principals share an entry.
+        MEDIUM: The tenant too; 300 s. The default.
+        HIGH: Everything the scope declares: tenant, principal, locale and what else there is; 3600 s.
+    """
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+    @property
+    def default_expire(self) -> float:
+        """Seconds that an entry of this level lives if ``expire`` is not given."""
+        return {CacheLevel.LOW: 60.0, CacheLevel.MEDIUM: 300.0, CacheLevel.HIGH: 3600.0}[self]
+
+    def __repr__(self) -> str:
+        return f"CacheLevel.{self.name}"
+
+
+def expiry(expire: Expire, level: CacheLevel) -> float:
+    """Return ``expire`` in seconds, `math.inf` for None, the level's default for ``...``.
+
+    Raises:
+        TypeError: It is neither a number nor a `timedelta` nor None.
+        ValueError: It is not above 0, or not finite.
+    """
+    if expire is ...:
+        return level.default_expire
+    if expire is None:
+        return math.inf
+    seconds = expire.total_seconds() if isinstance(expire, timedelta) else expire
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise TypeError(f"expire must be seconds (a number), a timedelta, or None for good, got {expire!r}")
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"expire must be > 0 seconds and finite, or None for good, got {expire!r}")
+    return float(seconds)
+
+
+class Ambient:
+    """Stands in a key beside a text made from the surroundings, where an argument's class would stand."""
+
+
+def surroundings_at(level: CacheLevel) -> Callable[[], tuple[Any, ...]] | None:
+    """Return a function that gives what the current scope adds to a key at ``level``; None if it never adds anything.
+
+    What is added is ``()`` or a pair of a text and `Ambient`. The text begins with ``@``, the tenant first, so that
+    each level's key is a prefix of the next one's.
+    """
+    if level is CacheLevel.LOW:
+        return None
+
+    def surroundings() -> tuple[Any, ...]:
+        scope = current_scope()
+        found = scope.keys_by_level.get(level)
+        if found is None:
+            names = sorted(scope, key=lambda name: (name != "tenant", name))
+            if level is CacheLevel.MEDIUM:
+                names = [name for name in names if name == "tenant"]
+            text = ":".join(f"@{escape(name)}={short_text(scope[name])}" for name in names)
+            found = scope.keys_by_level[level] = (text, Ambient) if text else ()
+        return found
+
+    return surroundings

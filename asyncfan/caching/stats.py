@@ -1,0 +1,129 @@
+"""What a cache counted, as frozen snapshots and as a text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from ..metrics import Latency
+from .order import ENTRY_BYTES
+from .weighing import weigh
+
+if TYPE_CHECKING:
+    from .operation import Operation
+
+__all__ = ["CacheStats", "FunctionStats", "report", "snapshot"]
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionStats:
+    """One cached function or endpoint since the process began; ``hits + misses + joined`` are its calls.
+
+    Attributes:
+        name: Module and name of the function.
+        prefix: What the texts of its keys begin with.
+        hits: Calls answered from the cache.
+        misses: Calls that started a load.
+        joined: Calls that waited for a load already running.
+        loads_ok: Loads that gave a value.
+        loads_failed: Loads that raised.
+        loads_cancelled: Loads cancelled because their callers had left.
+        load_time: How long the loads took, in seconds.
+        entries: Entries now.
+        bytes: What they hold, estimated from a sample of 50.
+        removed: ``{cause: entries removed}`` for the causes size, expired, invalidated, replaced and too_big.
+    """
+
+    name: str
+    prefix: str
+    hits: int
+    misses: int
+    joined: int
+    loads_ok: int
+    loads_failed: int
+    loads_cancelled: int
+    load_time: Latency
+    entries: int
+    bytes: int
+    removed: dict[str, int]
+
+    @property
+    def calls(self) -> int:
+        """All calls."""
+        return self.hits + self.misses + self.joined
+
+    @property
+    def hit_ratio(self) -> float:
+        """The share of calls answered from the cache, 0.0 without calls."""
+        return self.hits / self.calls if self.calls else 0.0
+
+    @property
+    def time_saved(self) -> float:
+        """Seconds of loading that hits and joined calls did without, at the mean load time."""
+        return (self.hits + self.joined) * self.load_time.mean
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStats:
+    """A whole cache.
+
+    Attributes:
+        entries: Entries now, of all functions; expired ones count until they are swept.
+        maxsize: The most it keeps, None without a limit.
+        functions: Its functions and endpoints, by name.
+    """
+
+    entries: int
+    maxsize: int | None
+    functions: tuple[FunctionStats, ...]
+
+    def __str__(self) -> str:
+        return report(self)
+
+
+def snapshot(operations: Iterable[Operation], entries: int, maxsize: int | None) -> CacheStats:
+    """Return the figures of ``operations`` as they are now."""
+    found = sorted((_function_stats(op) for op in operations), key=lambda stats: stats.name)
+    return CacheStats(entries, maxsize, tuple(found))
+
+
+def _function_stats(op: Operation) -> FunctionStats:
+    with op.lock:
+        sample = [weigh(entry.value) + ENTRY_BYTES for entry in islice(op.table.values(), 50)]
+        removed = dict(op.removed)
+    return FunctionStats(
+        name=op.name,
+        prefix=op.prefix,
+        hits=op.hits,
+        misses=op.misses,
+        joined=op.joined,
+        loads_ok=op.loads_ok,
+        loads_failed=op.loads_failed,
+        loads_cancelled=op.loads_cancelled,
+        load_time=op.load_time.snapshot(),
+        entries=op.live,
+        bytes=op.live * sum(sample) // len(sample) if sample else 0,
+        removed=removed,
+    )
+
+
+def report(stats: CacheStats) -> str:
+    """Return a table of what the cache did, one line a function.
+
+    Example:
+        >>> print(report(CacheStats(0, 100, ())))
+        0 of at most 100 entries
+    """
+    limit = "entries" if stats.maxsize is None else f"of at most {stats.maxsize} entries"
+    lines = [f"{stats.entries} {limit}"]
+    if stats.functions:
+        lines.append("   hits  misses  joined  failed  entries      kB   p50 ms   p95 ms   p99 ms  saved s  function")
+    for f in stats.functions:
+        t = f.load_time
+        lines.append(
+            f"{f.hits:7} {f.misses:7} {f.joined:7} {f.loads_failed:7} {f.entries:8} {f.bytes / 1e3:7.1f} "
+            f"{t.p50 * 1e3:8.2f} {t.p95 * 1e3:8.2f} {t.p99 * 1e3:8.2f} {f.time_saved:8.1f}  {f.name}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,158 @@
+"""The memory tier: takes entries in, and drops what is expired or cleared in small steps."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from .order import Entry, Order
+
+if TYPE_CHECKING:
+    from .operation import Operation
+
+__all__ = ["Store"]
+
+SWEEP_SLICE = 500  # entries looked at in one callback of the loop: about 0.2 ms
+STORE_STEPS = 4  # entries looked at when one is stored, while there may be something to drop
+
+
+class Store:
+    """All entries of one cache. Everything is called under its lock, but appending to ``touched``.
+
+    An operation's own table finds an entry; this class decides how long it stays there. Lookups do not come here:
+    they leave the entry in ``touched``, a bounded buffer that the next change replays into the order. That makes a
+    hit one dictionary lookup, and keeps the order free of races between threads.
+    """
+
+    def __init__(
+        self,
+        order: Order,
+        operations: Collection[Operation],
+        round_ended: Callable[[], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.lock = threading.RLock()  # of the whole cache; re-entrant, for a finalizer may call the cache
+        self.order = order
+        self.touched: deque[Entry] = deque(maxlen=1024)
+        self._operations = operations
+        self._round_ended = round_ended  # called when every entry has been looked at once more
+        self._clock = clock
+        self._round: Iterator[Entry] | None = None  # the entries that this round of sweeping has still to look at
+        self._wanted = False  # something was fenced since the last round began
+        self._soonest = math.inf  # no entry expires before; as of the last round and what was stored since
+        self._due = math.inf  # when the timer will fire, by the cache's clock
+        self._me: weakref.ref[Store] = weakref.ref(self)  # what the timer holds
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # the timer's
+
+    def add(self, entry: Entry, now: float, loop: asyncio.AbstractEventLoop | None) -> bool:
+        """Take in a new entry, at the cost of others where a bound is reached; False if it alone is above one."""
+        self.replay()
+        if not self.order.add(entry):
+            return False
+        if now >= self._soonest or self._round or self._wanted or self.order.silent:
+            self.sweep(STORE_STEPS)
+        expires = entry.expires
+        self._soonest = min(self._soonest, expires)
+        if loop is not None and (expires < self._due or self._loop is not loop):
+            self._wake_by(expires, loop)
+        return True
+
+    def replay(self) -> None:
+        """Let the order know which entries were used since the last change."""
+        touched, touch = self.touched, self.order.touch
+        while touched:
+            entry = touched.popleft()
+            touch(entry)
+            if self._round is not None:  # which may pass it over now
+                self._soonest = min(self._soonest, entry.expires)
+
+    def want_round(self) -> None:
+        """Have the next changes look at every entry, a few at a time: some were fenced."""
+        self._wanted = True
+
+    def sweep(self, steps: int) -> bool:
+        """Look at the next ``steps`` entries of the round and drop the dead; says whether the round has ended."""
+        if self._round is None:
+            # what an order dropped in silence is only in the tables
+            self._round = self._in_tables() if self.order.silent else self.order.walk()
+            self._soonest, self._wanted = math.inf, False
+        now, order = self._clock(), self.order
+        looked_at = 0
+        for entry in islice(self._round, steps):
+            looked_at += 1
+            if entry.expires <= now:
+                entry.seal.operation.drop(entry, "expired")
+            elif entry not in order:
+                entry.seal.operation.drop(entry, "size")
+            elif not entry.seal.operation.drop_if_cleared(entry) and entry.expires < self._soonest:
+                self._soonest = entry.expires
+        if looked_at < steps:
+            self._round = None
+            self._round_ended()
+            return True
+        return False
+
+    def _in_tables(self) -> Iterator[Entry]:
+        for operation in list(self._operations):
+            yield from list(operation.table.values())
+
+    def _wake_by(self, when: float, loop: asyncio.AbstractEventLoop) -> None:
+        """Set the timer, unless it rings earlier already."""
+        if self._loop is not None and self._loop.is_closed():
+            self.forget_timer()  # it died with its loop
+        if when < self._due:
+            self._wake_at(when, loop)
+
+    def _wake_at(self, when: float, loop: asyncio.AbstractEventLoop) -> None:
+        """Have the loop sweep at ``when``, so that expired entries go although nobody asks for them."""
+        self.stop()
+        now = self._clock()
+        # the second and third keep sweeping below a tenth of the loop's time, however short the expiry
+        delay = max(when - now, 0.05, 2e-6 * len(self.order))
+        self._due, self._loop = now + delay, loop
+        self._timer = loop.call_later(delay, _wake, self._me)
+
+    def wake(self) -> None:
+        """Look at all entries once, a slice a callback, then sleep until the next one expires."""
+        with self.lock:
+            loop = self._loop
+            if loop is None or self._clock() < self._due:
+                self.stop()  # a loop whose time is not the cache's: the next add() sets a timer
+            elif not self.sweep(SWEEP_SLICE):
+                self._timer = loop.call_later(0.002, _wake, self._me)
+            elif self._soonest != math.inf:
+                self._wake_at(self._soonest, loop)
+            else:
+                self.stop()
+
+    def stop(self) -> None:
+        """Forget the timer; the next entry that expires sets another."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.forget_timer()
+
+    def forget_timer(self) -> None:
+        """After a fork: the timer is the parent's."""
+        self._timer = self._loop = None
+        self._due = math.inf
+
+    def forget_all(self) -> None:
+        """Drop everything at once, unseen."""
+        self.order.clear()
+        self._round = None
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+
+def _wake(store: weakref.ref[Store]) -> None:
+    found = store()
+    if found is not None:
+        found.wake()
