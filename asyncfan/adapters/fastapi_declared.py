@@ -22,18 +22,14 @@ def guards_of(dependant: Dependant) -> list[Dependant]:
 
 def declared(own: Dependant, guards: list[Dependant]) -> Declared:
     """Return what a route declares: parameters of its handler and guards, and its security schemes."""
-    schemes = [
-        found for guard in guards if isinstance(found := inspect.unwrap(guard.call or declared), SecurityBase)
-    ]
+    schemes = [found for guard in guards if isinstance(found := inspect.unwrap(guard.call or declared), SecurityBase)]
     keys = [(getattr(scheme.model, "in_", None), getattr(scheme.model, "name", "")) for scheme in schemes]
     places = [(str(getattr(place, "value", place)), name) for place, name in keys if place is not None]
     return Declared(
         query=_query_names([*own.query_params, *(field for guard in guards for field in guard.query_params)]),
         own_headers=frozenset([*_headers(own.header_params), *(b"cookie" for _ in own.cookie_params)]),
         headers=frozenset(name for guard in guards for name in _headers(guard.header_params)),
-        cookies=frozenset(
-            name.encode() for guard in guards for field in guard.cookie_params for name in _names(field)
-        ),
+        cookies=frozenset(name.encode() for guard in guards for field in guard.cookie_params for name in _names(field)),
         credentials=frozenset(name.lower().encode() for place, name in places if place == "header"),
         credential_query=frozenset(name for place, name in places if place == "query"),
     )

@@ -48,17 +48,13 @@ class Route:
         self.render = _renderer(scope["route"], self.context, fn)
 
 
-async def render_with(
-    route: Route, request: Request, value: Any, sink: Response, headers: Headers
-) -> Response:
+async def render_with(route: Route, request: Request, value: Any, sink: Response, headers: Headers) -> Response:
     """Return what FastAPI would send for ``value``, with the status of ``sink`` and these raw headers."""
     request.scope[_VALUE] = (value, sink.status_code, headers)
     return await route.render(request)
 
 
-def _renderer(
-    route: APIRoute, context: Any, fn: Callable[..., Any]
-) -> Callable[[Request], Awaitable[Response]]:
+def _renderer(route: APIRoute, context: Any, fn: Callable[..., Any]) -> Callable[[Request], Awaitable[Response]]:
     """Build the route's own request handler around a function that returns a value already at hand."""
 
     def give(request: Request, response: Response) -> Any:

@@ -48,9 +48,7 @@ class Adapter:
         """Return the request's parts, from its ASGI scope."""
         scope = visit.request.scope
         path = scope.get("raw_path") or quote(scope["path"]).encode()
-        return RequestParts(
-            scope["method"], scope.get("scheme", "http"), path, scope["query_string"], scope["headers"]
-        )
+        return RequestParts(scope["method"], scope.get("scheme", "http"), path, scope["query_string"], scope["headers"])
 
     def declared(self, visit: Visit) -> Declared:  # noqa: ARG002 - other frameworks declare by route
         """Starlette's routes declare nothing but their path."""

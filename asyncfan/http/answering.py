@@ -10,9 +10,7 @@ from .validators import none_match
 __all__ = ["answer"]
 
 # RFC 9110 section 15.4.5
-_NOT_MODIFIED = frozenset(
-    {b"etag", b"cache-control", b"vary", b"content-location", b"date", b"expires", b"age"}
-)
+_NOT_MODIFIED = frozenset({b"etag", b"cache-control", b"vary", b"content-location", b"date", b"expires", b"age"})
 
 
 def answer(
@@ -43,7 +41,5 @@ def _with_extra(headers: Headers, extra: Headers) -> list[tuple[bytes, bytes]]:
     said = names & {b"set-cookie", b"cache-control"}
     kept = [pair for pair in headers if not (said and pair[0] == b"cache-control")]
     if b"set-cookie" in names and b"cache-control" not in names:
-        kept.append(
-            (b"cache-control", b"private, no-cache")
-        )  # no cache in front may keep this client's cookie
+        kept.append((b"cache-control", b"private, no-cache"))  # no cache in front may keep this client's cookie
     return [*kept, *extra]

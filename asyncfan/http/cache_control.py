@@ -10,9 +10,7 @@ __all__ = ["MOST_SECONDS", "directives", "freshness", "seconds"]
 MOST_SECONDS = 2**31  # RFC 9111 section 1.2.2: what an overflowing number of seconds counts as
 
 # name, optional = value, as a token or a quoted string; anything else up to the next comma is skipped
-_DIRECTIVE = re.compile(
-    r'\s*([!#$%&\'*+.^_`|~\w-]+)(?:\s*=\s*("(?:[^"\\]|\\.)*"?|[^\s,"]*))?[^,]*(?:,|$)|[^,]*(?:,|$)'
-)
+_DIRECTIVE = re.compile(r'\s*([!#$%&\'*+.^_`|~\w-]+)(?:\s*=\s*("(?:[^"\\]|\\.)*"?|[^\s,"]*))?[^,]*(?:,|$)|[^,]*(?:,|$)')
 
 
 def directives(value: str) -> dict[str, str | None]:

@@ -7,13 +7,11 @@ import functools
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable
-from datetime import timedelta
-from enum import Enum
-from typing import Any, Literal, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from ..caching.cache import Cache
 from ..caching.cache import cache as default_cache
-from ..caching.level import CacheLevel
+from ..caching.level import CacheLevel, Expire, expiry
 from .frameworks import adapter_at_decoration, adapter_of
 from .keys import KeyRule
 from .messages import Adapter, AdapterFactory, Declared
@@ -29,10 +27,6 @@ _LOG = logging.getLogger("asyncfan.http")
 _METHODS = frozenset({"GET", "HEAD", "POST", "QUERY"})
 
 
-class _Expire(Enum):
-    OF_LEVEL = "the level's default_expire"
-
-
 class ResponseDecorator(Protocol):
     """What `cache_response` returns: the handler's parameters and result stay as they are."""
 
@@ -45,7 +39,7 @@ class ResponseDecorator(Protocol):
 
 
 def cache_response(
-    expire: float | timedelta | Literal[_Expire.OF_LEVEL] | None = _Expire.OF_LEVEL,
+    expire: Expire = ...,
     prefix: str | None = None,
     cache_level: CacheLevel = CacheLevel.MEDIUM,
     *,
@@ -111,18 +105,14 @@ def cache_response(
     """
     if callable(expire):
         raise TypeError("write @cache_response() with parentheses")
-    seconds = _seconds(expire, cache_level)
+    seconds = expiry(expire, cache_level)
     if max_body < 0:
         raise ValueError(f"max_body must be >= 0 bytes, got {max_body!r}")
     if inspect.iscoroutinefunction(identity):
-        raise TypeError(
-            "identity must return who is asking, got an async function, which returns a coroutine"
-        )
+        raise TypeError("identity must return who is asking, got an async function, which returns a coroutine")
     wanted = _METHODS if methods is None else frozenset(method.upper() for method in methods)
     if not wanted:
-        raise ValueError(
-            "methods must name at least one method, got none; None means GET, HEAD, POST and QUERY"
-        )
+        raise ValueError("methods must name at least one method, got none; None means GET, HEAD, POST and QUERY")
     home = default_cache if cache is None else cache
 
     def decorate(fn: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
@@ -144,7 +134,7 @@ def cache_response(
             expose_status=expose_status,
             honor_client=honor_client_cache_control,
         )
-        plain = functools.partial(_cached_plainly, fn, home, seconds, prefix, cache_level)
+        plain = functools.partial(_cached_plainly, fn, home, expire, prefix, cache_level)
         return _wrapper(fn, server, adapter, plain)
 
     return decorate
@@ -158,9 +148,7 @@ def _wrapper(
 ) -> Callable[..., Coroutine[Any, Any, Any]]:
     bound = adapter_at_decoration(fn) if factory is None else factory(fn)
     found: dict[type, Adapter] = {}  # {class of a request: its adapter}
-    plain: list[
-        Callable[..., Awaitable[Any]]
-    ] = []  # the same handler cached as a function; made when first needed
+    plain: list[Callable[..., Awaitable[Any]]] = []  # the same handler cached as a function; made when first needed
 
     @functools.wraps(fn)
     async def handler(*args: Any, **kwargs: Any) -> Any:
@@ -190,11 +178,9 @@ def _detected(
 
 
 def _cached_plainly(
-    fn: Callable[..., Any], cache: Cache, expire: float, prefix: str | None, level: CacheLevel
+    fn: Callable[..., Any], cache: Cache, expire: Expire, prefix: str | None, level: CacheLevel
 ) -> Callable[..., Awaitable[Any]]:
-    _LOG.warning(
-        "%s.%s was called without a request: cached by its arguments", fn.__module__, fn.__qualname__
-    )
+    _LOG.warning("%s.%s was called without a request: cached by its arguments", fn.__module__, fn.__qualname__)
     cached: Callable[..., Any] = cache.cache_function(expire=expire, key_prefix=prefix, cache_level=level)(fn)
     if inspect.iscoroutinefunction(fn):
         return cached
@@ -207,17 +193,6 @@ def _cached_plainly(
 
 def _rule(prefix: str, level: CacheLevel, declared: Declared, **options: Any) -> KeyRule:
     return KeyRule(prefix, level, declared, **options)
-
-
-def _seconds(expire: float | timedelta | _Expire | None, level: CacheLevel) -> float:
-    if isinstance(expire, _Expire):
-        return level.default_expire
-    if expire is None:
-        return float("inf")
-    found = expire.total_seconds() if isinstance(expire, timedelta) else float(expire)
-    if not found > 0:
-        raise ValueError(f"expire must be > 0 seconds, a timedelta, or None for never, got {expire!r}")
-    return found
 
 
 def _refuse_generator(fn: Callable[..., Any]) -> None:

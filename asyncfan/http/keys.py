@@ -57,9 +57,7 @@ class KeyRule:
         self._ignored = frozenset(ignore)
         self._names = self._query_names(params)
         self._credentials = _CREDENTIALS | declared.credentials
-        self._request_lines: dict[
-            tuple[str, str, bytes, bytes, bytes], str
-        ] = {}  # bounded; {request line: text}
+        self._request_lines: dict[tuple[str, str, bytes, bytes, bytes], str] = {}  # bounded; {request line: text}
         asked = {name.strip().lower().encode("latin-1") for name in vary} | declared.headers
         if level is CacheLevel.HIGH:
             asked |= _NEGOTIATION
@@ -132,14 +130,8 @@ class KeyRule:
     def _surroundings(self, ambient: Mapping[str, Any]) -> str:
         if self._level is CacheLevel.LOW:
             return ""
-        names = (
-            sorted(ambient)
-            if self._level is CacheLevel.HIGH
-            else [name for name in ambient if name == "tenant"]
-        )
-        return "".join(
-            f":s={escape(name)}={key_text(ambient[name])}" for name in names if name != "principal"
-        )
+        names = sorted(ambient) if self._level is CacheLevel.HIGH else [name for name in ambient if name == "tenant"]
+        return "".join(f":s={escape(name)}={key_text(ambient[name])}" for name in names if name != "principal")
 
     def _cookies(self, seen: dict[bytes, bytes]) -> str:
         """Where the whole Cookie header is no part of the key, the cookies that guards read still are."""
@@ -196,9 +188,7 @@ def by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return found
 
 
-def normalised_query(
-    query: bytes, names: frozenset[str] | None = None, ignored: frozenset[str] = frozenset()
-) -> str:
+def normalised_query(query: bytes, names: frozenset[str] | None = None, ignored: frozenset[str] = frozenset()) -> str:
     """Return ``query`` sorted by parameter name; values of one name keep their order, nothing is decoded.
 
     Only ``&`` separates. Names are compared decoded, as the framework will, so that ``%61`` is ``a``.

@@ -117,6 +117,11 @@ class Frozen:
     expire: float
     merges: bool
 
+    def __sizeof__(self) -> int:
+        """Count the bytes held, for caches bounded by ``max_bytes``."""
+        texts = sum(len(name) + len(value) for name, value in self.headers)
+        return object.__sizeof__(self) + len(self.body) + texts
+
 
 @dataclass(frozen=True, slots=True)
 class Unshared:

@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
-from ..caching import MISSING
 from ..caching.keys import Unkeyable, key_text
-from ..caching.operation import Loaded, Operation
+from ..caching.operation import MISSING, Loaded, Operation
 from .answering import answer
 from .cache_control import MOST_SECONDS, directives, seconds
 from .keys import Key, KeyRule, by_name
@@ -123,27 +122,26 @@ class Server:
             return await self._pass(asked.adapter, asked.visit, forward)
         varied_on = asked.rule.vary
 
-        async def load() -> Loaded:
+        async def load() -> Loaded[Frozen | Unshared]:
             if asked.rule.vary is not varied_on:  # whom this one waited for taught a name: another key
                 return Loaded(await self._look_again(asked), None)
             return await self._run(asked, key)
 
-        loaded, how = await self._operation.lead(key.text, load)
-        if isinstance(loaded.value, Unshared):
-            status = f"{forward}; detail={loaded.value.reason}"
-            return self._mark(asked.adapter, asked.visit, loaded.value.response, status)
-        return self._send(asked, loaded.value, f"{forward}; {'stored' if how == 'miss' else 'collapsed'}")
+        found, how = await self._operation.lead(key.text, load, anew=forward != "fwd=miss")
+        if isinstance(found, Unshared):
+            return self._mark(asked.adapter, asked.visit, found.response, f"{forward}; detail={found.reason}")
+        if how == "hit":  # stored by another thread since it was looked for
+            return self._hit(asked, found)
+        return self._send(asked, found, f"{forward}; {'stored' if how == 'miss' else 'collapsed'}")
 
-    async def _look_again(self, asked: _Asked) -> Any:
+    async def _look_again(self, asked: _Asked) -> Frozen | Unshared:
         key = self._compose(asked)
         if not isinstance(key, Key):  # only the values of more headers were added: as cacheable as it was
             raise TypeError(f"{self._name}: a learned Vary made a request uncacheable: {key}")
-        found = self._operation.lookup(key.text)
-        if found is MISSING:
-            found = (await self._operation.lead(key.text, lambda: self._run(asked, key)))[0].value
+        found, _ = await self._operation.lead(key.text, lambda: self._run(asked, key))
         return found
 
-    async def _run(self, asked: _Asked, key: Key) -> Loaded:
+    async def _run(self, asked: _Asked, key: Key) -> Loaded[Frozen | Unshared]:
         adapter, visit = asked.adapter, asked.visit
         response, draft = await adapter.freeze(visit, await adapter.call(visit))
         if draft is None:
@@ -214,9 +212,7 @@ class Server:
         code, headers, body = answer(frozen, asked.parts.method, asked.seen, asked.visit.extra, age)
         return self._emit(asked, code, headers, body, status)
 
-    def _emit(
-        self, asked: _Asked, code: int, headers: list[tuple[bytes, bytes]], body: bytes, status: str
-    ) -> Any:
+    def _emit(self, asked: _Asked, code: int, headers: list[tuple[bytes, bytes]], body: bytes, status: str) -> Any:
         if self._expose_status:
             headers.append((b"cache-status", f"asyncfan; {status}".encode()))
         return asked.adapter.emit(code, headers, body)
@@ -225,11 +221,7 @@ class Server:
         return self._mark(adapter, visit, await adapter.call(visit), status)
 
     def _mark(self, adapter: Adapter, visit: Any, result: Any, status: str) -> Any:
-        return (
-            adapter.mark(visit, result, "cache-status", f"asyncfan; {status}")
-            if self._expose_status
-            else result
-        )
+        return adapter.mark(visit, result, "cache-status", f"asyncfan; {status}") if self._expose_status else result
 
     def _refuse_unsafe(self, method: str) -> None:
         if method in {"PUT", "PATCH", "DELETE"}:

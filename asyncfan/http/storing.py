@@ -77,9 +77,7 @@ class StoreRule:
         }
         return next((reason for reason, holds in checks.items() if holds), expire)
 
-    def freeze(
-        self, draft: Draft, expire: float, *, method: str, private: bool, named: frozenset[bytes]
-    ) -> Frozen:
+    def freeze(self, draft: Draft, expire: float, *, method: str, private: bool, named: frozenset[bytes]) -> Frozen:
         """Return ``draft`` as it is stored and sent, with entity tag, Cache-Control and Vary.
 
         Args:
@@ -89,9 +87,7 @@ class StoreRule:
             private: As in `lifetime`.
             named: Request headers that the key depends on.
         """
-        headers = [
-            (name.lower(), value) for name, value in draft.headers if name.lower() not in _NEVER_STORED
-        ]
+        headers = [(name.lower(), value) for name, value in draft.headers if name.lower() not in _NEVER_STORED]
         tag: bytes | None = None
         if method == "GET":
             tag = next(iter(header_values(headers, b"etag")), None)
@@ -103,6 +99,4 @@ class StoreRule:
                 headers.append((b"cache-control", who + b"max-age=%d" % min(expire, MOST_SECONDS)))
             if more := named - vary_names(headers):
                 headers.append((b"vary", b", ".join(sorted(more))))
-        return Frozen(
-            draft.status, tuple(headers), bytes(draft.body), tag, self.clock(), expire, draft.merges
-        )
+        return Frozen(draft.status, tuple(headers), bytes(draft.body), tag, self.clock(), expire, draft.merges)

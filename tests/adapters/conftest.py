@@ -18,9 +18,7 @@ class Server(threading.Thread):
     def __init__(self):
         super().__init__(daemon=True)
         self.app = None
-        config = uvicorn.Config(
-            self.answer, port=0, log_level="critical", ws="none", lifespan="off", interface="asgi3"
-        )
+        config = uvicorn.Config(self.answer, port=0, log_level="critical", ws="none", lifespan="off", interface="asgi3")
         self.server = uvicorn.Server(config)
 
     async def answer(self, scope, receive, send):

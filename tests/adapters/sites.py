@@ -94,9 +94,7 @@ def fastapi_app(routes):
 
 def starlette_app(routes):
     """Register every endpoint with Starlette."""
-    return cancelling(
-        Starlette(routes=[Route(path, endpoint, methods=methods) for path, methods, endpoint in routes])
-    )
+    return cancelling(Starlette(routes=[Route(path, endpoint, methods=methods) for path, methods, endpoint in routes]))
 
 
 FRAMEWORKS = {"fastapi": fastapi_app, "starlette": starlette_app}
@@ -129,9 +127,7 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
     @at("/who", expire=300)
     async def who(request: Request):
         count("who")
-        return JSONResponse(
-            {"auth": request.headers.get("authorization"), "cookie": request.headers.get("cookie")}
-        )
+        return JSONResponse({"auth": request.headers.get("authorization"), "cookie": request.headers.get("cookie")})
 
     @at("/low", cache_level=CacheLevel.LOW, params=("page",))
     async def low(request: Request):

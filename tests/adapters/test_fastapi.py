@@ -187,9 +187,7 @@ def without_added(response):
 
 
 @pytest.mark.real_time  # plain functions run in anyio's threads
-@pytest.mark.parametrize(
-    ("endpoint", "options"), ENDPOINTS, ids=lambda x: getattr(x, "__name__", None) or str(x)[:50]
-)
+@pytest.mark.parametrize(("endpoint", "options"), ENDPOINTS, ids=lambda x: getattr(x, "__name__", None) or str(x)[:50])
 @pytest.mark.parametrize("included", [False, True])
 async def test_miss_and_hit_are_what_fastapi_sends(cache, endpoint, options, included):
     """Status, body and headers of a miss and of a hit are those of the undecorated endpoint."""
@@ -232,9 +230,7 @@ async def test_invalid_result_is_the_same_error(cache):
 def test_openapi_is_unchanged():
     """The decorator leaves no trace in the schema."""
 
-    async def endpoint(
-        x: int, body: Item, q: Annotated[str, Query(min_length=2)] = "ab", h: str = Header()
-    ) -> Item:
+    async def endpoint(x: int, body: Item, q: Annotated[str, Query(min_length=2)] = "ab", h: str = Header()) -> Item:
         """Do it."""
         raise NotImplementedError
 

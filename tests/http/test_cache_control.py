@@ -20,9 +20,7 @@ def quoted(text):
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-@given(
-    st.dictionaries(TOKEN.map(str.lower), st.none() | TOKEN | QUOTABLE.map(lambda text: (text,))), st.data()
-)
+@given(st.dictionaries(TOKEN.map(str.lower), st.none() | TOKEN | QUOTABLE.map(lambda text: (text,))), st.data())
 def test_directives_survive_any_spelling(expected, data):
     """Case, spaces, quoting, empty list members and their order change nothing."""
     spelt = []
@@ -95,9 +93,7 @@ def test_freshness(control, expires, shared, expected):
 def test_a_listed_tag_matches_weakly_and_no_other_does(tags, data):
     """If-None-Match matches exactly the tags that it lists, weak or not, even with commas inside."""
     condition = ", ".join(data.draw(st.sampled_from(["", "W/"])) + tag for tag in tags).encode()
-    assert all(
-        none_match(condition, tag.encode()) and none_match(condition, f"W/{tag}".encode()) for tag in tags
-    )
+    assert all(none_match(condition, tag.encode()) and none_match(condition, f"W/{tag}".encode()) for tag in tags)
     other = data.draw(OPAQUE.map(lambda text: f'"{text}"').filter(lambda tag: tag not in tags))
     assert not none_match(condition, other.encode())
 

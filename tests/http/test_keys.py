@@ -13,9 +13,7 @@ from asyncfan.http.messages import Declared, RequestParts
 
 QUERY = st.text("ab=&%61+;2:*#", max_size=12).map(str.encode)
 PATH = st.text("a/:%2F*?#", max_size=6).map(lambda text: f"/{text}".encode())
-HEADERS = st.dictionaries(
-    st.sampled_from([b"host", b"authorization", b"cookie", b"x-color"]), st.binary(max_size=3)
-)
+HEADERS = st.dictionaries(st.sampled_from([b"host", b"authorization", b"cookie", b"x-color"]), st.binary(max_size=3))
 REQUEST = st.tuples(st.sampled_from(["GET", "POST"]), PATH, QUERY, HEADERS, st.text(":=ab", max_size=3))
 
 
@@ -48,9 +46,7 @@ def test_one_key_means_one_request(one, other):
         assert told_apart(*one) == told_apart(*other)
 
 
-@given(
-    st.lists(st.tuples(st.sampled_from(["a", "b", "%61", "c+"]), st.sampled_from(["1", "2", ""])), max_size=6)
-)
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", "%61", "c+"]), st.sampled_from(["1", "2", ""])), max_size=6))
 def test_normalised_query_means_the_same(pairs):
     """A normalised query is parsed to the same values by name, in the same order."""
 
@@ -104,16 +100,12 @@ def test_surroundings_by_level(level, differs):
         assert (one != other) == (name in differs)
 
 
-@pytest.mark.parametrize(
-    "headers", [{b"authorization": b"x"}, {b"cookie": b"x"}, {b"proxy-authorization": b"x"}]
-)
+@pytest.mark.parametrize("headers", [{b"authorization": b"x"}, {b"cookie": b"x"}, {b"proxy-authorization": b"x"}])
 def test_credentials_by_level(headers):
     """Credentials bypass at LOW, and are part of a private key above; the key does not show them."""
     assert key(rule(CacheLevel.LOW), headers=headers) == "credentials"
     for level in (CacheLevel.MEDIUM, CacheLevel.HIGH):
-        found, other = (
-            key(rule(level), headers=dict.fromkeys(headers, value)) for value in (b"secret", b"other")
-        )
+        found, other = (key(rule(level), headers=dict.fromkeys(headers, value)) for value in (b"secret", b"other"))
         assert found.private
         assert found != other
         assert "secret" not in found.text
