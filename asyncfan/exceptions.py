@@ -6,6 +6,7 @@ from typing import Any
 
 __all__ = [
     "AsyncfanError",
+    "AttemptTimeoutError",
     "DeadlineExceededError",
     "RecursiveLoadError",
     "SelfCancelledError",
@@ -15,6 +16,10 @@ __all__ = [
 
 class AsyncfanError(Exception):
     """Raised when asyncfan itself refuses or fails: the parent of the classes below."""
+
+
+class AttemptTimeoutError(AsyncfanError, TimeoutError):
+    """Raised when one call of a function ran longer than ``timeout``."""
 
 
 class DeadlineExceededError(AsyncfanError, TimeoutError):

@@ -8,7 +8,9 @@ functions.py   `cache_function`, and what its wrapper offers
 operation.py   a miss: find, join or start; load; fence; store; every waiter
 flights.py     one load in progress and who waits for it
 patterns.py    what a clear names, and what was cleared since
-store.py       which entries stay: order and bounds (cachetools), expiry swept in small steps
+store.py       takes entries in, drops what is expired or cleared in small steps
+order.py       which entry goes first when a bound is reached
+weighing.py    how many bytes a value holds
 stats.py       what was counted
 cache.py       `Cache`: the bounds and clears that functions share
 """

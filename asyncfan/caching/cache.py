@@ -16,9 +16,10 @@ from .functions import AsyncCached, Cached, cached_function
 from .keys import untyped
 from .level import CacheLevel, Expire
 from .operation import Operation
+from .order import POLICIES, Entry, make_order
 from .patterns import Pattern
 from .stats import CacheStats, snapshot
-from .store import POLICIES, SWEEP_SLICE, Entry, Store, make_order
+from .store import SWEEP_SLICE, Store
 
 __all__ = ["Cache", "Cleared", "cache"]
 

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import copyreg
 import dataclasses
-import datetime as dt
-import decimal
 import enum
-import fractions
-import ipaddress
 import itertools
-import pathlib
 import re
 import sys
 import types
-import uuid
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
-from hashlib import blake2b
 from typing import Any, TypeVar
-from urllib.parse import quote
 from weakref import WeakKeyDictionary
 
 __all__ = ["Unkeyable", "escape", "is_atom", "key_text", "register_key", "short_text", "untyped"]
@@ -29,13 +21,14 @@ T = TypeVar("T")
 _numbers = itertools.count(1)
 _local_classes: WeakKeyDictionary[type, int] = WeakKeyDictionary()
 
-# Safe in a text as they are. "%:*~(),=" and whatever is not ASCII never are: the first four mean something there.
-_SAFE = "/@+!$&'-._|"
+# Every other byte is escaped in a text: ":", "*" and "%" mean something there, "~(),=" in a value's own text.
+_UNSAFE = re.compile(rb"[^A-Za-z0-9/@+!$&'._|-]")
 _LOOKS_LIKE_INT = re.compile(r"-?[0-9]+")
 _TYPE_TAG = re.compile(r"~[^:,()=]*")
 
 # Values of exactly these types are equal only if nothing can tell them apart, so they are their own key.
-_ATOMS: frozenset[type] = frozenset({int, str, bytes, bool, float, type(None), uuid.UUID, dt.date})
+_ATOMS: frozenset[type] = frozenset({int, str, bytes, bool, float, type(None)})
+_ATOMS_BY_NAME = frozenset({"datetime.date", "uuid.UUID"})
 
 LONG_VALUE = 1024  # characters or bytes from which a text stands in a key by its digest
 LONG_TEXT = 160
@@ -56,7 +49,11 @@ def escape(text: str) -> str:
         >>> escape("a:b*")
         'a%3Ab%2A'
     """
-    return quote(text, safe=_SAFE, errors="surrogatepass").replace("~", "%7E")
+    return _UNSAFE.sub(_percent, text.encode("utf-8", "surrogatepass")).decode("ascii")
+
+
+def _percent(byte: re.Match[bytes]) -> bytes:
+    return b"%%%02X" % byte[0][0]
 
 
 def untyped(text: str) -> str:
@@ -69,7 +66,9 @@ def is_atom(value: Any) -> bool:
     kind = type(value)
     if kind is str or kind is bytes:
         return len(value) <= LONG_VALUE
-    return kind in _ATOMS and value == value  # noqa: PLR0124 - NaN differs from itself
+    if kind in _ATOMS:
+        return bool(value == value)  # noqa: PLR0124 - NaN differs from itself
+    return f"{kind.__module__}.{kind.__qualname__}" in _ATOMS_BY_NAME
 
 
 def key_text(value: Any) -> str:
@@ -95,8 +94,14 @@ def short_text(value: Any) -> str:
     text = key_text(value)
     if len(text) <= LONG_TEXT:
         return text
-    digest = blake2b(text.encode(), digest_size=24).hexdigest()
-    return f"{re.sub(r'[(),=~]', '', text[:32])}={digest}"  # "=" elsewhere stands within parentheses only
+    # "=" stands within parentheses everywhere else, and is no type tag: patterns see the digest
+    return f"{re.sub(r'[(),=~]', '', text[:32])}={_digest(text.encode())}"
+
+
+def _digest(data: bytes) -> str:
+    from hashlib import blake2b  # noqa: PLC0415 - loads OpenSSL
+
+    return blake2b(data, digest_size=24).hexdigest()
 
 
 def register_key(type_: type[T], value_of: Callable[[T], Any]) -> None:
@@ -133,7 +138,7 @@ def _text(value: Any) -> str:  # noqa: PLR0911 - one a kind of value
     if isinstance(value, enum.Enum):  # before the int or str that it may be as well
         return f"{_enum(value)}~{_path(kind)}"
     for base in kind.__mro__[:-1]:  # a registered base speaks for its subclasses, the nearest one first
-        body = _BY_TYPE.get(base)
+        body = _BY_TYPE.get(base) or _BY_NAME.get(f"{base.__module__}.{base.__qualname__}")
         if body is not None:
             tag = _TAGS.get(kind)
             return f"{body(value)}{_attributes(value, kind, base)}~{_path(kind) if tag is None else tag}"
@@ -154,7 +159,7 @@ def _string(value: str) -> str:
 
 def _attributes(value: Any, kind: type, base: type) -> str:
     """What a subclass's instance carries beside its base's value: a list with a unit is not the bare list."""
-    if kind is base or base in _WHOLE:
+    if base in _WHOLE or kind.__module__ == base.__module__:
         return ""
     slots = set(copyreg._slotnames(kind)) - set(copyreg._slotnames(base))  # type: ignore[attr-defined]  # noqa: SLF001
     more = {**getattr(value, "__dict__", {}), **{name: getattr(value, name) for name in slots if hasattr(value, name)}}
@@ -186,7 +191,7 @@ def _numpy(value: Any, kind: type) -> str:
         raise Unkeyable(kind)
     shape = ".".join(map(str, value.shape))
     data = value.tobytes()
-    body = data.hex() if len(data) <= 64 else blake2b(data, digest_size=24).hexdigest()  # noqa: PLR2004
+    body = data.hex() if len(data) <= 64 else _digest(data)  # noqa: PLR2004
     return f"{body}~{_path(kind)}.{escape(str(dtype))}.{shape}"
 
 
@@ -228,7 +233,7 @@ def _ordered_mapping(values: Mapping[Any, Any]) -> str:
     return f"({','.join(f'{_text(k)}={_text(v)}' for k, v in values.items())})"
 
 
-def _moment(value: dt.datetime | dt.time) -> str:
+def _moment(value: Any) -> str:
     zone = type(value.tzinfo)
     if zone.__str__ is object.__str__ and zone.__repr__ is object.__repr__:
         raise Unkeyable(zone)  # it prints as an address
@@ -264,27 +269,29 @@ _BY_TYPE: dict[type, Callable[[Any], str]] = {
     types.MappingProxyType: _mapping,
     range: lambda v: _items((v.start, v.stop, v.step)),
     slice: lambda v: _items((v.start, v.stop, v.step)),
-    dt.date: lambda v: v.isoformat(),
-    dt.datetime: _moment,
-    dt.time: _moment,
-    dt.timedelta: lambda v: f"{v.days}.{v.seconds}.{v.microseconds}",
-    dt.timezone: lambda v: escape(repr(v)),
-    decimal.Decimal: _str_of,
-    fractions.Fraction: lambda v: _items((v.numerator, v.denominator)),
-    uuid.UUID: lambda v: v.hex,
-    pathlib.PurePath: _str_of,
-    ipaddress.IPv4Address: _str_of,
-    ipaddress.IPv6Address: _str_of,
-    ipaddress.IPv4Network: _str_of,
-    ipaddress.IPv6Network: _str_of,
-    ipaddress.IPv4Interface: _str_of,
-    ipaddress.IPv6Interface: _str_of,
+}
+# The same for classes that a program which uses them has imported, and that are not worth importing before.
+_BY_NAME: dict[str, Callable[[Any], str]] = {
+    "datetime.date": lambda v: v.isoformat(),
+    "datetime.datetime": _moment,
+    "datetime.time": _moment,
+    "datetime.timedelta": lambda v: f"{v.days}.{v.seconds}.{v.microseconds}",
+    "datetime.timezone": lambda v: escape(repr(v)),
+    "zoneinfo.ZoneInfo": _str_of,
+    "decimal.Decimal": _str_of,
+    "fractions.Fraction": lambda v: _items((v.numerator, v.denominator)),
+    "uuid.UUID": lambda v: v.hex,
+    "pathlib.PurePath": _str_of,
+    "pathlib._local.PurePath": _str_of,
+    "ipaddress.IPv4Address": _str_of,
+    "ipaddress.IPv4Network": _str_of,
+    "ipaddress.IPv6Address": _str_of,
+    "ipaddress.IPv6Network": _str_of,
 }
 # Short names of the common types; a class of the user's is named by its path, which has a dot in it.
 _TAGS = {
     bool: "b", float: "f", complex: "c", bytes: "y", bytearray: "Y", list: "l", tuple: "t", set: "S", frozenset: "F",
-    dict: "d", dt.date: "D", dt.datetime: "M", dt.timedelta: "P", decimal.Decimal: "n", uuid.UUID: "u", type(None): "",
-    type(...): "e", types.MappingProxyType: "m",
+    dict: "d", type(None): "", type(...): "e", types.MappingProxyType: "m",
 }  # fmt: skip
 # Classes whose text says everything, whatever else an instance carries.
-_WHOLE: set[type] = {pathlib.PurePath}
+_WHOLE: set[type] = set()

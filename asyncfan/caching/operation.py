@@ -18,8 +18,8 @@ from ..metrics import Histogram
 from .eager import start_eagerly
 from .flights import AGAIN, UNSHARED, Failure, Flight, deliver, loading, outcome
 from .keys import untyped
+from .order import Entry
 from .patterns import Fences, Pattern
-from .store import Entry
 
 if TYPE_CHECKING:
     from .cache import Cache
@@ -60,16 +60,6 @@ class Loaded(NamedTuple, Generic[V]):
 
     value: V
     expire: float | None
-
-
-class Visit:
-    """How one call goes about its key, over all its turns of waiting and looking again."""
-
-    __slots__ = ("anew", "counts")
-
-    def __init__(self, *, anew: bool = False) -> None:
-        self.anew = anew  # load although a value is stored
-        self.counts = not anew  # as a hit, a miss or joined: once a call
 
 
 class Seal:
@@ -151,7 +141,7 @@ class Operation:
         """Remove an entry for ``cause``, if it is still there. Under the lock."""
         if self.table.get(entry.key) is entry:
             del self.table[entry.key]
-            self.store.order.pop(entry, None)
+            self.store.order.remove(entry)
             if entry.seal.number >= self.cleared_whole:
                 self.removed[cause] += 1
                 self.live -= 1
@@ -226,20 +216,21 @@ class Operation:
         deliver(waiters or (), result, flight.loop)
 
     def enter(
-        self, key: Any, waiter: Any, loop: asyncio.AbstractEventLoop | None, visit: Visit
-    ) -> Entry | tuple[Flight, bool]:
-        """Find the entry, or board a flight; count the call at its first visit."""
+        self, key: Any, waiter: Any, loop: asyncio.AbstractEventLoop | None, *, anew: bool, counts: bool
+    ) -> tuple[Any, bool]:
+        """Find the entry, or board a flight, to lead it or not; the first time, the call counts."""
         with self.lock:
-            entry = None if visit.anew else self.find(key)
-            if entry is not None:
-                self.store.touched.append(entry)
-                self.hits += visit.counts
-                return entry
+            if not anew:
+                entry = self.find(key)
+                if entry is not None:
+                    self.store.touched.append(entry)
+                    self.hits += counts
+                    return entry, False
             flight, leads = self.board(key, waiter, loop)
-            if visit.counts:
-                self.misses += leads
-                self.joined += not leads
-                visit.counts = False
+            if counts and leads:
+                self.misses += 1
+            elif counts:
+                self.joined += 1
             return flight, leads
 
     # -- a load in a task of its own: cached async functions ------------------------------------------------------
@@ -257,20 +248,20 @@ class Operation:
             The caller leaves; the load goes on for the others, and is cancelled when the last one has left.
         """
         loop = asyncio.get_running_loop()
-        visit = self._visit(key, anew=anew)
+        counts = self._first_visit(key, anew=anew)
         while True:
             waiter: asyncio.Future[Any] = loop.create_future()
-            found = self.enter(key, waiter, loop, visit)
-            if isinstance(found, Entry):
-                return found.value  # type: ignore[no-any-return]
-            flight, leads = found
+            flight, leads = self.enter(key, waiter, loop, anew=anew, counts=counts)
+            if flight.__class__ is Entry:
+                return flight.value  # type: ignore[no-any-return]
+            counts = False
             try:
                 if leads:
                     self._launch(flight, call, expire, loop)
                 # an eager load may have ended
                 result = outcome(waiter.result()) if waiter.done() else await flight.wait(waiter)
             finally:
-                del flight, waiter, found  # an error's traceback holds this frame: no cycle through it
+                del flight, waiter  # an error's traceback holds this frame: no cycle through it
             if result is not AGAIN:
                 return result  # type: ignore[no-any-return]
 
@@ -317,13 +308,13 @@ class Operation:
 
     def fetch_in_thread(self, key: Any, call: Callable[[], V], expire: float, *, anew: bool = False) -> V:
         """As `fetch`, for a plain function: the first caller runs it, callers in other threads block meanwhile."""
-        visit = self._visit(key, anew=anew)
+        counts = self._first_visit(key, anew=anew)
         while True:
             waiter: concurrent.futures.Future[Any] = concurrent.futures.Future()
-            found = self.enter(key, waiter, None, visit)
-            if isinstance(found, Entry):
-                return found.value  # type: ignore[no-any-return]
-            flight, leads = found
+            flight, leads = self.enter(key, waiter, None, anew=anew, counts=counts)
+            if flight.__class__ is Entry:
+                return flight.value  # type: ignore[no-any-return]
+            counts = False
             try:
                 if leads:
                     with self._leading(flight):
@@ -332,7 +323,7 @@ class Operation:
                     return value
                 result = flight.wait_in_thread(waiter)
             finally:
-                del flight, waiter, found
+                del flight, waiter
             if result is not AGAIN:
                 return result  # type: ignore[no-any-return]
 
@@ -348,13 +339,13 @@ class Operation:
             A waiter leaves alone. A leader takes its call with it, and the waiters elect another among themselves.
         """
         loop = asyncio.get_running_loop()
-        visit = Visit()
+        counts = True
         while True:
             waiter: asyncio.Future[Any] = loop.create_future()
-            found = self.enter(key, waiter, loop, visit)
-            if isinstance(found, Entry):
-                return found.value, "hit"
-            flight, leads = found
+            flight, leads = self.enter(key, waiter, loop, anew=False, counts=counts)
+            if flight.__class__ is Entry:
+                return flight.value, "hit"
+            counts = False
             try:
                 if leads:
                     with self._leading(flight):
@@ -363,7 +354,7 @@ class Operation:
                     return loaded.value, "miss"
                 result = await flight.wait(waiter)
             finally:
-                del flight, waiter, found
+                del flight, waiter
             if result is UNSHARED:
                 return (await call()).value, "miss"
             if result is not AGAIN:
@@ -390,11 +381,12 @@ class Operation:
             loading.reset(token)
             del flight
 
-    def _visit(self, key: Any, *, anew: bool) -> Visit:
+    def _first_visit(self, key: Any, *, anew: bool) -> bool:
+        """Say whether the call counts; one that loads anew does not, and fences the old load."""
         if anew:
             with self.lock:
                 self.disown(key)
-        return Visit(anew=anew)
+        return not anew
 
     def _succeeded(self, started: float) -> None:
         seconds = self.cache.clock() - started

@@ -8,7 +8,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..metrics import Latency
-from .store import ENTRY_BYTES, weigh
+from .order import ENTRY_BYTES
+from .weighing import weigh
 
 if TYPE_CHECKING:
     from .operation import Operation

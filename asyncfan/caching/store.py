@@ -1,40 +1,25 @@
-"""The memory tier: which entries stay. Order and bounds are cachetools', expiry is swept in small steps."""
+"""The memory tier: takes entries in, and drops what is expired or cleared in small steps."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import cachetools
+from .order import Entry, Order
 
 if TYPE_CHECKING:
-    from .operation import Operation, Seal
+    from .operation import Operation
 
-__all__ = ["Entry", "Store", "weigh"]
+__all__ = ["Store"]
 
-POLICIES: dict[str, type[cachetools.Cache[Any, Any]]] = {"lru": cachetools.LRUCache, "lfu": cachetools.LFUCache}
-ENTRY_BYTES = 400  # what an entry costs beside its value: key, record, its places in table and order
 SWEEP_SLICE = 500  # entries looked at in one callback of the loop: about 0.2 ms
 STORE_STEPS = 4  # entries looked at when one is stored, while there may be something to drop
-
-
-class Entry:
-    """One stored value."""
-
-    __slots__ = ("expires", "key", "seal", "value")
-
-    def __init__(self, key: Any, value: Any, expires: float, seal: Seal) -> None:
-        self.key = key
-        self.value = value
-        self.expires = expires  # by the cache's clock
-        self.seal = seal  # the operation it belongs to, and the last of its clears that the entry survived
 
 
 class Store:
@@ -47,33 +32,31 @@ class Store:
 
     def __init__(
         self,
-        order: MutableMapping[Entry, Entry],
+        order: Order,
         operations: Collection[Operation],
         round_ended: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
         self.lock = threading.RLock()  # of the whole cache; re-entrant, for a finalizer may call the cache
-        self.order = order  # {entry: itself}
+        self.order = order
         self.touched: deque[Entry] = deque(maxlen=1024)
         self._operations = operations
         self._round_ended = round_ended  # called when every entry has been looked at once more
         self._clock = clock
-        self._silent = not isinstance(order, cachetools.Cache)  # it does not tell what it evicts: keep looking
         self._round: Iterator[Entry] | None = None  # the entries that this round of sweeping has still to look at
         self._wanted = False  # something was fenced since the last round began
         self._soonest = math.inf  # no entry expires before; as of the last round and what was stored since
         self._due = math.inf  # when the timer will fire, by the cache's clock
+        self._me: weakref.ref[Store] = weakref.ref(self)  # what the timer holds
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None  # the timer's
 
     def add(self, entry: Entry, now: float, loop: asyncio.AbstractEventLoop | None) -> bool:
         """Take in a new entry, at the cost of others where a bound is reached; False if it alone is above one."""
         self.replay()
-        try:
-            self.order[entry] = entry
-        except ValueError:  # cachetools: heavier than max_bytes
+        if not self.order.add(entry):
             return False
-        if now >= self._soonest or self._round or self._wanted or self._silent:
+        if now >= self._soonest or self._round or self._wanted or self.order.silent:
             self.sweep(STORE_STEPS)
         expires = entry.expires
         self._soonest = min(self._soonest, expires)
@@ -83,11 +66,9 @@ class Store:
 
     def replay(self) -> None:
         """Let the order know which entries were used since the last change."""
-        touched, order = self.touched, self.order
+        touched, touch = self.touched, self.order.touch
         while touched:
-            entry = touched.popleft()
-            if entry in order:
-                order[entry]  # reading is what moves it
+            touch(touched.popleft())
 
     def want_round(self) -> None:
         """Have the next changes look at every entry, a few at a time: some were fenced."""
@@ -131,7 +112,7 @@ class Store:
         # the second and third keep sweeping below a tenth of the loop's time, however short the expiry
         delay = max(when - now, 0.05, 2e-6 * len(self.order))
         self._due, self._loop = now + delay, loop
-        self._timer = loop.call_later(delay, _wake, weakref.ref(self))
+        self._timer = loop.call_later(delay, _wake, self._me)
 
     def wake(self) -> None:
         """Look at all entries once, a slice a callback, then sleep until the next one expires."""
@@ -140,7 +121,7 @@ class Store:
             if loop is None or self._clock() < self._due:
                 self.stop()  # a loop whose time is not the cache's: the next add() sets a timer
             elif not self.sweep(SWEEP_SLICE):
-                self._timer = loop.call_later(0.002, _wake, weakref.ref(self))
+                self._timer = loop.call_later(0.002, _wake, self._me)
             elif self._soonest != math.inf:
                 self._wake_at(self._soonest, loop)
             else:
@@ -170,60 +151,3 @@ def _wake(store: weakref.ref[Store]) -> None:
     found = store()
     if found is not None:
         found.wake()
-
-
-def make_order(
-    policy: str | MutableMapping[Any, Any],
-    maxsize: int | None,
-    max_bytes: int | None,
-    evicted: Callable[[Entry], None],
-) -> MutableMapping[Entry, Entry]:
-    """Return the mapping that decides what stays: one of cachetools', bounded both ways, or the user's own."""
-    if not isinstance(policy, str):
-        return policy
-    base = POLICIES[policy]
-    most = math.inf if maxsize is None else maxsize
-
-    class Order(base):  # type: ignore[valid-type, misc]
-        def popitem(self) -> tuple[Entry, Entry]:
-            found: tuple[Entry, Entry] = super().popitem()
-            evicted(found[0])
-            return found
-
-    class WeighedOrder(Order):
-        def __setitem__(self, entry: Entry, value: Entry) -> None:
-            while len(self) >= most:
-                self.popitem()
-            super().__setitem__(entry, value)
-
-        def getsizeof(self, entry: Entry) -> int:
-            return ENTRY_BYTES + weigh(entry.value)
-
-    return Order(most) if max_bytes is None else WeighedOrder(max_bytes)
-
-
-def weigh(value: Any) -> int:
-    """Estimate the bytes that ``value`` holds: large containers by a sample, never more than 200 objects visited."""
-    budget = 200
-
-    def walk(item: Any) -> float:
-        nonlocal budget
-        budget -= 1
-        size = float(sys.getsizeof(item, 64))
-        children, count = _children(item)
-        sample = list(islice(children, max(min(count, 32, budget), 0)))
-        return size + sum(map(walk, sample)) * count / len(sample) if sample else size
-
-    return int(walk(value))
-
-
-def _children(item: Any) -> tuple[Iterable[Any], int]:
-    """What ``item`` holds, and how many."""
-    if isinstance(item, (str, bytes, bytearray, int, float)):
-        return (), 0
-    if isinstance(item, Mapping):
-        return (x for pair in item.items() for x in pair), 2 * len(item)
-    if isinstance(item, (list, tuple, set, frozenset, deque)):
-        return item, len(item)
-    held = getattr(item, "__dict__", None)
-    return (held.values(), len(held)) if isinstance(held, dict) else ((), 0)

@@ -1,0 +1,87 @@
+"""Items cut into batches by number and weight, pulled no earlier than a batch needs them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sized
+from typing import Any
+
+__all__ = ["chunks"]
+
+Weight = Callable[[Any], float]
+
+
+def chunks(
+    items: Iterable[Any] | AsyncIterable[Any], size: int, weight: Weight | None, max_weight: float | None
+) -> Iterable[list[Any]] | AsyncIterable[list[Any]]:
+    """Return the batches of ``items``, as lists; asynchronously if ``items`` are, and sized if their number is known.
+
+    Raises (while iterating):
+        ValueError: One item alone weighs more than ``max_weight``.
+    """
+    if isinstance(items, AsyncIterable):
+        return _async_chunks(items, _Batch(size, weight, max_weight))
+    if weight is None and isinstance(items, Sized):
+        return _SizedChunks(items, size)
+    return _chunks(items, _Batch(size, weight, max_weight))
+
+
+class _Batch:
+    """The batch that is being filled."""
+
+    def __init__(self, size: int, weight: Weight | None, max_weight: float | None) -> None:
+        self._size, self._weight, self._max_weight = size, weight, max_weight
+        self._items: list[Any] = []
+        self._weighs = 0.0
+        self._count = 0  # items so far, over all batches
+
+    def add(self, item: Any) -> Iterator[list[Any]]:
+        """Add ``item``; yield the batch that has no room for it, and the one that it completes."""
+        weighs = self._weigh(item)
+        if self._max_weight is not None and self._weighs + weighs > self._max_weight:
+            yield from self.rest()
+        self._items.append(item)
+        self._weighs += weighs
+        self._count += 1
+        if len(self._items) == self._size:
+            yield from self.rest()
+
+    def rest(self) -> Iterator[list[Any]]:
+        """Yield what is in the batch, if anything, and begin the next one."""
+        items, self._items, self._weighs = self._items, [], 0.0
+        if items:
+            yield items
+
+    def _weigh(self, item: Any) -> float:
+        if self._weight is None:
+            return 0.0
+        weighs = self._weight(item)
+        if self._max_weight is not None and weighs > self._max_weight:
+            raise ValueError(
+                f"item {self._count} weighs {weighs!r}, more than a whole batch may: max_batch_weight={self._max_weight!r}"
+            )
+        return weighs
+
+
+class _SizedChunks:
+    def __init__(self, items: Any, size: int) -> None:
+        self._items, self._size = items, size
+
+    def __len__(self) -> int:
+        return -(-len(self._items) // self._size)
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        return _chunks(self._items, _Batch(self._size, None, None))
+
+
+def _chunks(items: Iterable[Any], batch: _Batch) -> Iterator[list[Any]]:
+    for item in items:
+        yield from batch.add(item)
+    yield from batch.rest()
+
+
+async def _async_chunks(items: AsyncIterable[Any], batch: _Batch) -> AsyncIterator[list[Any]]:
+    async for item in items:
+        for full in batch.add(item):
+            yield full
+    for full in batch.rest():
+        yield full

@@ -1,0 +1,125 @@
+"""`DataBatcher`: many items in batches, several batches at a time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..fanout.checks import positive_int
+from ..fanout.processor import ParallelProcessor
+from .chunks import chunks
+
+if TYPE_CHECKING:
+    from ..fanout.limiter import Limiter
+    from ..fanout.offload import SupportsSubmit
+    from ..fanout.run import OnError
+    from ..fanout.stats import ProcessorStats
+    from ..fanout.stream import Stream
+
+__all__ = ["DataBatcher"]
+
+T = TypeVar("T")
+
+
+class DataBatcher:
+    """Cuts items into batches and calls a function with each batch.
+
+    Args:
+        batch_size: How many items a batch has; the last one may have fewer.
+        max_concurrent_batches: How many batches may be worked on at once.
+        weight: ``weight(item)``, in whatever unit the backend's limit is given: bytes, tokens, parameters.
+        max_batch_weight: What the items of one batch may weigh together.
+        on_error: As for `ParallelProcessor`, with a batch as the item: ``"raise"``, ``"group"`` or ``"collect"``.
+        timeout: Seconds for one batch.
+        deadline: Seconds for one call of ``process_batches`` or ``stream_batches``.
+        limiter: A `Limiter` that each batch passes.
+        executor: Where a plain function runs: anything with the ``submit`` of `concurrent.futures.Executor`.
+        progress: ``progress(done, total)`` in batches, called on the loop after each one.
+        name: What logs, tasks and messages call it.
+
+    Example:
+        >>> from asyncfan.testing import run
+        >>> async def insert(rows):
+        ...     return len(rows)
+        >>> run(DataBatcher(batch_size=2).process_batches(["a", "b", "c"], insert))
+        [2, 1]
+    """
+
+    def __init__(
+        self,
+        batch_size: int = 100,
+        *,
+        max_concurrent_batches: int | None = 1,
+        weight: Callable[[Any], float] | None = None,
+        max_batch_weight: float | None = None,
+        on_error: OnError = "raise",
+        timeout: float | None = None,
+        deadline: float | None = None,
+        limiter: Limiter | None = None,
+        executor: SupportsSubmit | None = None,
+        progress: Callable[[int, int | None], object] | None = None,
+        name: str | None = None,
+    ) -> None:
+        positive_int("batch_size", batch_size, none="")
+        positive_int("max_concurrent_batches", max_concurrent_batches)
+        if (weight is None) != (max_batch_weight is None):
+            raise TypeError("weight and max_batch_weight go together: weight=len, max_batch_weight=1_000_000")
+        if weight is not None and not callable(weight):
+            raise TypeError(f"weight must be a function of an item, got {weight!r}")
+        if max_batch_weight is not None and not max_batch_weight > 0:
+            raise ValueError(f"max_batch_weight must be > 0 or None, got {max_batch_weight!r}")
+        self.batch_size = batch_size
+        self.max_concurrent_batches = max_concurrent_batches
+        self.weight = weight
+        self.max_batch_weight = max_batch_weight
+        self._processor = _BatchProcessor(
+            max_concurrent_batches,
+            timeout=timeout,
+            deadline=deadline,
+            on_error=on_error,
+            limiter=limiter,
+            executor=executor,
+            progress=progress,
+            name=name,
+        )
+
+    async def process_batches(self, items: Iterable[T] | AsyncIterable[T], fn: Callable[[list[T]], Any]) -> list[Any]:
+        """Call ``fn`` with each batch, a list, and return one result a batch, in order.
+
+        Items are pulled when a batch is about to be worked on: an iterable may be endless only if ``fn`` ends it.
+
+        Raises:
+            Exception: As `ParallelProcessor.map`; also what ``items`` or ``weight`` raises.
+            ValueError: One item alone weighs more than ``max_batch_weight``.
+
+        Cancellation: Cancels the batches that run and waits for their end.
+        """
+        return await self._processor.map(fn, self._batches(items))
+
+    def stream_batches(
+        self, items: Iterable[T] | AsyncIterable[T], fn: Callable[[list[T]], Any], *, ordered: bool = True
+    ) -> Stream:
+        """Call ``fn`` with each batch and iterate over the results while they come, in constant memory.
+
+        At most ``max_concurrent_batches + 1`` batches are ahead of the consumer. See `ParallelProcessor.stream`.
+        """
+        return self._processor.stream(fn, self._batches(items), ordered=ordered, buffer_size=1)
+
+    def stats(self) -> ProcessorStats:
+        """Return counts of batches and their times, over all calls so far."""
+        return self._processor.stats()
+
+    def __repr__(self) -> str:
+        stats = self.stats()
+        return (
+            f"<DataBatcher of {self.batch_size}, {stats.running} batches running, {stats.ok} ok, {stats.failed} failed>"
+        )
+
+    def _batches(self, items: Any) -> Any:
+        if isinstance(items, str | bytes):
+            raise TypeError(f"items must be an iterable of items, got one string: [{items!r:.40}]?")
+        return chunks(items, self.batch_size, self.weight, self.max_batch_weight)
+
+
+class _BatchProcessor(ParallelProcessor):
+    noun = "batch"

@@ -1,0 +1,127 @@
+"""`AsyncQueryBatcher`: one long-lived gate in front of a backend, for all callers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from ..fanout.calling import as_coroutine_function, close_coroutines
+from ..fanout.checks import positive_int
+from ..fanout.limiter import Limiter
+from ..fanout.processor import ParallelProcessor
+from .flight import Flight
+
+__all__ = ["AsyncQueryBatcher"]
+
+Query = Callable[..., Any]
+
+
+class AsyncQueryBatcher:
+    """Executes queries within a limit that all its callers share, and equal ones once.
+
+    Args:
+        max_concurrency: How many queries may run at once; None is no limit.
+        rate: How many may start a second; None is no limit.
+        burst: How many may start at once after a pause; 1 by default.
+        key: ``key(query, *args)`` says which queries are equal: callers of one that already runs or waits get its
+            result. None as the key joins nothing. Without ``key``, each query is executed.
+        limiter: A `Limiter` made elsewhere, in place of the three limits above.
+        name: What ``repr``, tasks and messages call it.
+
+    Example:
+        >>> from asyncfan.testing import run
+        >>> async def select(table):
+        ...     return f"rows of {table}"
+        >>> queries = AsyncQueryBatcher(max_concurrency=5)
+        >>> run(queries.execute(select, "users"))
+        'rows of users'
+        >>> run(queries.execute_many({"u": lambda: select("users"), "o": lambda: select("orders")}))
+        {'u': 'rows of users', 'o': 'rows of orders'}
+    """
+
+    def __init__(
+        self,
+        max_concurrency: int | None = 10,
+        *,
+        rate: float | None = None,
+        burst: int | None = None,
+        key: Callable[..., Hashable] | None = None,
+        limiter: Limiter | None = None,
+        name: str | None = None,
+    ) -> None:
+        positive_int("max_concurrency", max_concurrency)
+        if limiter is not None and (rate is not None or burst is not None):
+            raise TypeError("limiter has its own limits: give rate and burst to Limiter(...), not here")
+        if not (key is None or callable(key)):
+            raise TypeError(f"key must be a function key(query, *args), got {key!r}")
+        self.limiter = limiter or Limiter(name, max_concurrency=max_concurrency, rate=rate, burst=burst)
+        self.name = name
+        self._key = key
+        # {(loop, key): Flight}; present only while the query waits or runs
+        self._flights: dict[tuple[asyncio.AbstractEventLoop, Hashable], Flight] = {}
+
+    async def execute(self, query: Query, *args: Any) -> Any:
+        """Call ``query(*args)`` when the limit allows it, and return its result.
+
+        Args:
+            query: An ``async def`` function, a lambda or partial that returns an awaitable, or a plain function,
+                which runs in a thread.
+            *args: Its arguments.
+
+        Raises:
+            Exception: What the query raised; all callers who were joined get it.
+            TypeError: ``query`` is not a function.
+
+        Cancellation: Cancels the query and waits for its end, unless others wait for the same one.
+        """
+        return await self._execute(as_coroutine_function(query), query, *args)
+
+    async def _execute(self, call: Callable[..., Any], query: Query, *args: Any) -> Any:
+        key = None if self._key is None else self._key(query, *args)
+        if key is None:
+            async with self.limiter:
+                return await call(*args)
+        place = (asyncio.get_running_loop(), key)
+        flight = self._flights.get(place)
+        if flight is None:
+
+            async def main() -> Any:
+                async with self.limiter:
+                    return await call(*args)
+
+            flight = Flight(main, f"asyncfan:{self.name or 'query'}:{key!r}", partial(self._landed, place))
+            self._flights[place] = flight
+        return await flight.join()
+
+    async def execute_many(
+        self, queries: Iterable[Query] | Mapping[Any, Query]
+    ) -> list[Any] | dict[Any, Any]:
+        """Execute all queries, and return a list of their results in order, or ``{name: result}`` of a mapping.
+
+        Raises:
+            Exception: What the first query that failed raised, when none of the others runs any more.
+
+        Cancellation: As `execute`, for each.
+        """
+        processor = ParallelProcessor(self.limiter.max_concurrency, name=self.name or "AsyncQueryBatcher")
+        named = queries if isinstance(queries, Mapping) else dict(enumerate(queries))
+        try:
+            calls = {
+                name: partial(self._execute, as_coroutine_function(query), query)
+                for name, query in named.items()
+            }
+        except TypeError:
+            close_coroutines(named.values())
+            raise
+        results = await processor.execute_parallel(calls)
+        return results if isinstance(queries, Mapping) else list(results.values())
+
+    def _landed(self, place: tuple[asyncio.AbstractEventLoop, Hashable], flight: Flight) -> None:
+        if self._flights.get(place) is flight:
+            del self._flights[place]
+
+    def __repr__(self) -> str:
+        name = "" if self.name is None else f" {self.name!r}"
+        return f"<AsyncQueryBatcher{name} {self.limiter!r}, {len(self._flights)} keys in flight>"

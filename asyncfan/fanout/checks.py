@@ -1,0 +1,39 @@
+"""What the options of fan-out and batching may be, and what is said where they are not."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+__all__ = ["positive_int", "positive_number"]
+
+
+def positive_int(name: str, value: Any, *, none: str = " or None") -> None:
+    """Refuse what is not an int >= 1; ``none`` is empty where None is refused too.
+
+    Raises:
+        TypeError: It is not an int.
+        ValueError: It is less than 1.
+    """
+    if value is None and none:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int >= 1{none}, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be >= 1{none}, got {value!r}")
+
+
+def positive_number(name: str, value: Any, unit: str = "seconds") -> None:
+    """Refuse what is not a finite number > 0 or None.
+
+    Raises:
+        TypeError: It is not a number.
+        ValueError: It is not > 0, or not finite.
+    """
+    if value is None:
+        return
+    message = f"{name} must be {unit} > 0 or None, got {value!r}"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(message)
+    if not 0 < value < math.inf:
+        raise ValueError(message)

@@ -1,0 +1,243 @@
+"""`ParallelProcessor`: many calls at once, with one set of rules."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import operator
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping, Sized
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..exceptions import AttemptTimeoutError
+from .calling import as_coroutine_function, close_coroutines
+from .checks import positive_int, positive_number
+from .named import NamedRun
+from .run import OnError, Run
+from .stats import Meter, ProcessorStats
+from .stream import Stream, StreamRun
+
+if TYPE_CHECKING:
+    from .limiter import Limiter
+    from .offload import SupportsSubmit
+
+__all__ = ["ParallelProcessor"]
+
+Call = Callable[..., Coroutine[Any, Any, Any]]
+K = TypeVar("K")
+
+
+class ParallelProcessor:
+    """Runs many calls at once, never more than ``max_workers`` of them.
+
+    Args:
+        max_workers: How many may run at once; None is no limit.
+        timeout: Seconds for one call of a function; it is cancelled when they have passed.
+        deadline: Seconds for the whole of one ``execute_parallel``, ``map`` or ``stream``. Calls inside see the time
+            left as `asyncfan.context.time_left`; where an outer deadline is sooner, it holds.
+        on_error: ``"raise"``: the first failure is raised itself, with a note that names the task, after the others
+            were cancelled and have ended. What they raised while they were stopped is in further notes.
+            ``"group"``: all run to their end, then an `ExceptionGroup` of all failures is raised.
+            ``"collect"``: nothing is raised; each result is an `Outcome`.
+        limiter: A `Limiter` that each item passes, to share a limit with other processors.
+        executor: Where plain functions run: anything with the ``submit`` of `concurrent.futures.Executor`; None is
+            the threads of the event loop. Only a `ThreadPoolExecutor` receives the context variables.
+        progress: ``progress(done, total)``, called on the loop after each item; ``total`` is None where it is not
+            known. If it raises, the call ends and raises that error.
+        name: What logs, tasks and messages call it.
+
+    Example:
+        >>> import asyncio
+        >>> from asyncfan.testing import run
+        >>> async def price(item):
+        ...     await asyncio.sleep(1)
+        ...     return len(item)
+        >>> processor = ParallelProcessor(max_workers=10)
+        >>> run(processor.execute_parallel({"tea": lambda: price("tea"), "milk": lambda: price("milk")}))
+        {'tea': 3, 'milk': 4}
+        >>> run(processor.map(price, ["tea", "milk"]))
+        [3, 4]
+    """
+
+    noun = "item"  # what messages call an item of `map` and `stream`
+
+    def __init__(
+        self,
+        max_workers: int | None = 32,
+        *,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        on_error: OnError = "raise",
+        limiter: Limiter | None = None,
+        executor: SupportsSubmit | None = None,
+        progress: Callable[[int, int | None], object] | None = None,
+        name: str | None = None,
+    ) -> None:
+        positive_int("max_workers", max_workers)
+        positive_number("timeout", timeout)
+        positive_number("deadline", deadline)
+        if on_error not in ("raise", "group", "collect"):
+            raise ValueError(f"on_error must be 'raise', 'group' or 'collect', got {on_error!r}")
+        if executor is not None and not callable(getattr(executor, "submit", None)):
+            raise TypeError(
+                f"executor must have submit(), as concurrent.futures.Executor does, got {executor!r}"
+            )
+        if inspect.iscoroutinefunction(progress) or not (progress is None or callable(progress)):
+            raise TypeError(f"progress must be a plain function progress(done, total), got {progress!r}")
+        self.max_workers = max_workers
+        self.timeout = timeout
+        self.deadline = deadline
+        self.on_error: OnError = on_error
+        self.limiter = limiter
+        self.executor = executor
+        self.progress = progress
+        self.name = name
+        self._meter = Meter()
+
+    async def execute_parallel(self, tasks: Mapping[K, Callable[[], Any]]) -> dict[K, Any]:
+        """Call each function, each in an `asyncio.Task` of its own that has its name, and return their results.
+
+        Args:
+            tasks: ``{name: function}``: ``async def`` functions, lambdas or partials that return an awaitable, or
+                plain functions, which run in threads.
+
+        Returns:
+            ``{name: result}`` in the order of ``tasks``; ``{name: Outcome}`` if ``on_error`` is ``"collect"``.
+
+        Raises:
+            Exception: What a task raised (``on_error="raise"``), when no other runs any more.
+            ExceptionGroup: What the tasks raised (``"group"``).
+            DeadlineExceededError: The ``deadline`` passed (not with ``"collect"``); it has the ``outcomes``.
+            SelfCancelledError: A task raised `asyncio.CancelledError` though nobody had cancelled it.
+            TypeError: ``tasks`` is not a mapping of functions.
+
+        Cancellation: Cancels all tasks and waits for their end.
+        """
+        if not isinstance(tasks, Mapping):
+            raise TypeError(
+                f"tasks must be a mapping {{name: function}}, got {tasks!r}; for a list of items: map(fn, items)"
+            )
+        names = list(tasks)
+        try:
+            calls = [self._prepare(function, f"tasks[{name!r}]") for name, function in tasks.items()]
+        except TypeError:
+            close_coroutines(tasks.values())  # else their warnings would hide the error
+            raise
+        run = self._run(
+            operator.call, "ParallelProcessor", kind=NamedRun, noun="task", names=names, total=len(names)
+        )
+        return dict(zip(names, await run.every(calls), strict=True))
+
+    async def map(self, fn: Callable[[Any], Any], items: Iterable[Any] | AsyncIterable[Any]) -> list[Any]:
+        """Call ``fn`` with each item and return the results in the items' order.
+
+        Items are pulled when a worker is free. The first worker is the caller's own task, so that calls that never
+        wait cost no task.
+
+        Raises:
+            Exception: As `execute_parallel`; also what ``items`` raises.
+
+        Cancellation: Cancels all calls and waits for their end.
+        """
+        run = self._run(self._prepare(fn, "fn"), _name_of(fn), noun=self.noun, total=_length(items, "items"))
+        return await run.every(items)
+
+    def stream(
+        self,
+        fn: Callable[[Any], Any],
+        items: Iterable[Any] | AsyncIterable[Any],
+        *,
+        ordered: bool = True,
+        buffer_size: int | None = None,
+    ) -> Stream:
+        """Call ``fn`` with each item and iterate over the results while they come, in constant memory.
+
+        Args:
+            fn: As for `map`.
+            items: Any iterable or async iterable, endless ones too; pulled when a worker is free.
+            ordered: Whether results come in the items' order or as they are completed.
+            buffer_size: How many items may be ahead of the consumer besides those that run; as many as
+                ``max_workers`` by default (1,000 if that is None). A slow item at the head holds up the results, but
+                no worker until so many are waiting.
+
+        Returns:
+            A `Stream`: ``async for result in processor.stream(...)``, in an ``async with`` where leaving the loop
+            early must wait for the workers' end.
+        """
+        positive_int("buffer_size", buffer_size)
+        workers = self.max_workers
+        buffer = buffer_size or workers or 1000
+        window = buffer + (workers or 0)
+        call, total = self._prepare(fn, "fn"), _length(items, "items")
+        kind = partial(StreamRun, ordered=ordered, window=window)
+        return Stream(lambda: self._run(call, _name_of(fn), noun=self.noun, total=total, kind=kind), items)
+
+    def stats(self) -> ProcessorStats:
+        """Return counts of items and their times, over all calls so far."""
+        return self._meter.snapshot()
+
+    def __repr__(self) -> str:
+        stats = self.stats()
+        return (
+            f"<ParallelProcessor {self.name + ' ' if self.name else ''}{stats.running}/"
+            f"{self.max_workers or 'unlimited'} running, {stats.ok} ok, {stats.failed} failed>"
+        )
+
+    def _prepare(self, function: Any, where: str) -> Call:
+        try:
+            call = as_coroutine_function(function, self.executor)
+        except TypeError as error:
+            raise TypeError(f"{where}: {error}") from None
+        if self.timeout is not None:
+            call = _timed(call, self.timeout)
+        if self.limiter is not None:
+            call = _limited(call, self.limiter)
+        return call
+
+    def _run(self, call: Call, name: str, *, kind: Callable[..., Any] = Run, **facts: Any) -> Any:
+        return kind(
+            call,
+            max_workers=self.max_workers,
+            on_error=self.on_error,
+            deadline=self.deadline,
+            progress=self.progress,
+            meter=self._meter,
+            name=self.name or name,
+            **facts,
+        )
+
+
+# Layers around one call, the innermost first: what is measured by `timeout` does not include waiting for the limiter.
+
+
+def _timed(call: Call, timeout: float) -> Call:
+    async def call_in_time(*args: Any) -> Any:
+        try:
+            async with asyncio.timeout(timeout) as scope:
+                return await call(*args)
+        except TimeoutError as error:
+            if scope.expired():
+                raise AttemptTimeoutError(f"not done within timeout={timeout:g} s") from error
+            raise
+
+    return call_in_time
+
+
+def _limited(call: Call, limiter: Limiter) -> Call:
+    async def call_within_limit(*args: Any) -> Any:
+        async with limiter:
+            return await call(*args)
+
+    return call_within_limit
+
+
+def _name_of(fn: Any) -> str:
+    return getattr(fn, "__qualname__", None) or type(fn).__name__
+
+
+def _length(items: Any, what: str) -> int | None:
+    if isinstance(items, Iterable | AsyncIterable):
+        return len(items) if isinstance(items, Sized) else None
+    if hasattr(items, "__getitem__"):  # the old protocol of sequences
+        return None
+    raise TypeError(f"{what} must be an iterable or an async iterable, got {items!r}")

@@ -1,0 +1,287 @@
+"""The books of one fan-out: what became of each item, and what the caller gets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..context import deadline_scope, time_left
+from ..exceptions import AttemptTimeoutError, DeadlineExceededError, SelfCancelledError
+from .crew import Crew
+from .outcome import Outcome, Status
+from .worker import Caller, work
+
+if TYPE_CHECKING:
+    from .stats import Meter
+
+__all__ = ["OnError", "Run"]
+
+OnError = Literal["raise", "group", "collect"]
+
+_SAMPLE = 15  # a long run measures the items whose index & 15 is 0
+_SHORT = 1000  # items up to which a run measures each one
+_NOTES = 10  # further failures that are named on the one that is raised
+
+
+class Run(Crew):
+    """One fan-out, from its first item to its last worker's end; made and used up by one call."""
+
+    def __init__(
+        self,
+        call: Callable[[Any], Coroutine[Any, Any, Any]],
+        *,
+        max_workers: int | None,
+        on_error: OnError,
+        deadline: float | None,
+        progress: Callable[[int, int | None], object] | None,
+        meter: Meter,
+        name: str,
+        noun: str = "item",
+        names: Sequence[Any] | None = None,
+        total: int | None = None,
+    ) -> None:
+        super().__init__(max_workers, name)
+        self.call = call
+        self.on_error = on_error
+        self.progress = progress
+        self.meter = meter
+        self.noun, self.names, self.total = noun, names, total
+        self.nouns = noun + ("es" if noun.endswith("ch") else "s")
+        self.clock = self.loop.time
+        self.began = self.clock()
+        self.allowed = min((s for s in (deadline, time_left()) if s is not None), default=None)
+        self._scope = deadline_scope(self.allowed, self.clock)
+        self._timer: asyncio.TimerHandle | None = None
+        self.keep = on_error == "collect" or self.allowed is not None  # whether each result is an outcome
+        self.sample = 0 if self.keep or (total is not None and total <= _SHORT) else _SAMPLE
+        self.out: Any = {}  # {index: result}, or an outcome if they are kept
+        self.source: Iterator[tuple[int, Any]] | None = None  # unless items must be waited for
+        self.pulled = 0  # items of an async source so far
+        self.succeeded = self.errors = self.timeouts = self.cancellations = 0
+        self.failures: list[tuple[int, BaseException]] = []
+
+    # -- running
+
+    async def every(self, items: Iterable[Any] | AsyncIterable[Any]) -> list[Any]:
+        """Run all items and return their results, or raise what the whole run is to raise."""
+        self.begin()
+        try:
+            if self.open(items):
+                await self.go()
+            await self.join()
+        except GeneratorExit:  # the loop is gone
+            self.close("left")
+            raise
+        finally:
+            self.end()
+        self.verdict()
+        return self.results()
+
+    async def go(self) -> None:
+        """Begin: the caller's own task is the first worker, unless it would have to wait for an item."""
+        task = asyncio.current_task()
+        if self.source is None or task is None:
+            self.start()
+            return
+        self.caller = Caller(task)
+        await self.guarded(*self.worker, self.caller)
+        self.caller = None
+
+    def begin(self) -> None:
+        """Open the books: from now on time counts."""
+        self.meter.begin(self)
+        if self.allowed is not None:
+            self.context.run(self._scope.__enter__)
+            if self.allowed <= 0:
+                self.close("deadline")
+            else:
+                self._timer = self.loop.call_later(self.allowed, self.close, "deadline")
+
+    def end(self) -> None:
+        """Close the books: no worker is left."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.allowed is not None:
+            self.context.run(self._scope.__exit__, None, None, None)
+        self.worker = ()  # it refers to this run
+        self.meter.end(self)
+
+    def open(self, items: Iterable[Any] | AsyncIterable[Any]) -> bool:
+        """Get ready to pull from ``items``; False if there is no time for it."""
+        if self.closed:
+            return False
+        if isinstance(items, AsyncIterable):
+            self._pull = aiter(items).__anext__
+            self._turn = asyncio.Lock()
+            self.worker = (self._wait_and_work,)
+        else:
+            self.source = self.number(items)
+            self.worker = (work, self, self.source)
+        return True
+
+    def number(self, items: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+        """Return the items with their indices."""
+        return enumerate(items)
+
+    def pull(self) -> int:
+        """Count an item of an async source, and return its index."""
+        self.pulled += 1
+        return self.pulled - 1
+
+    async def _wait_and_work(self) -> None:
+        while (pair := await self._next_pair()) is not None:
+            await work(self, iter((pair,)))
+
+    async def _next_pair(self) -> tuple[int, Any] | None:
+        async with self._turn:  # one waits for the source at a time: an async generator allows no more
+            if self.exhausted or (self.hold and await self.must_end()):
+                return None
+            try:
+                item = await self._pull()
+            except StopAsyncIteration:
+                self.exhausted = True
+                return None
+            return self.pull(), item
+
+    # -- what became of an item
+
+    @property
+    def done(self) -> int:
+        """How many items have ended, in whatever way."""
+        return self.succeeded + self.errors + self.timeouts + self.cancellations
+
+    @property
+    def running(self) -> int:
+        """How many items run now."""
+        return len(self.tasks) + (self.caller is not None)
+
+    def measured(self, i: int, value: Any, started: float) -> Any:
+        """Note how long item ``i`` waited and ran, and return what is to be kept of it."""
+        duration = self.clock() - started
+        self.meter.record(started - self.began, duration)
+        return Outcome(self.key(i), "ok", value, None, 1, duration) if self.keep else value
+
+    def failed(self, i: int, error: BaseException, started: float | None) -> None:
+        """Note that item ``i`` raised ``error``, and end the run if that is what ``on_error`` says."""
+        error.__traceback__ = (
+            error.__traceback__ and error.__traceback__.tb_next
+        )  # without our frame, and no cycle
+        if not isinstance(error, Exception | asyncio.CancelledError):
+            self.fatal = self.fatal or error
+            self.close("broken")
+            return
+        status, found = self._judge(i, error)
+        duration = 0.0 if started is None else self.clock() - started
+        if started is not None:
+            self.meter.record(started - self.began, duration)
+        if self.keep:
+            self.out[i] = Outcome(self.key(i), status, None, found, 1, duration)
+        if found is not None and self.on_error != "collect" and not isinstance(found, DeadlineExceededError):
+            self.failures.append((i, found))
+            if self.on_error == "raise":
+                self.close("failure")
+
+    def _judge(self, i: int, error: BaseException) -> tuple[Status, BaseException | None]:
+        if isinstance(error, asyncio.CancelledError):
+            if self.closed == "deadline":
+                self.timeouts += 1
+                return "timeout", DeadlineExceededError(f"{self.label(i)} still ran at the deadline")
+            self.cancellations += 1
+            if self.closed == "caller":
+                self.cause = self.cause or error
+            if self.closed:
+                return "cancelled", None
+            found = SelfCancelledError(f"{self.label(i)} raised CancelledError, but nobody had cancelled it")
+            found.__cause__ = error
+            return "cancelled", found
+        if isinstance(error, AttemptTimeoutError):
+            self.timeouts += 1
+            return "timeout", error
+        self.errors += 1
+        return "error", error
+
+    def tell(self) -> None:
+        """Report the progress; an error of the report ends the run, since nobody else would ever see it."""
+        try:
+            self.progress(self.done, self.total)  # type: ignore[misc]
+        except Exception as error:  # noqa: BLE001 - raised by the verdict
+            _note(error, f"raised by the progress= callback of {self.name}, which ended the run")
+            self.broke(error)
+
+    def broke(self, error: Exception) -> None:
+        """End the run because of the source or of ``progress``, or note that it failed while being ended."""
+        if self.closed:
+            self.failures.append((-1, error))
+        self.close("broken", error)
+
+    # -- what the caller gets
+
+    def key(self, i: int) -> Any:
+        """Return the name of item ``i``, or its index."""
+        return i if self.names is None else self.names[i]
+
+    def label(self, i: int) -> str:
+        """Return what messages call item ``i``; -1 is the source."""
+        if i < 0:
+            return f"{self.name}:items"
+        return f"{self.name}:{self.noun} {self.key(i)!r}"
+
+    def outcomes(self) -> list[Outcome[Any]]:
+        """Return an outcome for each item that was pulled, and for those of a sized source that were not."""
+        n = max(len(self.out), self.total or 0)
+        return [self.out.get(i) or Outcome(self.key(i), "not_started", attempts=0) for i in range(n)]
+
+    def results(self) -> list[Any]:
+        """Return what the caller gets for each item."""
+        if self.on_error == "collect":
+            return self.outcomes()
+        found = [self.out[i] for i in range(len(self.out))]
+        return [outcome.value for outcome in found] if self.keep else found
+
+    def verdict(self) -> None:
+        """Raise what the whole run is to raise, if anything; nothing that failed is lost."""
+        failures, self.failures = self.failures, []  # what is raised refers to this frame: no cycle
+        if self.fatal is not None:
+            raise self.fatal
+        if self.closed == "caller":
+            raise (self.cause or asyncio.CancelledError()) from (self._group(failures) if failures else None)
+        if self.closed == "broken" and self.cause is not None:
+            raise self._with_notes(self.cause, failures)
+        if self.closed == "deadline" and self.on_error != "collect":
+            raise self._late()
+        if failures and self.on_error == "group":
+            raise self._group(failures)
+        if failures:
+            (i, first), *others = failures
+            _note(first, f"in {self.label(i)}")
+            raise self._with_notes(first, others)
+
+    def _with_notes(self, error: BaseException, others: list[tuple[int, BaseException]]) -> BaseException:
+        for i, other in others[:_NOTES]:
+            _note(error, f"then {self.label(i)} failed too: {type(other).__name__}: {other}")
+        if len(others) > _NOTES:
+            _note(error, f"then {len(others) - _NOTES} more failed")
+        return error
+
+    def _group(self, failures: list[tuple[int, BaseException]]) -> BaseExceptionGroup[Any]:
+        for i, error in failures:
+            _note(error, f"in {self.label(i)}")
+        message = f"{len(failures)} of {self.done} {self.nouns} of {self.name} failed"
+        return BaseExceptionGroup(message, [error for _, error in failures])
+
+    def _late(self) -> DeadlineExceededError:
+        found = self.outcomes()
+        done = self.succeeded + self.errors + self.cancellations
+        of = "an unknown number of" if self.total is None else self.total
+        return DeadlineExceededError(
+            f"{self.name}: {done} of {of} {self.nouns} were done at the deadline of {self.allowed:g} s",
+            found if self.names is None else {outcome.key: outcome for outcome in found},
+        )
+
+
+def _note(error: BaseException, text: str) -> None:
+    if text not in getattr(error, "__notes__", ()):  # one exception object may fail many items
+        with suppress(Exception):  # a frozen exception takes no notes
+            error.add_note(text)

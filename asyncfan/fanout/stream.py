@@ -1,0 +1,238 @@
+"""Results of a fan-out while they come: a window over the source, in constant memory."""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Iterator
+from typing import Any
+
+from typing_extensions import Self
+
+from .crew import Closed
+from .outcome import Outcome
+from .run import Run
+
+__all__ = ["Stream", "StreamRun"]
+
+
+class Stream:
+    """The results of one streamed fan-out; made by `ParallelProcessor.stream`.
+
+    Nothing runs before the first result is asked for. Leaving the loop early stops the workers: ``async with`` or
+    ``aclose()`` waits for their end, a bare ``break`` leaves that to a task of the event loop's own.
+
+    Raises (while iterating):
+        Exception: As `ParallelProcessor.execute_parallel`: with ``on_error="raise"`` as soon as one item failed, even
+            if earlier results have not been taken; with ``"group"`` after the last result.
+
+    Cancellation: Cancels all calls and waits for their end.
+
+    Example:
+        >>> from asyncfan.fanout import astream
+        >>> from asyncfan.testing import run
+        >>> async def double(x):
+        ...     return 2 * x
+        >>> async def main():
+        ...     async with astream(double, range(10)) as results:
+        ...         async for y in results:
+        ...             if y > 5:
+        ...                 return y
+        >>> run(main())
+        6
+    """
+
+    def __init__(self, make_run: Callable[[], StreamRun], items: Iterable[Any] | AsyncIterable[Any]) -> None:
+        self._make_run = make_run
+        self._items = items
+        self._run: StreamRun | None = None  # from the first result on
+        self._results = self._iterate()
+
+    def __aiter__(self) -> AsyncGenerator[Any, None]:
+        return (
+            self._results
+        )  # itself, not self: a bare `break` drops the generator, and the loop then closes it
+
+    async def __anext__(self) -> Any:
+        return await self._results.__anext__()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stop the workers and wait for their end.
+
+        Raises:
+            Exception: What an item raised while it was stopped.
+        """
+        await self._results.aclose()
+
+    def __repr__(self) -> str:
+        if self._run is None:
+            return "<Stream not begun>"
+        run = self._run
+        return f"<Stream {run.name!r} {run.taken} taken, {len(run.tasks)} workers>"
+
+    async def _iterate(self) -> AsyncGenerator[Any, None]:
+        run = self._run = self._make_run()
+        run.begin()
+        try:
+            if run.open(self._items):
+                run.start()
+            while run.on_error == "collect" or not run.closed:
+                while run.ready:
+                    yield run.take()
+                if not run.tasks:
+                    break
+                await run.news()
+        except GeneratorExit:
+            await self._end(run, "left")
+            raise
+        except asyncio.CancelledError as error:
+            await self._end(run, "caller", error)
+        else:
+            await self._end(run, "left")
+        for outcome in run.never_started():
+            yield outcome
+
+    async def _end(self, run: StreamRun, why: Closed, cause: BaseException | None = None) -> None:
+        if run.tasks:
+            run.close(why, cause)
+        await run.join()
+        run.end()
+        run.verdict()
+
+
+class StreamRun(Run):
+    """The books of a stream: at most ``window`` items are between the source and the consumer."""
+
+    def __init__(self, *args: Any, ordered: bool, window: int, **facts: Any) -> None:
+        super().__init__(*args, **facts)
+        self.window = window
+        self.taken = 0  # results that the consumer has
+        self.out = _InOrder(self._wake) if ordered else _AsCompleted(self._wake)
+        self._parked: deque[asyncio.Future[None]] = deque()  # workers that wait for room, the longest first
+        self._news: asyncio.Future[None] | None = None  # set while the consumer waits
+
+    @property
+    def ready(self) -> bool:
+        """Whether the next result is there."""
+        return bool(self.out.ready())
+
+    def number(self, items: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+        """Yield each item with its index, and count it."""
+        for item in items:
+            yield self.pull(), item
+
+    def pull(self) -> int:
+        """Count an item, which may be the one that fills the window, and return its index."""
+        self.pulled += 1
+        if self.pulled - self.taken >= self.window:
+            self.hold = True
+        return self.pulled - 1
+
+    @property
+    def running(self) -> int:
+        """How many items run now."""
+        return len(self.tasks) - len(self._parked)
+
+    def take(self) -> Any:
+        """Hand the next result to the consumer, and its room to a worker."""
+        result = self.out.take()
+        self.taken += 1
+        if self.hold and self.closed is None:
+            self.hold = False
+            self._admit()
+        return result.value if self.keep and self.on_error != "collect" else result
+
+    @types.coroutine
+    def must_end(self) -> Generator[Any, Any, bool]:
+        """Wait until there is room in the window, and return whether the worker must end."""
+        while self.closed is None and self.pulled - self.taken >= self.window:
+            room = self.loop.create_future()
+            self._parked.append(room)
+            yield from room
+        if self._parked and self.pulled - self.taken < self.window - 1:
+            self._admit()  # one result may have been taken for each of several
+        return self.closed is not None
+
+    async def news(self) -> None:
+        """Wait until the next result is there or the last worker has ended."""
+        self._news = self.loop.create_future()
+        await self._news
+
+    def task_ended(self) -> None:
+        """Tell the consumer if it was the last one."""
+        if not self.tasks:
+            self._wake()
+
+    def outcomes(self) -> list[Outcome[Any]]:
+        """Return the outcomes that the consumer has not taken; only what is in the window is remembered."""
+        return [*self.out.rest(), *self.never_started()]
+
+    def never_started(self) -> list[Outcome[Any]]:
+        """Return an outcome for each item of a sized source that was never pulled, if outcomes are collected."""
+        if not self.keep or self.total is None:
+            return []
+        return [Outcome(self.key(i), "not_started", attempts=0) for i in range(self.pulled, self.total)]
+
+    def _admit(self) -> None:
+        while self._parked:
+            room = self._parked.popleft()
+            if not room.done():
+                room.set_result(None)
+                return
+
+    def _wake(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+
+class _InOrder:
+    """Results that are handed out in the items' order."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._head = 0  # the index of the result that is next
+        self._results: dict[int, Any] = {}
+        self._wake = wake
+
+    def __setitem__(self, i: int, result: Any) -> None:
+        self._results[i] = result
+        if i == self._head:
+            self._wake()
+
+    def ready(self) -> bool:
+        return self._head in self._results
+
+    def take(self) -> Any:
+        result = self._results.pop(self._head)
+        self._head += 1
+        return result
+
+    def rest(self) -> list[Any]:
+        return [self._results[i] for i in sorted(self._results)]
+
+
+class _AsCompleted:
+    """Results that are handed out as they come."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._results: deque[Any] = deque()
+        self._wake = wake
+
+    def __setitem__(self, _: int, result: Any) -> None:
+        self._results.append(result)
+        self._wake()
+
+    def ready(self) -> bool:
+        return bool(self._results)
+
+    def take(self) -> Any:
+        return self._results.popleft()
+
+    def rest(self) -> list[Any]:
+        return list(self._results)

@@ -1,0 +1,134 @@
+"""The inner loop of a fan-out: a worker pulls items from the shared source and runs them one after another."""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .run import Run
+
+__all__ = ["Caller", "work"]
+
+
+@types.coroutine
+def work(
+    run: Run, source: Iterator[tuple[int, Any]], caller: Caller | None = None
+) -> Generator[Any, Any, None]:
+    """Run items of ``source`` until it ends or the run is over; ``caller`` if this is its own task.
+
+    A generator that drives each item's coroutine by hand, because three things must happen around its steps:
+
+    - each step runs in the item's own copy of the context, so that no item sees what another one set;
+    - the first time an item waits, the crew grows: a fan-out that never waits costs no task;
+    - in the caller's own task, a cancellation by the item's own code is told from one from outside.
+
+    Awaiting the item in a frame of its own would cost 0.2 us an item more, a task for each 4 us.
+    """
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - one awaits this
+    cancelling, level = task.cancelling, task.cancelling()
+    call, out, copy = run.call, run.out, run.context.copy
+    clock, sample, told = run.clock, run.sample, run.progress
+    never_waited = True
+    if run.hold and (yield from run.must_end()):
+        return
+    for i, item in source:
+        started = None if i & sample else clock()
+        step: Callable[..., Any] = copy().run
+        if caller is not None:
+            step = partial(caller.step, step)
+        failure: BaseException | None = None
+        try:
+            coro = call(item)  # makes a coroutine, runs nothing: see as_coroutine_function
+            awaited = step(coro.send, None)
+            if never_waited:
+                never_waited = False
+                run.grow()
+            while True:
+                try:
+                    got = yield awaited
+                except BaseException as thrown:  # noqa: BLE001 - whatever it is, it is the item's to answer
+                    awaited = step(coro.throw, thrown)
+                else:
+                    awaited = step(coro.send, got)
+        except StopIteration as stop:
+            out[i] = stop.value if started is None else run.measured(i, stop.value, started)
+            run.succeeded += 1
+        except GeneratorExit:  # the loop is gone: nothing can be awaited any more
+            raise
+        except BaseException as error:  # noqa: BLE001 - sorted out below
+            failure = error
+        if cancelling() != level:
+            yield from _settle_cancellation(run, task, level, caller)
+        if failure is not None:
+            run.failed(i, failure, started)
+        if told is not None:
+            run.tell()
+        if run.hold and (yield from run.must_end()):
+            return
+        if not i & run.stride and run.slice_used_up():
+            yield from run.breathe()
+    run.exhausted = run.exhausted or source is run.source
+
+
+def _settle_cancellation(
+    run: Run, task: asyncio.Task[Any], level: int, caller: Caller | None
+) -> Generator[Any, Any, None]:
+    """Find out who cancelled ``task`` during the item: the run, the item's own code, or somebody who means the caller.
+
+    What is not meant for the caller is taken back, whether it was delivered or still waits to be: before 3.13
+    ``uncancel`` leaves the latter, so that it would hit the next item.
+    """
+    if caller is None and run.hold and run.closed:
+        return
+    ours = task.cancelling() - level if caller is None else caller.forget()
+    for _ in range(ours):
+        if task.cancelling() > level:
+            task.uncancel()
+    if caller is not None and task.cancelling() > level:
+        run.close("caller")
+        return
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        if caller is not None and task.cancelling() > level:
+            run.close("caller", error)
+
+
+class Caller:
+    """The caller's own task while it works too: keeps count of who cancelled it."""
+
+    __slots__ = ("by_items", "by_run", "task", "waiting")
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        self.task = task
+        self.waiting = False  # whether an item of it waits, so that a cancellation reaches the item
+        self.by_run = 0  # cancellations that the run sent to stop the item
+        self.by_items = 0  # those that the items' own code made and did not take back
+
+    def step(self, run_in_context: Callable[..., Any], function: Callable[[Any], Any], argument: Any) -> Any:
+        """Run one step of an item, and count the cancellations that are made in it."""
+        self.waiting = False
+        before = self.task.cancelling()
+        try:
+            awaited = run_in_context(function, argument)
+        finally:
+            self.by_items = max(0, self.by_items + self.task.cancelling() - before)
+        self.waiting = True
+        return awaited
+
+    def stop(self) -> None:
+        """Cancel the item that waits, if one does."""
+        if self.waiting and not self.by_run:
+            self.by_run = 1
+            self.task.cancel()
+
+    def forget(self) -> int:
+        """Return how many cancellations were not meant for the caller, and start to count anew."""
+        ours = self.by_run + self.by_items
+        self.by_run = self.by_items = 0
+        return ours

@@ -1,0 +1,9 @@
+"""asyncfan beside the naive way and its real peers: ``python -m benchmarks``.
+
+workload.py    what a benchmark is: contestants, figures, bars
+workloads/     one file a workload: what it does, who takes part
+run.py         one measurement, in a process of its own
+runner.py      all measurements, interleaved, each in a fresh process
+result.py      bests, ratios and verdicts
+table.py       the results as text, Markdown and JSON
+"""

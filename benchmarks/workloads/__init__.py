@@ -1,0 +1,32 @@
+"""All workloads, by name. A name is also a group: ``hit`` stands for ``hit`` and every ``hit-...``."""
+
+from . import (
+    fanout,
+    fanout_named,
+    hit,
+    hit_method,
+    hit_spelled,
+    hit_sync,
+    import_time,
+    miss,
+    stampede,
+    stream,
+)
+
+WORKLOADS = {
+    workload.name: workload
+    for workload in (
+        hit.HIT,
+        hit_method.HIT_METHOD,
+        hit_sync.HIT_SYNC,
+        hit_spelled.HIT_SPELLED,
+        miss.MISS,
+        miss.MISS_FULL,
+        stampede.STAMPEDE,
+        fanout.FANOUT,
+        fanout.FANOUT_INSTANT,
+        fanout_named.FANOUT_NAMED,
+        stream.STREAM,
+        import_time.IMPORT,
+    )
+}
