@@ -167,7 +167,8 @@ class CachedFunction:
         self.function = function
         self.expire = expire
         self.copy = copy
-        self.is_async = inspect.iscoroutinefunction(function)
+        # an object may be called through an `async def __call__`
+        self.is_async = any(map(inspect.iscoroutinefunction, (function, getattr(function, "__call__", None))))  # noqa: B004
         name = f"{_module(function)}.{_qualname(function)}"
         parameters = [x for x in plain_parameters(function) if x not in ignore]
         keys = CallKeys(prefix, name, ["key"] if key else parameters)
