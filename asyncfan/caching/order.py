@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import cachetools
@@ -55,6 +55,10 @@ class Order(Protocol):
         """Let go of all."""
         ...
 
+    def walk(self) -> Iterator[Entry]:
+        """Yield each entry that is held now, while others may come and go; one walk at a time."""
+        ...
+
     def __contains__(self, entry: Entry) -> bool: ...
 
     def __len__(self) -> int: ...
@@ -79,6 +83,8 @@ class Recency:
         # a ring: root.newer is the oldest entry, root.older the newest
         self._root = root = Entry(None, None, math.inf, None)  # type: ignore[arg-type]
         root.newer = root.older = root
+        self._hand: Entry = root  # the next entry of a walk, and the last one
+        self._until: Entry = root
 
     def add(self, entry: Entry) -> bool:
         """Take in an entry as the newest; the oldest go."""
@@ -115,6 +121,15 @@ class Recency:
         self._root.newer = self._root.older = self._root
         self._count = self._bytes = 0
 
+    def walk(self) -> Iterator[Entry]:
+        """Yield each entry from the oldest on; one that is used meanwhile becomes the newest and is left out."""
+        root = self._root
+        self._hand, self._until = root.newer, root.older  # type: ignore[assignment]
+        while self._hand is not root and self._hand.older is not self._until:
+            entry = self._hand
+            self._hand = entry.newer  # type: ignore[assignment]
+            yield entry
+
     def _link(self, entry: Entry) -> None:
         root = self._root
         newest = root.older
@@ -123,6 +138,10 @@ class Recency:
 
     def _unlink(self, entry: Entry) -> None:
         older, newer = entry.older, entry.newer
+        if entry is self._hand:
+            self._hand = newer  # type: ignore[assignment]
+        if entry is self._until:
+            self._until = older  # type: ignore[assignment]
         older.newer, newer.older = newer, older  # type: ignore[union-attr]
         entry.older = entry.newer = None
 
@@ -160,6 +179,10 @@ class Mapped:
     def clear(self) -> None:
         """Empty the mapping."""
         self._mapping.clear()
+
+    def walk(self) -> Iterator[Entry]:
+        """Yield each entry that the mapping holds now."""
+        yield from list(self._mapping)
 
     def __contains__(self, entry: Entry) -> bool:
         return entry in self._mapping

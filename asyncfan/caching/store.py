@@ -68,7 +68,10 @@ class Store:
         """Let the order know which entries were used since the last change."""
         touched, touch = self.touched, self.order.touch
         while touched:
-            touch(touched.popleft())
+            entry = touched.popleft()
+            touch(entry)
+            if self._round is not None:  # which may pass it over now
+                self._soonest = min(self._soonest, entry.expires)
 
     def want_round(self) -> None:
         """Have the next changes look at every entry, a few at a time: some were fenced."""
@@ -77,7 +80,9 @@ class Store:
     def sweep(self, steps: int) -> bool:
         """Look at the next ``steps`` entries of the round and drop the dead; says whether the round has ended."""
         if self._round is None:
-            self._round, self._soonest, self._wanted = self._all_entries(), math.inf, False
+            # what an order dropped in silence is only in the tables
+            self._round = self._in_tables() if self.order.silent else self.order.walk()
+            self._soonest, self._wanted = math.inf, False
         now, order = self._clock(), self.order
         looked_at = 0
         for entry in islice(self._round, steps):
@@ -94,9 +99,9 @@ class Store:
             return True
         return False
 
-    def _all_entries(self) -> Iterator[Entry]:
+    def _in_tables(self) -> Iterator[Entry]:
         for operation in list(self._operations):
-            yield from list(operation.table.values())  # as it is then: what comes later is younger than the round
+            yield from list(operation.table.values())
 
     def _wake_by(self, when: float, loop: asyncio.AbstractEventLoop) -> None:
         """Set the timer, unless it rings earlier already."""
