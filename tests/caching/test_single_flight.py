@@ -9,6 +9,7 @@ import weakref
 import pytest
 
 from asyncfan import RecursiveLoadError, SelfCancelledError
+from asyncfan.caching import Cache
 from asyncfan.testing import Gate
 
 
@@ -472,8 +473,9 @@ async def test_load_that_ends_at_once_costs_no_turn(cache):
 
 
 async def test_error_in_storing_hangs_nobody(clock):
-    """Where a value cannot be weighed, every caller still gets it, and nothing is stored (F6)."""
-    from asyncfan.caching import Cache
+    """Where a value cannot be weighed, every caller still gets it, nothing is stored, and the loop is told (F6)."""
+    told = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(str(context["exception"])))
 
     class Heavy:
         def __sizeof__(self):
@@ -489,3 +491,6 @@ async def test_error_in_storing_hangs_nobody(clock):
     found = await asyncio.wait_for(all_of([f(), f()]), 60)
     assert [type(value) for value in found] == [Heavy, Heavy]
     assert len(cache) == 0
+    await asyncio.sleep(0)
+    gc.collect()
+    assert told == ["no size"]
