@@ -4,6 +4,7 @@ import asyncio
 import functools
 import gc
 import inspect
+import re
 import threading
 import weakref
 
@@ -521,7 +522,7 @@ async def test_bound_method_offers_the_wrappers_methods(cache):
     one.plain.put("put", 1)
     assert (one.plain(1), one.plain.peek(1), other.plain.peek(1)) == ("put", "put", MISSING)
     assert one.plain.refresh(1) == ("s", 1, one.plain(1)[2])
-    assert one.plain.cache_key(1) == "plain:#1:1"
+    assert re.fullmatch(r"plain:#\d+:1", one.plain.cache_key(1))
     assert one.plain.invalidate(1).count == 1
     assert one.plain.peek(1) is MISSING
 
