@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import keyword
 import linecache
 from collections.abc import Callable, Sequence
 from inspect import Parameter
@@ -84,10 +85,11 @@ def compile_wrapper(
         key = f"({p}value := {pairs}, {p}value.__class__)"
     else:
         key = f"({''.join(_pair(name, p, is_instance=name == instance) for name in keyed)})"
-    name = function.__name__ if getattr(function, "__name__", "").isidentifier() else "cached"
+    name = getattr(function, "__name__", "")
+    usable = name.isidentifier() and not keyword.iskeyword(name) and name not in {*given, "factory", "bind"}
     source = TEMPLATE.format(
         p=p,
-        name=name if name not in given and name not in {"factory", "bind"} else "cached",
+        name=name if usable else "cached",
         names=", ".join(given),
         params=_signature(parameters, p),
         key=key,

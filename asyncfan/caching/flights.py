@@ -59,7 +59,7 @@ class Failure:
 class Flight:
     """One load of one key."""
 
-    __slots__ = ("blocked_on", "cancelled", "key", "loop", "operation", "seal", "task", "waiters")
+    __slots__ = ("blocked_on", "cancelled", "depth", "key", "loop", "operation", "seal", "task", "waiters")
 
     def __init__(self, operation: Operation, key: Any, loop: asyncio.AbstractEventLoop | None) -> None:
         self.operation = operation
@@ -70,6 +70,15 @@ class Flight:
         self.waiters: set[Waiter] | None = set()  # None: settled
         self.cancelled = False  # all waiters left, or its leader: never stored, only waited for
         self.blocked_on: list[Flight] = []  # the flights that its load waits for right now
+        self.depth = 0  # how many loads it was started inside of
+
+    def lead(self, waiter: Waiter) -> None:
+        """Add the first waiter, and note that the caller's own load now waits for this one. Under the lock."""
+        self.waiters = {waiter}
+        mine = loading.get()
+        if mine is not None:
+            self.depth = mine.depth + 1
+            mine.blocked_on.append(self)
 
     def enlist(self, waiter: Waiter) -> None:
         """Add a waiter, and note what the caller's own load now waits for. Under the lock.
@@ -136,10 +145,8 @@ class Flight:
         """
         try:
             if self.loop is waiter.get_loop():
-                result = await waiter
-            else:
-                result = await self._wait_elsewhere(waiter)
-            return outcome(result)
+                return outcome(await waiter)
+            return outcome(await self._wait_elsewhere(waiter))
         except asyncio.CancelledError:
             with self.operation.lock:
                 last = self.leave(waiter)

@@ -167,7 +167,8 @@ class CachedFunction:
         self.function = function
         self.expire = expire
         self.copy = copy
-        self.is_async = inspect.iscoroutinefunction(function)
+        # an object may be called through an `async def __call__`
+        self.is_async = any(map(inspect.iscoroutinefunction, (function, getattr(function, "__call__", None))))  # noqa: B004
         name = f"{_module(function)}.{_qualname(function)}"
         parameters = [x for x in plain_parameters(function) if x not in ignore]
         keys = CallKeys(prefix, name, ["key"] if key else parameters)
@@ -248,7 +249,7 @@ class CachedFunction:
 
     def put(self, value: Any, *args: Any, **kwargs: Any) -> None:
         """Store ``value`` as what the call gives; a load in flight for it will not replace it."""
-        self.operation.put(self.key(*args, **kwargs), value, self.expire)
+        self.operation.put(self.key(*args, **kwargs), self.copy(value) if self.copy else value, self.expire)
 
     def cache_key(self, *args: Any, **kwargs: Any) -> str:
         """Return the text of a call's key, as patterns and shared tiers see it."""
@@ -279,7 +280,7 @@ class BoundMethod(functools.partial[Any]):
     """A cached method of one instance: calls, and its wrapper's methods, with the instance filled in."""
 
     def __getattr__(self, name: str) -> Any:
-        if name == "__wrapped__":  # would hide from inspect.signature that the instance is filled in
+        if name in {"__wrapped__", "__code__"}:  # would hide from inspect.signature that the instance is filled in
             raise AttributeError(name)
         method = getattr(self.func, name)
         if name not in METHODS or name in {"cache_clear", "cache_info"}:

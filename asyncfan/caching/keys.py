@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copyreg
 import dataclasses
 import enum
 import itertools
 import re
 import sys
 import types
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -93,7 +94,8 @@ def short_text(value: Any) -> str:
     text = key_text(value)
     if len(text) <= LONG_TEXT:
         return text
-    return f"{re.sub(r'[(),=~]', '', text[:32])}~{_digest(text.encode())}"
+    # "=" stands within parentheses everywhere else, and is no type tag: patterns see the digest
+    return f"{re.sub(r'[(),=~]', '', text[:32])}={_digest(text.encode())}"
 
 
 def _digest(data: bytes) -> str:
@@ -143,7 +145,7 @@ def _text(value: Any) -> str:  # noqa: PLR0911 - one a kind of value
         names = _field_names(base)
         if names is not None:
             return _fields(value, kind, names)
-    if any(base.__module__ == "numpy" for base in kind.__mro__):
+    if kind.__module__ == "numpy":  # not its subclasses: a mask or a unit is no part of the bytes
         return _numpy(value, kind)
     if isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType)):
         return _importable(value, kind)
@@ -157,7 +159,10 @@ def _string(value: str) -> str:
 
 def _attributes(value: Any, kind: type, base: type) -> str:
     """What a subclass's instance carries beside its base's value: a list with a unit is not the bare list."""
-    more = None if kind is base or base in _WHOLE else getattr(value, "__dict__", None)
+    if base in _WHOLE or kind.__module__ == base.__module__:
+        return ""
+    slots = set(copyreg._slotnames(kind)) - set(copyreg._slotnames(base))  # type: ignore[attr-defined]  # noqa: SLF001
+    more = {**getattr(value, "__dict__", {}), **{name: getattr(value, name) for name in slots if hasattr(value, name)}}
     return f"({_mapping(more)})" if more else ""
 
 
@@ -173,7 +178,7 @@ def _field_names(kind: type) -> Iterable[str] | None:
 
 
 def _fields(value: Any, kind: type, names: Iterable[str]) -> str:
-    pairs = [f"{escape(name)}={_text(getattr(value, name))}" for name in names]
+    pairs = [f"{escape(name)}={_text(getattr(value, name))}" for name in names if hasattr(value, name)]
     extra = getattr(value, "__pydantic_extra__", None) or {}
     pairs += [f"{escape(name)}={_text(extra[name])}" for name in sorted(extra)]
     return f"({','.join(pairs)})~{_path(kind)}"
@@ -192,19 +197,23 @@ def _numpy(value: Any, kind: type) -> str:
 
 def _importable(value: Any, kind: type) -> str:
     """A class or function by its place in a module: a lambda or a local one has none."""
-    found: Any = sys.modules.get(value.__module__ or "")
-    for name in value.__qualname__.split("."):
-        found = getattr(found, name, None)
-    if found is not value:
+    if not _is_importable(value):
         raise Unkeyable(kind)
     return f"{escape(value.__module__)}.{escape(value.__qualname__)}~T"
 
 
+def _is_importable(value: Any) -> bool:
+    found: Any = sys.modules.get(value.__module__ or "")
+    for name in value.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is value
+
+
 def _path(kind: type) -> str:
     path = f"{escape(kind.__module__)}.{escape(kind.__qualname__)}"
-    if "<locals>" not in kind.__qualname__:
+    if _is_importable(kind):
         return path
-    # a function makes a new class of this name at each call: number them
+    # made at run time, so there may be more of this name: number them
     return f"{path}.{_local_classes.get(kind) or _local_classes.setdefault(kind, next(_numbers))}"
 
 
@@ -220,7 +229,14 @@ def _mapping(values: Mapping[Any, Any]) -> str:
     return f"({','.join(sorted(f'{_text(k)}={_text(v)}' for k, v in values.items()))})"
 
 
+def _ordered_mapping(values: Mapping[Any, Any]) -> str:
+    return f"({','.join(f'{_text(k)}={_text(v)}' for k, v in values.items())})"
+
+
 def _moment(value: Any) -> str:
+    zone = type(value.tzinfo)
+    if zone.__str__ is object.__str__ and zone.__repr__ is object.__repr__:
+        raise Unkeyable(zone)  # it prints as an address
     return escape(f"{value.isoformat()}{'f' * value.fold} {value.tzinfo or ''}")
 
 
@@ -235,10 +251,10 @@ def _str_of(value: Any) -> str:
 # The text between a value's parentheses, by its class or the nearest of its bases; the class is added behind "~".
 _BY_TYPE: dict[type, Callable[[Any], str]] = {
     bool: str,
-    int: lambda v: str(int(v)),
+    int: lambda v: _text(int(v)),
     str: escape,
     float: lambda v: repr(float(v) + 0.0),  # -0.0 equals 0.0
-    complex: lambda v: escape(repr(v)),
+    complex: lambda v: escape(repr(complex(v.real + 0.0, v.imag + 0.0))),
     bytes: bytes.hex,
     bytearray: lambda v: bytes(v).hex(),
     type(None): lambda _: "None",
@@ -249,8 +265,9 @@ _BY_TYPE: dict[type, Callable[[Any], str]] = {
     set: _unordered,
     frozenset: _unordered,
     dict: _mapping,
+    OrderedDict: _ordered_mapping,
     types.MappingProxyType: _mapping,
-    range: _str_of,
+    range: lambda v: _items((v.start, v.stop, v.step)),
     slice: lambda v: _items((v.start, v.stop, v.step)),
 }
 # The same for classes that a program which uses them has imported, and that are not worth importing before.
@@ -259,10 +276,10 @@ _BY_NAME: dict[str, Callable[[Any], str]] = {
     "datetime.datetime": _moment,
     "datetime.time": _moment,
     "datetime.timedelta": lambda v: f"{v.days}.{v.seconds}.{v.microseconds}",
-    "datetime.timezone": _str_of,
+    "datetime.timezone": lambda v: escape(repr(v)),
     "zoneinfo.ZoneInfo": _str_of,
     "decimal.Decimal": _str_of,
-    "fractions.Fraction": _str_of,
+    "fractions.Fraction": lambda v: _items((v.numerator, v.denominator)),
     "uuid.UUID": lambda v: v.hex,
     "pathlib.PurePath": _str_of,
     "pathlib._local.PurePath": _str_of,
@@ -274,7 +291,7 @@ _BY_NAME: dict[str, Callable[[Any], str]] = {
 # Short names of the common types; a class of the user's is named by its path, which has a dot in it.
 _TAGS = {
     bool: "b", float: "f", complex: "c", bytes: "y", bytearray: "Y", list: "l", tuple: "t", set: "S", frozenset: "F",
-    dict: "d", type(None): "",
+    dict: "d", type(None): "", type(...): "e", types.MappingProxyType: "m",
 }  # fmt: skip
 # Classes whose text says everything, whatever else an instance carries.
 _WHOLE: set[type] = set()

@@ -80,7 +80,7 @@ def surroundings_at(level: CacheLevel) -> Callable[[], tuple[Any, ...]] | None:
             names = sorted(scope, key=lambda name: (name != "tenant", name))
             if level is CacheLevel.MEDIUM:
                 names = [name for name in names if name == "tenant"]
-            text = ":".join(f"@{escape(name)}={short_text(scope[name])}" for name in names)
+            text = ":".join(f"@{escape(name)}/{short_text(scope[name])}" for name in names)
             found = scope.keys_by_level[level] = (text, Ambient) if text else ()
         return found
 

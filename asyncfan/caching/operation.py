@@ -33,6 +33,9 @@ log = logging.getLogger("asyncfan.caching")
 # above, it leaves a fence that lookups and the sweep check, so that no clear stops the loop.
 SCAN_LIMIT = 2_000
 
+# Loads that start inside one another share a stack; each so many-th one gets a stack of its own.
+MAX_EAGER_DEPTH = 16
+
 
 @final
 class Missing:
@@ -134,8 +137,12 @@ class Operation:
         entry = Entry(key, value, now + expire, self.seal)
         self.table[key] = entry
         self.live += 1
-        if not self.store.add(entry, now, loop):
-            self.drop(entry, "too_big")
+        kept = False
+        try:
+            kept = self.store.add(entry, now, loop)
+        finally:
+            if not kept:
+                self.drop(entry, "too_big")
 
     def drop(self, entry: Entry, cause: str) -> None:
         """Remove an entry for ``cause``, if it is still there. Under the lock."""
@@ -190,7 +197,7 @@ class Operation:
             flight.enlist(waiter)
             return flight, False
         flight = Flight(self, key, loop)
-        flight.waiters = {waiter}
+        flight.lead(waiter)
         self.flights[key] = flight
         return flight, True
 
@@ -209,11 +216,13 @@ class Operation:
             waiters, flight.waiters = flight.waiters, None
             if flight.cancelled:
                 result = AGAIN
-            if self.flights.get(flight.key) is flight:
-                del self.flights[flight.key]
-                if loaded and loaded.expire is not None and not flight.cancelled and not self.is_cleared(flight):
-                    self.keep(flight.key, loaded.value, loaded.expire, flight.loop)
-        deliver(waiters or (), result, flight.loop)
+            try:
+                if self.flights.get(flight.key) is flight:
+                    del self.flights[flight.key]
+                    if loaded and loaded.expire is not None and not flight.cancelled and not self.is_cleared(flight):
+                        self.keep(flight.key, loaded.value, loaded.expire, flight.loop)
+            finally:  # weighing the value and the user's own store are code that may raise
+                deliver(waiters or (), result, flight.loop)
 
     def enter(
         self, key: Any, waiter: Any, loop: asyncio.AbstractEventLoop | None, *, anew: bool, counts: bool
@@ -258,8 +267,11 @@ class Operation:
             try:
                 if leads:
                     self._launch(flight, call, expire, loop)
-                # an eager load may have ended
-                result = outcome(waiter.result()) if waiter.done() else await flight.wait(waiter)
+                if waiter.done():  # an eager load may have ended
+                    flight.unblock()
+                    result = outcome(waiter.result())
+                else:
+                    result = await flight.wait(waiter)
             finally:
                 del flight, waiter  # an error's traceback holds this frame: no cycle through it
             if result is not AGAIN:
@@ -269,7 +281,11 @@ class Operation:
         self, flight: Flight, call: Callable[[], Awaitable[Any]], expire: float, loop: asyncio.AbstractEventLoop
     ) -> None:
         """Start the load's task, which the cache owns until it ends."""
-        task = start_eagerly(loop, self._load(flight, call, expire), self.task_name)
+        load = self._load(flight, call, expire)
+        if flight.depth % MAX_EAGER_DEPTH == MAX_EAGER_DEPTH - 1:
+            task = asyncio.Task(load, loop=loop, name=self.task_name)
+        else:
+            task = start_eagerly(loop, load, self.task_name)
         flight.task = task
         if not task.done():  # an eager one may be
             self.cache.tasks.add(task)
@@ -384,6 +400,7 @@ class Operation:
             self._succeeded(started)
         finally:
             loading.reset(token)
+            flight.unblock()
             del flight
 
     def _first_visit(self, key: Any, *, anew: bool) -> bool:

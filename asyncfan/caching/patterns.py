@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .keys import escape, key_text, untyped
+from .keys import escape, short_text, untyped
 
 __all__ = ["Fences", "Pattern"]
 
@@ -55,7 +55,7 @@ class Pattern:
     @classmethod
     def under(cls, parts: tuple[object, ...]) -> Pattern:
         """Return the pattern of the key whose segments are ``parts``, and of everything below it."""
-        texts = [p if i == 0 and isinstance(p, str) else untyped(key_text(p)) for i, p in enumerate(parts)]
+        texts = [p if i == 0 and isinstance(p, str) else untyped(short_text(p)) for i, p in enumerate(parts)]
         return cls(":".join(texts), subtree=True)
 
     def matches(self, text: str) -> bool:
