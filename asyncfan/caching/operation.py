@@ -190,7 +190,7 @@ class Operation:
             flight.enlist(waiter)
             return flight, False
         flight = Flight(self, key, loop)
-        flight.waiters = {waiter}
+        flight.waiters = {waiter: None}
         self.flights[key] = flight
         return flight, True
 
