@@ -18,12 +18,13 @@ from .exceptions import (
     SelfCancelledError,
     UnkeyableArgumentError,
 )
-from .fanout import Outcome, ProcessorStats, amap, astream, gather, in_thread, on_loop
-from .parallel_processor import DataBatcher, ParallelProcessor
+from .fanout import Limiter, Outcome, ProcessorStats, amap, astream, gather, in_thread, on_loop
+from .parallel_processor import AsyncQueryBatcher, DataBatcher, ParallelProcessor
 
 __all__ = [
     "MISSING",
     "AsyncCached",
+    "AsyncQueryBatcher",
     "AsyncfanError",
     "Cache",
     "CacheInfo",
@@ -33,6 +34,7 @@ __all__ = [
     "Cleared",
     "DataBatcher",
     "DeadlineExceededError",
+    "Limiter",
     "Outcome",
     "ParallelProcessor",
     "ProcessorStats",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
 import contextvars
 from collections.abc import Iterable
 from types import TracebackType
@@ -89,7 +88,7 @@ class Flight:
 
     def _path_to(self, wanted: Flight) -> list[Flight] | None:
         seen: set[Flight] = set()
-        paths = [[self]]
+        paths: list[list[Flight]] = [[self]]
         while paths:
             path = paths.pop()
             last = path[-1]
@@ -178,24 +177,26 @@ class Flight:
 
 def outcome(result: Any) -> Any:
     """Return what a waiter was given, or raise it."""
-    if result.__class__ is Failure:
-        try:
-            result.throw()
-        finally:
-            del result
-    return result
+    if result.__class__ is not Failure:
+        return result
+    try:
+        result.throw()
+    finally:
+        del result
 
 
 def deliver(waiters: Iterable[Waiter], result: Any, here: asyncio.AbstractEventLoop | None) -> None:
     """Give each waiter the result, in its own loop or thread; ``here`` is the loop that this is called in."""
     for waiter in waiters:
-        if isinstance(waiter, concurrent.futures.Future):
-            waiter.set_result(result)
-        elif waiter.get_loop() is here:
-            _set(waiter, result)
-        else:
-            with contextlib.suppress(RuntimeError):  # its loop has closed: nobody waits any more
+        try:
+            if isinstance(waiter, concurrent.futures.Future):
+                waiter.set_result(result)
+            elif waiter.get_loop() is here:
+                _set(waiter, result)
+            else:
                 waiter.get_loop().call_soon_threadsafe(_set, waiter, result)
+        except RuntimeError:  # its loop has closed: nobody waits any more
+            continue
 
 
 def _set(waiter: asyncio.Future[Any], result: Any) -> None:

@@ -42,30 +42,39 @@ class AsyncCached(Protocol[P, T]):
     @property
     def __wrapped__(self) -> Callable[P, Coroutine[Any, Any, T]]:
         """The function as it was."""
+        ...
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
         """Return the value: stored, from a load that already runs, or from a new one."""
+        ...
 
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> Cleared:
         """Drop the entry of one call, in every `scope`; a load in flight for it is neither stored nor joined."""
+        ...
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
         """Load anew and store; the old entry is served meanwhile, and stays if the load fails."""
+        ...
 
     def peek(self, *args: P.args, **kwargs: P.kwargs) -> T | Missing:
         """Return what is stored, or `MISSING`; never load, count or reorder."""
+        ...
 
     def put(self, value: T, *args: P.args, **kwargs: P.kwargs) -> None:
         """Store ``value`` as what the call gives; a load in flight for it will not replace it."""
+        ...
 
     def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str:
         """Return the text of the call's key, ``prefix:part:part``, which patterns match."""
+        ...
 
     def cache_info(self) -> CacheInfo:
         """Return hits, misses, maxsize, currsize and joined."""
+        ...
 
     def cache_clear(self) -> Cleared:
         """Drop all entries of the function; its loads in flight are neither stored nor joined."""
+        ...
 
     @overload
     def __get__(self, instance: None, owner: type | None = None) -> AsyncCached[P, T]: ...
@@ -81,30 +90,39 @@ class Cached(Protocol[P, T]):
     @property
     def __wrapped__(self) -> Callable[P, T]:
         """The function as it was."""
+        ...
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Return the value: stored, from a load that another thread runs, or from a new one."""
+        ...
 
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> Cleared:
         """Drop the entry of one call, in every `scope`; a load in flight for it is neither stored nor joined."""
+        ...
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Load anew and store; the old entry is served meanwhile, and stays if the load fails."""
+        ...
 
     def peek(self, *args: P.args, **kwargs: P.kwargs) -> T | Missing:
         """Return what is stored, or `MISSING`; never load, count or reorder."""
+        ...
 
     def put(self, value: T, *args: P.args, **kwargs: P.kwargs) -> None:
         """Store ``value`` as what the call gives; a load in flight for it will not replace it."""
+        ...
 
     def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str:
         """Return the text of the call's key, ``prefix:part:part``, which patterns match."""
+        ...
 
     def cache_info(self) -> CacheInfo:
         """Return hits, misses, maxsize, currsize and joined."""
+        ...
 
     def cache_clear(self) -> Cleared:
         """Drop all entries of the function; its loads in flight are neither stored nor joined."""
+        ...
 
     @overload
     def __get__(self, instance: None, owner: type | None = None) -> Cached[P, T]: ...

@@ -41,15 +41,19 @@ class Order(Protocol):
 
     def add(self, entry: Entry) -> bool:
         """Take in an entry, and drop others as needed; False if it alone is above a bound."""
+        ...
 
     def touch(self, entry: Entry) -> None:
         """Note that an entry was used; nothing where it is no longer held."""
+        ...
 
     def remove(self, entry: Entry) -> None:
         """Let go of an entry, if it is held."""
+        ...
 
     def clear(self) -> None:
         """Let go of all."""
+        ...
 
     def __contains__(self, entry: Entry) -> bool: ...
 

@@ -47,6 +47,7 @@ class Store:
         self._wanted = False  # something was fenced since the last round began
         self._soonest = math.inf  # no entry expires before; as of the last round and what was stored since
         self._due = math.inf  # when the timer will fire, by the cache's clock
+        self._me: weakref.ref[Store] = weakref.ref(self)  # what the timer holds
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None  # the timer's
 
@@ -111,7 +112,7 @@ class Store:
         # the second and third keep sweeping below a tenth of the loop's time, however short the expiry
         delay = max(when - now, 0.05, 2e-6 * len(self.order))
         self._due, self._loop = now + delay, loop
-        self._timer = loop.call_later(delay, _wake, weakref.ref(self))
+        self._timer = loop.call_later(delay, _wake, self._me)
 
     def wake(self) -> None:
         """Look at all entries once, a slice a callback, then sleep until the next one expires."""
@@ -120,7 +121,7 @@ class Store:
             if loop is None or self._clock() < self._due:
                 self.stop()  # a loop whose time is not the cache's: the next add() sets a timer
             elif not self.sweep(SWEEP_SLICE):
-                self._timer = loop.call_later(0.002, _wake, weakref.ref(self))
+                self._timer = loop.call_later(0.002, _wake, self._me)
             elif self._soonest != math.inf:
                 self._wake_at(self._soonest, loop)
             else:

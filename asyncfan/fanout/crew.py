@@ -102,6 +102,10 @@ class Crew:
         """End the run because of the source."""
         self.close("broken", error)
 
+    def source_ended(self) -> None:
+        """Note that there are no more items."""
+        self.exhausted = True
+
     def close(self, why: Closed, cause: BaseException | None = None) -> None:
         """Let nothing new start and cancel what runs. The first reason counts, but for the caller's cancellation."""
         if self.closed:

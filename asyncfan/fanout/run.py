@@ -135,15 +135,17 @@ class Run(Crew):
             await work(self, iter((pair,)))
 
     async def _next_pair(self) -> tuple[int, Any] | None:
-        async with self._turn:  # one waits for the source at a time: an async generator allows no more
-            if self.exhausted or (self.hold and await self.must_end()):
-                return None
-            try:
-                item = await self._pull()
-            except StopAsyncIteration:
-                self.exhausted = True
-                return None
-            return self.pull(), item
+        while not (self.hold and await self.must_end()) and not self.exhausted:
+            async with self._turn:  # one waits for the source at a time: an async generator allows no more
+                if self.hold or self.exhausted:  # meanwhile; but nobody waits for room while it is his turn
+                    continue
+                try:
+                    item = await self._pull()
+                except StopAsyncIteration:
+                    self.source_ended()
+                    return None
+                return self.pull(), item
+        return None
 
     # -- what became of an item
 
@@ -204,6 +206,8 @@ class Run(Crew):
 
     def tell(self) -> None:
         """Report the progress; an error of the report ends the run, since nobody else would ever see it."""
+        if self.closed == "broken":
+            return
         try:
             self.progress(self.done, self.total)  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - raised by the verdict

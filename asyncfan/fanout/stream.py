@@ -100,7 +100,7 @@ class Stream:
             yield outcome
 
     async def _end(self, run: StreamRun, why: Closed, cause: BaseException | None = None) -> None:
-        if run.tasks:
+        if run.tasks or cause is not None:  # a cancellation counts even if all had just ended
             run.close(why, cause)
         await run.join()
         run.end()
@@ -144,20 +144,17 @@ class StreamRun(Run):
         """Hand the next result to the consumer, and its room to a worker."""
         result = self.out.take()
         self.taken += 1
-        if self.hold and self.closed is None:
-            self.hold = False
-            self._admit()
+        self.hold = self.closed is not None
+        self._admit()
         return result.value if self.keep and self.on_error != "collect" else result
 
     @types.coroutine
     def must_end(self) -> Generator[Any, Any, bool]:
         """Wait until there is room in the window, and return whether the worker must end."""
-        while self.closed is None and self.pulled - self.taken >= self.window:
+        while self.closed is None and not self.exhausted and self.pulled - self.taken >= self.window:
             room = self.loop.create_future()
             self._parked.append(room)
             yield from room
-        if self._parked and self.pulled - self.taken < self.window - 1:
-            self._admit()  # one result may have been taken for each of several
         return self.closed is not None
 
     async def news(self) -> None:
@@ -169,6 +166,12 @@ class StreamRun(Run):
         """Tell the consumer if it was the last one."""
         if not self.tasks:
             self._wake()
+
+    def source_ended(self) -> None:
+        """Let the workers that wait for room end too: there may be fewer results left to take than they are."""
+        super().source_ended()
+        while self._parked:
+            self._admit()
 
     def outcomes(self) -> list[Outcome[Any]]:
         """Return the outcomes that the consumer has not taken; only what is in the window is remembered."""

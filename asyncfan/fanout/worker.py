@@ -26,6 +26,9 @@ def work(
     - the first time an item waits, the crew grows: a fan-out that never waits costs no task;
     - in the caller's own task, a cancellation by the item's own code is told from one from outside.
 
+    An item in the caller's own task hears of the caller's cancellation first, and the others when it has ended: until
+    then nobody can know whether it was not an `asyncio.timeout` of its own.
+
     Awaiting the item in a frame of its own would cost 0.2 us an item more, a task for each 4 us.
     """
     task = asyncio.current_task()
@@ -34,7 +37,7 @@ def work(
     call, out, copy = run.call, run.out, run.context.copy
     clock, sample, told = run.clock, run.sample, run.progress
     never_waited = True
-    if run.hold and (yield from run.must_end()):
+    if source is run.source and run.hold and (yield from run.must_end()):
         return
     for i, item in source:
         started = None if i & sample else clock()
@@ -72,7 +75,8 @@ def work(
             return
         if not i & run.stride and run.slice_used_up():
             yield from run.breathe()
-    run.exhausted = run.exhausted or source is run.source
+    if source is run.source:
+        run.source_ended()
 
 
 def _settle_cancellation(

@@ -18,6 +18,10 @@ _FAST = ["--keys", "1-40", "--latency", "0.001"]
 _WITHOUT_RICH = (
     "import sys; sys.modules['rich'] = None; from asyncfan.__main__ import main; sys.exit(main(sys.argv[1:]))"
 )
+_IGNORING_CTRL_C = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    "from asyncfan.__main__ import main; sys.exit(main(sys.argv[1:]))"
+)
 
 
 @pytest.fixture
@@ -119,11 +123,11 @@ def test_signal_ends_it_within_a_second(environment, tmp_path, number, latency):
 
 def test_sigterm_works_where_sigint_is_ignored(environment, tmp_path):
     """A job in the background of a script, which ignores Ctrl-C, is ended by SIGTERM as cleanly."""
-    ignoring = (
-        "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); from asyncfan.__main__ import main; exit(main())"
-    )
     process = subprocess.Popen(
-        [sys.executable, "-c", ignoring, "demo", "--latency", "30"], env=environment, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", _IGNORING_CTRL_C, "demo", "--latency", "30"],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     _wait_until(lambda: list((tmp_path / "temporary").glob("*/dealer.db")))
     time.sleep(0.3)
@@ -147,10 +151,11 @@ def test_terminal_sees_a_progress_bar(environment, launch):
     assert b"/48" in drawn
 
 
-def test_reader_that_leaves_is_no_error(environment):
+@pytest.mark.parametrize("launch", [("-m", "asyncfan"), ("-c", _WITHOUT_RICH)], ids=["rich", "plain"])
+def test_reader_that_leaves_is_no_error(environment, launch):
     """A pipe that is closed early, as by `head`, gives no traceback."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "asyncfan", "demo", *_FAST],
+        [sys.executable, *launch, "demo", *_FAST],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

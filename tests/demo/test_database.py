@@ -113,8 +113,9 @@ async def test_close_ends_a_query_at_once(path, sql, latency):
         "drop table items",
     ],
 )
-async def test_sql_that_writes_is_refused(path, sql):
+async def test_sql_that_writes_is_refused(path, sql, monkeypatch):
     """Whatever would change a file fails in words, and the file stays as it was, byte for byte."""
+    monkeypatch.chdir(path.parent)
     before = path.read_bytes()
     with (
         Database(path) as database,

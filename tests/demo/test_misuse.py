@@ -97,6 +97,18 @@ def test_wrong_database_or_query_is_refused_in_words(file, sql, message, capsys)
     assert found == f"asyncfan demo: {message} {_MORE}"
 
 
+def test_sample_that_cannot_be_built_is_said(monkeypatch, capsys):
+    """A full disk is one line that says where else to go."""
+
+    def fail(path):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr("asyncfan.demo.command.build_sample", fail)
+    found = _refused([], capsys)
+    assert found.startswith("asyncfan demo: no sample can be built in ")
+    assert found.endswith(f" (database or disk is full): set TMPDIR to another folder {_MORE}")
+
+
 def test_no_command_is_refused(capsys):
     """Without a command the message names the place where one belongs."""
     with pytest.raises(SystemExit) as caught:

@@ -49,7 +49,7 @@ def test_columns_stand_under_their_heads():
         ("time", "439 ms"),
         ("speed-up", "11.1x"),
         ("queries", "200"),
-        ("joined", "   4"),
+        ("hits", "36"),
         ("p95", "27.6 ms"),
     ):
         assert head.index(word) + len(word) == cold.index(figure) + len(figure)

@@ -74,14 +74,13 @@ def test_progress_shows_the_run_on_a_terminal():
     assert "/10" in stream.getvalue()
 
 
-def test_plain_bar_wipes_its_line(monkeypatch):
-    """The last thing that the plain bar writes clears what it drew."""
-    monkeypatch.setattr(screen, "with_rich", None)
+@pytest.mark.usefixtures("with_or_without_rich")
+def test_bar_wipes_its_line():
+    """The last thing that a bar writes clears what it drew."""
     stream = _Terminal()
     with screen.progress(stream) as bar:
         bar.begin("sequential", 10)
-    assert stream.getvalue().endswith("\r\x1b[K")
-    assert "\n" not in stream.getvalue()
+    assert stream.getvalue().endswith(("\r\x1b[K", "\x1b[1A\x1b[2K"))  # the plain one's; rich's
 
 
 def test_plain_bar_fills_with_the_items(monkeypatch):

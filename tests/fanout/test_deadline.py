@@ -1,0 +1,124 @@
+"""`deadline` is the whole call's, `timeout` one item's."""
+
+import asyncio
+
+import pytest
+
+from asyncfan.context import time_left
+from asyncfan.exceptions import DeadlineExceededError
+from asyncfan.fanout import ParallelProcessor
+
+
+async def nap(seconds):
+    await asyncio.sleep(seconds)
+    return seconds
+
+
+async def test_collect_returns_what_was_done_at_the_deadline():
+    """At the deadline finished items keep their values; the rest ran out of time or never started."""
+    found = await ParallelProcessor(2, deadline=5, on_error="collect").map(nap, [1, 9, 1, 9, 1])
+    assert [(o.status, o.value) for o in found] == [
+        ("ok", 1),
+        ("timeout", None),
+        ("ok", 1),
+        ("timeout", None),
+        ("not_started", None),
+    ]
+    assert asyncio.get_running_loop().time() == 5
+
+
+@pytest.mark.parametrize("on_error", ["raise", "group"])
+async def test_otherwise_the_deadline_is_raised_with_the_outcomes(on_error):
+    """Without collect, DeadlineExceededError has each task's outcome by name, and counts them."""
+    with pytest.raises(DeadlineExceededError, match="p: 1 of 3 tasks were done at the deadline of 2 s") as caught:
+        await ParallelProcessor(2, deadline=2, on_error=on_error, name="p").execute_parallel(
+            {"quick": lambda: nap(1), "slow": lambda: nap(9), "next": lambda: nap(9)}
+        )
+    assert {name: o.status for name, o in caught.value.outcomes.items()} == {
+        "quick": "ok",
+        "slow": "timeout",
+        "next": "timeout",
+    }
+    assert asyncio.current_task().cancelling() == 0
+
+
+async def test_items_in_time_are_returned_as_they_are():
+    """A deadline that is kept changes nothing: values, not outcomes."""
+    assert await ParallelProcessor(deadline=5).map(nap, [1, 2]) == [1, 2]
+
+
+async def test_the_time_left_is_seen_inside():
+    """Items see the time left, and not after the call."""
+
+    async def look(seconds):
+        await asyncio.sleep(seconds)
+        return time_left()
+
+    assert await ParallelProcessor(deadline=5).map(look, [0, 1, 2]) == [5, 4, 3]
+    assert time_left() is None
+
+
+async def test_a_nested_call_honours_the_sooner_deadline():
+    """An inner fan-out ends at the outer deadline, and the outer one tells it so."""
+    inner = ParallelProcessor(deadline=100)
+    seen = []
+
+    async def item(_):
+        try:
+            return await inner.map(nap, [50])
+        finally:
+            seen.append(asyncio.get_running_loop().time())
+
+    found = await ParallelProcessor(deadline=3, on_error="collect").map(item, [0, 1])
+    assert [o.status for o in found] == ["timeout", "timeout"]
+    assert seen == [3, 3]
+
+
+async def test_nothing_starts_when_no_time_is_left():
+    """A call whose surrounding deadline has passed calls no function."""
+    called = []
+
+    async def late(_):
+        await asyncio.sleep(5)  # the outer deadline cancels this, and the item goes on nevertheless
+
+    async def item(_):
+        try:
+            await asyncio.sleep(5)
+        except asyncio.CancelledError:
+            found = await ParallelProcessor(on_error="collect").map(called.append, [1, 2])
+            return [o.status for o in found]
+
+    (outer,) = await ParallelProcessor(deadline=3, on_error="collect").map(item, [0])
+    assert outer.value == ["not_started", "not_started"]
+    assert called == []
+
+
+async def test_an_endless_source_ends_at_the_deadline():
+    """Of a source of unknown length the outcomes are those of the items that were pulled."""
+
+    def endless():
+        while True:
+            yield 2
+
+    found = await ParallelProcessor(2, deadline=5, on_error="collect").map(nap, endless())
+    assert [o.status for o in found] == ["ok"] * 4 + ["timeout"] * 2
+
+
+async def test_a_stream_ends_at_the_deadline():
+    """A stream gives the results until the deadline, then raises, or gives the rest's outcomes with collect."""
+    taken = []
+    with pytest.raises(DeadlineExceededError):
+        async for x in ParallelProcessor(1, deadline=5).stream(nap, [2, 2, 2]):
+            taken.append(x)
+    assert taken == [2, 2]
+    stream = ParallelProcessor(1, deadline=5, on_error="collect").stream(nap, [2, 2, 2, 2])
+    assert [o.status async for o in stream] == ["ok", "ok", "timeout", "not_started"]
+
+
+async def test_a_caller_cancelled_at_the_deadline_is_cancelled():
+    """The caller's cancellation wins over a deadline that passes in the same moment."""
+    task = asyncio.ensure_future(ParallelProcessor(deadline=3, on_error="collect").map(nap, [9, 9]))
+    await asyncio.sleep(3)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -1,0 +1,44 @@
+"""The README is true: every code block in it runs, in order, as one program, and prints what its comments say."""
+
+import contextlib
+import io
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parent.parent / "README.md"
+TEXT = README.read_text() if README.exists() else ""
+BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.S)
+
+
+@pytest.mark.real_time
+def test_every_block_runs_and_prints_what_it_says(tmp_path, monkeypatch):
+    """Each ``print(...)  # text`` of the README prints that text."""
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": "__readme__"}
+    module = type(sys)("__readme__")
+    module.__dict__.update(namespace)
+    monkeypatch.setitem(sys.modules, "__readme__", module)
+    for number, block in enumerate(BLOCKS, 1):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(block, f"README block {number}", "exec"), module.__dict__)
+        said = [line.rpartition("  # ")[2] for line in block.splitlines() if re.match(r"\s*print\(.*  # ", line)]
+        assert printed.getvalue().splitlines() == said, f"block {number}:\n{block}"
+
+
+def test_first_code_comes_by_line_20():
+    """A reader sees code before anything is explained."""
+    assert TEXT.splitlines().index("```python") < 20
+
+
+def test_the_two_commands_of_the_readme_are_the_ones_that_ci_runs():
+    """The command that passes the tests stands in the gate letter for letter."""
+    gate = (README.parent / ".ci" / "run").read_text()
+    command = "pip install '.[test]' && python -m pytest"
+    assert command in TEXT
+    assert all(word in gate for word in shlex.split(command) if word != "&&")
+    assert "pip install . && python -m asyncfan demo" in TEXT
