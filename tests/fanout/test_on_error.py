@@ -146,12 +146,14 @@ async def test_a_childs_own_cancelled_error_is_not_the_callers(workers):
 
 
 @pytest.mark.parametrize("workers", [1, 2, 10])
+@pytest.mark.parametrize("wait_before", [True, False])
 @pytest.mark.parametrize("wait_after", [True, False])
-async def test_an_item_that_cancels_its_own_task_ends_alone(workers, wait_after):
+async def test_an_item_that_cancels_its_own_task_ends_alone(workers, wait_before, wait_after):
     """Each other item still runs, none is hit by the cancellation, and the caller is not cancelled."""
 
     async def item(x):
-        await asyncio.sleep(x % 2)
+        if wait_before:
+            await asyncio.sleep(x % 2)
         if x % 3 == 0:
             asyncio.current_task().cancel()
             if wait_after:
