@@ -166,6 +166,7 @@ class CachedFunction:
         self.cache = cache
         self.function = function
         self.expire = expire
+        self.level = level
         self.copy = copy
         # an object may be called through an `async def __call__`
         self.is_async = any(map(inspect.iscoroutinefunction, (function, getattr(function, "__call__", None))))  # noqa: B004
@@ -236,7 +237,8 @@ class CachedFunction:
 
     def invalidate(self, *args: Any, **kwargs: Any) -> Cleared:
         """Drop the entry of one call, in every scope, and fence the load in flight for it."""
-        return self.cache.clear_call(self.operation, self.key(*args, **kwargs))
+        scoped = self.level is not CacheLevel.LOW and bool(scopes_in_use)
+        return self.cache.clear_call(self.operation, self.key(*args, **kwargs), scoped=scoped)
 
     def refresh(self, *args: Any, **kwargs: Any) -> Any:
         """Load one call anew and store what it gives; the old entry is served until then, and kept on an error."""

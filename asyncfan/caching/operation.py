@@ -212,17 +212,18 @@ class Operation:
 
     def settle(self, flight: Flight, result: Any, loaded: Loaded[Any] | None = None) -> None:
         """End a flight: store what was loaded unless it was fenced meanwhile, and give every waiter the result."""
-        with self.lock:
-            waiters, flight.waiters = flight.waiters, None
-            if flight.cancelled:
-                result = AGAIN
-            try:
+        waiters: set[Any] | None = None
+        try:
+            with self.lock:
+                waiters, flight.waiters = flight.waiters, None
+                if flight.cancelled:
+                    result = AGAIN
                 if self.flights.get(flight.key) is flight:
                     del self.flights[flight.key]
                     if loaded and loaded.expire is not None and not flight.cancelled and not self.is_cleared(flight):
                         self.keep(flight.key, loaded.value, loaded.expire, flight.loop)
-            finally:  # weighing the value and the user's own store are code that may raise
-                deliver(waiters or (), result, flight.loop)
+        finally:  # weighing the value and the user's own store are code that may raise
+            deliver(waiters or (), result, flight.loop)
 
     def enter(
         self, key: Any, waiter: Any, loop: asyncio.AbstractEventLoop | None, *, anew: bool, counts: bool
