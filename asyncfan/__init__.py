@@ -8,7 +8,7 @@ metrics     histograms and snapshots    testing     clocks, loops and stores for
 Each room's __init__ says what its files are for; imports point from the last of these to the first, never back.
 """
 
-from .cache_decorators import CacheLevel, cache, cache_function
+from .cache_decorators import CacheLevel, cache, cache_function, cache_response
 from .caching import MISSING, AsyncCached, Cache, Cached, CacheInfo, CacheStats, Cleared, escape, register_key
 from .context import current_scope, scope, time_left
 from .exceptions import (
@@ -45,6 +45,7 @@ __all__ = [
     "astream",
     "cache",
     "cache_function",
+    "cache_response",
     "current_scope",
     "escape",
     "gather",

@@ -1,7 +1,8 @@
-"""The caching door: `cache`, `cache_function`, `CacheLevel`."""
+"""The caching half of asyncfan under one name: functions and responses that are remembered, and the cache itself."""
 
 from .caching import CacheLevel, cache
+from .http import cache_response
 
-__all__ = ["CacheLevel", "cache", "cache_function"]
+__all__ = ["CacheLevel", "cache", "cache_function", "cache_response"]
 
 cache_function = cache.cache_function

@@ -1,1 +1,5 @@
 """One thin file a framework; none is imported before it is needed."""
+
+from ..http.frameworks import register
+
+__all__ = ["register"]

@@ -1,4 +1,4 @@
-"""Items in batches (`data_batcher`, cut by `chunks`), and queries in front of one backend (`query_batcher`, `flight`)."""
+"""Items in batches (`data_batcher`, `chunks`), and a gate for queries (`query_batcher`, `flight`)."""
 
 from .data_batcher import DataBatcher
 from .query_batcher import AsyncQueryBatcher

@@ -13,7 +13,7 @@ Weight = Callable[[Any], float]
 def chunks(
     items: Iterable[Any] | AsyncIterable[Any], size: int, weight: Weight | None, max_weight: float | None
 ) -> Iterable[list[Any]] | AsyncIterable[list[Any]]:
-    """Return the batches of ``items``, as lists; asynchronously if ``items`` are, and sized if their number is known.
+    """Return the batches of ``items``, as lists: asynchronously if ``items`` are, sized if that is known.
 
     Raises (while iterating):
         ValueError: One item alone weighs more than ``max_weight``.
@@ -57,7 +57,8 @@ class _Batch:
         weighs = self._weight(item)
         if self._max_weight is not None and weighs > self._max_weight:
             raise ValueError(
-                f"item {self._count} weighs {weighs!r}, more than a whole batch may: max_batch_weight={self._max_weight!r}"
+                f"item {self._count} weighs {weighs!r}, more than a whole batch may: "
+                f"max_batch_weight={self._max_weight!r}"
             )
         return weighs
 
@@ -67,7 +68,7 @@ class _SizedChunks:
         self._items, self._size = items, size
 
     def __len__(self) -> int:
-        return -(-len(self._items) // self._size)
+        return (len(self._items) + self._size - 1) // self._size
 
     def __iter__(self) -> Iterator[list[Any]]:
         return _chunks(self._items, _Batch(self._size, None, None))

@@ -29,7 +29,8 @@ class DataBatcher:
         max_concurrent_batches: How many batches may be worked on at once.
         weight: ``weight(item)``, in whatever unit the backend's limit is given: bytes, tokens, parameters.
         max_batch_weight: What the items of one batch may weigh together.
-        on_error: As for `ParallelProcessor`, with a batch as the item: ``"raise"``, ``"group"`` or ``"collect"``.
+        on_error: As for `ParallelProcessor`, with a batch as the item: ``"raise"``, ``"group"`` or
+            ``"collect"``.
         timeout: Seconds for one batch.
         deadline: Seconds for one call of ``process_batches`` or ``stream_batches``.
         limiter: A `Limiter` that each batch passes.
@@ -83,10 +84,13 @@ class DataBatcher:
             name=name,
         )
 
-    async def process_batches(self, items: Iterable[T] | AsyncIterable[T], fn: Callable[[list[T]], Any]) -> list[Any]:
+    async def process_batches(
+        self, items: Iterable[T] | AsyncIterable[T], fn: Callable[[list[T]], Any]
+    ) -> list[Any]:
         """Call ``fn`` with each batch, a list, and return one result a batch, in order.
 
-        Items are pulled when a batch is about to be worked on: an iterable may be endless only if ``fn`` ends it.
+        Items are pulled when a batch is about to be worked on: an iterable may be endless only if ``fn``
+        ends it.
 
         Raises:
             Exception: As `ParallelProcessor.map`; also what ``items`` or ``weight`` raises.
@@ -101,7 +105,8 @@ class DataBatcher:
     ) -> Stream:
         """Call ``fn`` with each batch and iterate over the results while they come, in constant memory.
 
-        At most ``max_concurrent_batches + 1`` batches are ahead of the consumer. See `ParallelProcessor.stream`.
+        At most ``max_concurrent_batches + 1`` batches are ahead of the consumer. See
+        `ParallelProcessor.stream`.
         """
         return self._processor.stream(fn, self._batches(items), ordered=ordered, buffer_size=1)
 
@@ -111,9 +116,8 @@ class DataBatcher:
 
     def __repr__(self) -> str:
         stats = self.stats()
-        return (
-            f"<DataBatcher of {self.batch_size}, {stats.running} batches running, {stats.ok} ok, {stats.failed} failed>"
-        )
+        done = f"{stats.running} batches running, {stats.ok} ok, {stats.failed} failed"
+        return f"<DataBatcher of {self.batch_size}, {done}>"
 
     def _batches(self, items: Any) -> Any:
         if isinstance(items, str | bytes):

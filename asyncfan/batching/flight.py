@@ -13,7 +13,7 @@ __all__ = ["Flight"]
 
 
 class Flight:
-    """A task of its own, owned by those who wait for it: each waits alone, and the last one to leave cancels it.
+    """A task owned by those who wait for it: each waits alone, and the last one to leave cancels it.
 
     It does not see the first caller's deadline: others may have more time.
 

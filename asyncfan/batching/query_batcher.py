@@ -25,8 +25,8 @@ class AsyncQueryBatcher:
         max_concurrency: How many queries may run at once; None is no limit.
         rate: How many may start a second; None is no limit.
         burst: How many may start at once after a pause; 1 by default.
-        key: ``key(query, *args)`` says which queries are equal: callers of one that already runs or waits get its
-            result. None as the key joins nothing. Without ``key``, each query is executed.
+        key: ``key(query, *args)`` says which queries are equal: callers of one that already runs or waits
+            get its result. None as the key joins nothing. Without ``key``, each query is executed.
         limiter: A `Limiter` made elsewhere, in place of the three limits above.
         name: What ``repr``, tasks and messages call it.
 
@@ -66,8 +66,8 @@ class AsyncQueryBatcher:
         """Call ``query(*args)`` when the limit allows it, and return its result.
 
         Args:
-            query: An ``async def`` function, a lambda or partial that returns an awaitable, or a plain function,
-                which runs in a thread.
+            query: An ``async def`` function, a lambda or partial that returns an awaitable, or a plain
+                function, which runs in a thread.
             *args: Its arguments.
 
         Raises:
@@ -98,7 +98,7 @@ class AsyncQueryBatcher:
     async def execute_many(
         self, queries: Iterable[Query] | Mapping[Any, Query]
     ) -> list[Any] | dict[Any, Any]:
-        """Execute all queries, and return a list of their results in order, or ``{name: result}`` of a mapping.
+        """Execute all queries; return a list of their results in order, or ``{name: result}`` of a mapping.
 
         Raises:
             Exception: What the first query that failed raised, when none of the others runs any more.

@@ -67,14 +67,14 @@ class Flight:
         self.seal: Seal = operation.seal  # as of its start: what was cleared since must not be stored
         self.loop = loop  # where it runs; None: in a thread
         self.task: asyncio.Task[Any] | None = None  # None: it runs in its first caller's own task or thread
-        self.waiters: set[Waiter] | None = set()  # None: settled
+        self.waiters: dict[Waiter, None] | None = {}  # in the order in which they came; None: settled
         self.cancelled = False  # all waiters left, or its leader: never stored, only waited for
         self.blocked_on: list[Flight] = []  # the flights that its load waits for right now
         self.depth = 0  # how many loads it was started inside of
 
     def lead(self, waiter: Waiter) -> None:
         """Add the first waiter, and note that the caller's own load now waits for this one. Under the lock."""
-        self.waiters = {waiter}
+        self.waiters = {waiter: None}
         mine = loading.get()
         if mine is not None:
             self.depth = mine.depth + 1
@@ -93,7 +93,7 @@ class Flight:
                 raise RecursiveLoadError(tuple(f.operation.text(f.key) for f in (mine, *path)))
             mine.blocked_on.append(self)
         assert self.waiters is not None, "rule 4"  # noqa: S101
-        self.waiters.add(waiter)
+        self.waiters[waiter] = None
 
     def _path_to(self, wanted: Flight) -> list[Flight] | None:
         seen: set[Flight] = set()
@@ -112,7 +112,7 @@ class Flight:
         """Take a waiter out; True if it was the last of a load that runs for its waiters only. Under the lock."""
         if self.waiters is None:
             return False
-        self.waiters.discard(waiter)
+        self.waiters.pop(waiter, None)
         if self.waiters or self.task is None or self.cancelled:
             return False
         self.cancelled = True

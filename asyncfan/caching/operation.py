@@ -345,9 +345,14 @@ class Operation:
                 return result  # type: ignore[no-any-return]
 
     async def lead(
-        self, key: Any, call: Callable[[], Awaitable[Loaded[V]]]
+        self, key: Any, call: Callable[[], Awaitable[Loaded[V]]], *, anew: bool = False
     ) -> tuple[V, Literal["hit", "miss", "joined"]]:
         """Run ``call`` in the caller's own task, or wait for whoever does; what it gives is stored if it may be.
+
+        Args:
+            key: The call's key.
+            call: Gives the value, and for how long it may be kept.
+            anew: Don't look for a stored value; a load in flight is joined all the same.
 
         Returns:
             The value, and "hit" if it was stored, "miss" for the one who ran the call, "joined" for who waited.
@@ -359,7 +364,7 @@ class Operation:
         counts = True
         while True:
             waiter: asyncio.Future[Any] = loop.create_future()
-            flight, leads = self.enter(key, waiter, loop, anew=False, counts=counts)
+            flight, leads = self.enter(key, waiter, loop, anew=anew, counts=counts)
             if flight.__class__ is Entry:
                 return flight.value, "hit"
             counts = False

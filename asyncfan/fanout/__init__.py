@@ -1,10 +1,11 @@
 """Running many calls at once.
 
-calling      how a function of the user's is called        crew       the tasks of one run
-offload      threads and executors                         run        its books: outcomes, failures, the verdict
-outcome      what became of one item                       worker     the inner loop
-limiter      limits shared between calls                   stream     results while they come
-stats        what a processor has seen                     processor  the class; functions: the same without it
+calling      how a function of the user's is called (offload: in threads and executors)
+worker       the inner loop; crew: the tasks of one run; run: its books, from outcomes to the verdict
+named        a task each; stream: results while they come
+limiter      limits shared between calls
+stats        what a processor has seen
+processor    the class; functions: the same without it
 """
 
 from .calling import in_thread, on_loop

@@ -35,7 +35,8 @@ class _Placed(Generic[P, R]):
 class in_thread(_Placed[P, R]):  # noqa: N801 - used like a function
     """Say that ``function`` blocks: a fan-out calls it in a thread, whatever it is.
 
-    Needed for a lambda or a `functools.partial` around blocking work, which would be called on the event loop.
+    Needed for a lambda or a `functools.partial` around blocking work, which would be called on the event
+    loop.
 
     Example:
         >>> import time
@@ -49,7 +50,7 @@ class in_thread(_Placed[P, R]):  # noqa: N801 - used like a function
 
 
 class on_loop(_Placed[P, R]):  # noqa: N801 - used like a function
-    """Say that ``function`` does not block: a fan-out calls it on the event loop, and awaits what it returns if it can.
+    """Say that ``function`` does not block: a fan-out calls it on the loop, and awaits what it returns.
 
     Saves a plain function the way to a thread (some 50 us).
 
@@ -92,15 +93,15 @@ def as_coroutine_function(
 
 
 def close_coroutines(values: Iterable[Any]) -> None:
-    """Close the coroutines among ``values``, given by mistake for functions, before they warn of never being awaited."""
+    """Close the coroutines among ``values``, given by mistake, so that they don't warn of being unawaited."""
     for value in values:
         if inspect.iscoroutine(value):
             value.close()
 
 
 def _is_async(function: Any) -> bool:
-    """Whether a call surely returns a coroutine; a function that is only marked as such may return anything."""
-    call = function if inspect.isroutine(function) else getattr(type(function), "__call__", function)  # noqa: B004
+    """Whether a call surely returns a coroutine; what is only marked as such may return anything."""
+    call = function if inspect.isroutine(function) else type(function).__call__
     flags = getattr(getattr(call, "__code__", None), "co_flags", 0)
     return inspect.iscoroutinefunction(call) and bool(flags & inspect.CO_COROUTINE)
 
@@ -138,9 +139,10 @@ def _refuse(function: Any) -> None:
             f"expected a function, got the awaitable {function!r}: it already runs; pass what makes it"
         )
     if inspect.isasyncgenfunction(function):
+        name = function.__qualname__
         raise TypeError(
-            f"expected a function with one result, got the async generator function {function.__qualname__}: "
-            "collect it, as in lambda: [x async for x in it()] inside an async def"
+            f"expected a function with one result, got the async generator function {name}: "
+            f"write an async def that collects it, as in return [x async for x in {name}()]"
         )
     if not callable(function):
         raise TypeError(f"expected a function, got {function!r}")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import time
-import types
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Literal
 
 from ..exceptions import SelfCancelledError
@@ -14,8 +13,8 @@ from .worker import Caller
 
 __all__ = ["Closed", "Crew"]
 
-# Why a run takes no new item: one failed, time is up, the caller was cancelled, the source or `progress` raised,
-# the consumer of a stream left.
+# Why a run takes no new item: one failed, time is up, the caller was cancelled, the source or `progress`
+# raised, the consumer of a stream left.
 Closed = Literal["failure", "deadline", "caller", "broken", "left"]
 
 _SLICE = 0.005  # seconds that the items of one run may use of one pass of the loop
@@ -24,8 +23,8 @@ _SLICE = 0.005  # seconds that the items of one run may use of one pass of the l
 class Crew:
     """The tasks of one run, owned by it: all of them have ended when `join` returns.
 
-    Neither `asyncio.TaskGroup` nor `asyncio.gather` will do: the first loses cancellations of its caller before
-    Python 3.13, the second on every version, and it leaves its tasks behind when one fails.
+    Neither `asyncio.TaskGroup` nor `asyncio.gather` will do: the first loses cancellations of its caller
+    before Python 3.13, the second on every version, and it leaves its tasks behind when one fails.
     """
 
     def __init__(self, max_workers: int | None, name: str) -> None:
@@ -50,7 +49,7 @@ class Crew:
         self._growing = False
         self._idle: asyncio.Future[None] | None = None  # set while somebody waits for the last task to end
 
-    def spawn(self, name: str, main: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
+    def spawn(self, name: str, main: Callable[..., Awaitable[None]], *args: Any) -> None:
         """Start a task."""
         task = self.loop.create_task(self.guarded(main, *args), name=name, context=self.context.copy())
         self.tasks.add(task)
@@ -61,9 +60,10 @@ class Crew:
         self.spawn(f"asyncfan:{self.name}:worker", *self.worker)
 
     def grow(self) -> None:
-        """Start two workers more, because an item waits: a crew of n is complete after log2(n) passes of the loop.
+        """Start two workers more, because an item waits: n workers are there after log2(n) loop passes.
 
-        An eager task runs, and may ask for more itself, before ``spawn`` returns: hence a loop and no recursion.
+        An eager task runs, and may ask for more itself, before ``spawn`` returns: hence a loop and no
+        recursion.
         """
         if not self.worker:
             return
@@ -81,7 +81,7 @@ class Crew:
         workers = len(self.tasks) + (self.caller is not None)
         return workers < self.max_workers and not self.exhausted and not self.closed
 
-    async def guarded(self, main: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
+    async def guarded(self, main: Callable[..., Awaitable[None]], *args: Any) -> None:
         """Run ``main`` and note whatever it raises that is no item's failure."""
         try:
             await main(*args)
@@ -107,7 +107,7 @@ class Crew:
         self.exhausted = True
 
     def close(self, why: Closed, cause: BaseException | None = None) -> None:
-        """Let nothing new start and cancel what runs. The first reason counts, but for the caller's cancellation."""
+        """Let nothing new start and cancel what runs; the first reason counts, or a cancelled caller."""
         if self.closed:
             if why == "caller":
                 self.closed, self.cause = why, cause
@@ -144,7 +144,6 @@ class Crew:
     def task_ended(self) -> None:
         """Start what may start now."""
 
-    @types.coroutine
     def must_end(self) -> Generator[Any, Any, bool]:
         """Return whether the worker must end; a stream waits here until there is room for a result."""
         return self.closed is not None
@@ -166,11 +165,6 @@ class Crew:
 
     def _new_pass(self) -> None:
         self._slice_end = None
-
-    @types.coroutine
-    def breathe(self) -> Generator[Any, Any, None]:
-        """Let the loop make a pass."""
-        yield
 
 
 def _stray(error: asyncio.CancelledError) -> SelfCancelledError:

@@ -14,7 +14,7 @@ __all__ = ["amap", "astream", "gather"]
 async def gather(
     tasks: Mapping[Any, Callable[[], Any]] | None = None, /, **named: Callable[[], Any]
 ) -> dict[Any, Any]:
-    """Call all functions at once and return ``{name: result}``; the first failure cancels the others and is raised.
+    """Call all functions at once and return ``{name: result}``; a failure cancels the others and is raised.
 
     As `ParallelProcessor.execute_parallel` with no limit; take that for limits, timeouts and outcomes.
 
@@ -31,7 +31,7 @@ async def gather(
         {'user': 'the user', 'orders': 'the orders'}
     """
     return await ParallelProcessor(None, name="gather").execute_parallel(
-        named if tasks is None else {**tasks, **named} if isinstance(tasks, Mapping) else tasks
+        named if tasks is None else {**tasks, **named} if named else tasks
     )
 
 

@@ -27,7 +27,8 @@ class Limiter:
         name: What it limits; shown by ``repr``.
         max_concurrency: How much weight may be inside at once; None is no limit.
         rate: How much weight may enter a second; None is no limit.
-        burst: How much weight may enter at once after a pause. The default of 1 is smooth: one each ``1 / rate`` s.
+        burst: How much weight may enter at once after a pause. The default of 1 is smooth: one each
+            ``1 / rate`` seconds.
 
     Example:
         >>> from asyncfan.testing import run
@@ -129,7 +130,7 @@ class Limiter:
         self.release()
 
     def resize(self, *, max_concurrency: int | None = _KEEP, rate: float | None = _KEEP) -> None:
-        """Change the limits while in use; who is inside stays, who waits enters as soon as the new limits allow.
+        """Change the limits while in use; who is inside stays, who waits enters when the new limits allow.
 
         A waiter that weighs more than the new limit gets a `ValueError`.
         """
@@ -211,7 +212,7 @@ class Limiter:
             self._due = max(self._due, self._read) + weight / self.rate
 
     def _set_timers(self) -> None:
-        """Let each loop that has waiters look again in time: if only the first one's did, its end would block all."""
+        """Let each loop that has waiters look again in time: the first one's may be closed before that."""
         for loop in [loop for loop in self._loops if loop not in self._timers]:
             with suppress(RuntimeError):  # it has been closed
                 loop.call_soon_threadsafe(self._set_timer, loop)

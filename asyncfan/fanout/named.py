@@ -9,7 +9,7 @@ __all__ = ["NamedRun"]
 
 
 class NamedRun(Run):
-    """The books of named tasks. They are few, so a task each (4 us) is cheap, and debuggers and tracing show names."""
+    """The books of named tasks: they are few, so a task each (4 us) is cheap, and debuggers show names."""
 
     async def go(self) -> None:
         """Begin with as many tasks as may run at once."""

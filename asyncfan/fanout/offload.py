@@ -25,8 +25,8 @@ class SupportsSubmit(Protocol):
 async def run_in_thread(function: Callable[..., Any], *args: Any) -> Any:
     """Run ``function`` in a thread of the loop's default executor, in a copy of the context.
 
-    Cancellation: A call that no thread has taken yet never runs. One that runs cannot be stopped: the cancellation
-    is raised when the thread has ended, so that a limit on running calls holds.
+    Cancellation: A call that no thread has taken yet never runs. One that runs cannot be stopped: the
+    cancellation is raised when the thread has ended, so that a limit on running calls holds.
     """
     claim = (
         threading.Lock()
@@ -59,9 +59,13 @@ async def run_in_executor(executor: SupportsSubmit, function: Callable[..., Any]
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
 
+    def end() -> None:
+        if not ended.done():
+            ended.set_result(None)
+
     def wake(_: object) -> None:
         with suppress(RuntimeError):  # the loop has been closed meanwhile
-            loop.call_soon_threadsafe(lambda: ended.done() or ended.set_result(None))
+            loop.call_soon_threadsafe(end)
 
     submitted.add_done_callback(wake)
     await _outlast(ended, submitted.cancel)
@@ -70,7 +74,8 @@ async def run_in_executor(executor: SupportsSubmit, function: Callable[..., Any]
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         if "pickle" in str(error):
             error.add_note(
-                f"{type(executor).__name__} sends functions and arguments to another process: define the function at "
+                f"{type(executor).__name__} sends functions and arguments to another process: "
+                "define the function at "
                 "the top of a module, and bind arguments with functools.partial, not with a lambda"
             )
         raise

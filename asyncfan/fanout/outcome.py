@@ -19,9 +19,9 @@ class Outcome(Generic[T]):
 
     Attributes:
         key: The task's name, or the item's index in the order of the source.
-        status: ``ok``; ``error`` (the function raised); ``timeout`` (its ``timeout`` or the ``deadline`` passed while
-            it ran); ``cancelled`` (it raised `asyncio.CancelledError`, or was stopped because another one failed);
-            ``not_started`` (the call ended before its turn came).
+        status: ``ok``; ``error`` (the function raised); ``timeout`` (its ``timeout`` or the ``deadline``
+            passed while it ran); ``cancelled`` (it raised `asyncio.CancelledError`, or was stopped because
+            another one failed); ``not_started`` (the call ended before its turn came).
         value: What the function returned; None unless ``ok``.
         exception: Why there is no value; None if ``ok``, and if it was stopped or never started.
         attempts: How many times the function was called.

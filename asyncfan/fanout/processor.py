@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..exceptions import AttemptTimeoutError
 from .calling import as_coroutine_function, close_coroutines
 from .checks import positive_int, positive_number
+from .late_binding import warn_of_late_binding
 from .named import NamedRun
 from .run import OnError, Run
 from .stats import Meter, ProcessorStats
@@ -33,17 +34,18 @@ class ParallelProcessor:
     Args:
         max_workers: How many may run at once; None is no limit.
         timeout: Seconds for one call of a function; it is cancelled when they have passed.
-        deadline: Seconds for the whole of one ``execute_parallel``, ``map`` or ``stream``. Calls inside see the time
-            left as `asyncfan.context.time_left`; where an outer deadline is sooner, it holds.
-        on_error: ``"raise"``: the first failure is raised itself, with a note that names the task, after the others
-            were cancelled and have ended. What they raised while they were stopped is in further notes.
+        deadline: Seconds for the whole of one ``execute_parallel``, ``map`` or ``stream``. Calls inside see
+            the time left as `asyncfan.context.time_left`; where an outer deadline is sooner, it holds.
+        on_error: ``"raise"``: the first failure is raised itself, with a note that names the task, after the
+            others were cancelled and have ended. What they raised while they were stopped is in further
+            notes.
             ``"group"``: all run to their end, then an `ExceptionGroup` of all failures is raised.
             ``"collect"``: nothing is raised; each result is an `Outcome`.
         limiter: A `Limiter` that each item passes, to share a limit with other processors.
-        executor: Where plain functions run: anything with the ``submit`` of `concurrent.futures.Executor`; None is
-            the threads of the event loop. Only a `ThreadPoolExecutor` receives the context variables.
-        progress: ``progress(done, total)``, called on the loop after each item; ``total`` is None where it is not
-            known. If it raises, the call ends and raises that error.
+        executor: Where plain functions run: anything with the ``submit`` of `concurrent.futures.Executor`;
+            None is the threads of the event loop. Only a `ThreadPoolExecutor` receives the context variables.
+        progress: ``progress(done, total)``, called on the loop after each item; ``total`` is None where it
+            is not known. If it raises, the call ends and raises that error.
         name: What logs, tasks and messages call it.
 
     Example:
@@ -95,14 +97,15 @@ class ParallelProcessor:
         self._meter = Meter()
 
     async def execute_parallel(self, tasks: Mapping[K, Callable[[], Any]]) -> dict[K, Any]:
-        """Call each function, each in an `asyncio.Task` of its own that has its name, and return their results.
+        """Call each function in an `asyncio.Task` of its own that has its name, and return their results.
 
         Args:
-            tasks: ``{name: function}``: ``async def`` functions, lambdas or partials that return an awaitable, or
-                plain functions, which run in threads.
+            tasks: ``{name: function}``: ``async def`` functions, lambdas or partials that return an
+                awaitable, or plain functions, which run in threads.
 
         Returns:
-            ``{name: result}`` in the order of ``tasks``; ``{name: Outcome}`` if ``on_error`` is ``"collect"``.
+            ``{name: result}`` in the order of ``tasks``; ``{name: Outcome}`` if ``on_error`` is
+            ``"collect"``.
 
         Raises:
             Exception: What a task raised (``on_error="raise"``), when no other runs any more.
@@ -115,8 +118,10 @@ class ParallelProcessor:
         """
         if not isinstance(tasks, Mapping):
             raise TypeError(
-                f"tasks must be a mapping {{name: function}}, got {tasks!r}; for a list of items: map(fn, items)"
+                f"tasks must be a mapping {{name: function}}, got {tasks!r}; "
+                "for a list of items: map(fn, items)"
             )
+        warn_of_late_binding(tasks)
         names = list(tasks)
         try:
             calls = [self._prepare(function, f"tasks[{name!r}]") for name, function in tasks.items()]
@@ -131,8 +136,8 @@ class ParallelProcessor:
     async def map(self, fn: Callable[[Any], Any], items: Iterable[Any] | AsyncIterable[Any]) -> list[Any]:
         """Call ``fn`` with each item and return the results in the items' order.
 
-        Items are pulled when a worker is free. The first worker is the caller's own task, so that calls that never
-        wait cost no task.
+        Items are pulled when a worker is free. The first worker is the caller's own task, so that calls that
+        never wait cost no task.
 
         Raises:
             Exception: As `execute_parallel`; also what ``items`` raises.
@@ -140,7 +145,8 @@ class ParallelProcessor:
         Cancellation: Cancels all calls and waits for their end.
         """
         run = self._run(self._prepare(fn, "fn"), _name_of(fn), noun=self.noun, total=_length(items, "items"))
-        return await run.every(items)
+        results: list[Any] = await run.every(items)
+        return results
 
     def stream(
         self,
@@ -157,12 +163,12 @@ class ParallelProcessor:
             items: Any iterable or async iterable, endless ones too; pulled when a worker is free.
             ordered: Whether results come in the items' order or as they are completed.
             buffer_size: How many items may be ahead of the consumer besides those that run; as many as
-                ``max_workers`` by default (1,000 if that is None). A slow item at the head holds up the results, but
-                no worker until so many are waiting.
+                ``max_workers`` by default (1,000 if that is None). A slow item at the head holds up the
+                results, but no worker until so many are waiting.
 
         Returns:
-            A `Stream`: ``async for result in processor.stream(...)``, in an ``async with`` where leaving the loop
-            early must wait for the workers' end.
+            A `Stream`: ``async for result in processor.stream(...)``, in an ``async with`` where leaving the
+            loop early must wait for the workers' end.
         """
         positive_int("buffer_size", buffer_size)
         workers = self.max_workers
@@ -194,7 +200,9 @@ class ParallelProcessor:
             call = _limited(call, self.limiter)
         return call
 
-    def _run(self, call: Call, name: str, *, kind: Callable[..., Any] = Run, **facts: Any) -> Any:
+    def _run(
+        self, call: Callable[..., Any], name: str, *, kind: Callable[..., Any] = Run, **facts: Any
+    ) -> Any:
         return kind(
             call,
             max_workers=self.max_workers,
@@ -207,13 +215,15 @@ class ParallelProcessor:
         )
 
 
-# Layers around one call, the innermost first: what is measured by `timeout` does not include waiting for the limiter.
+# Layers around one call, the innermost first: what is measured by `timeout` does not include waiting for the
+# limiter.
 
 
 def _timed(call: Call, timeout: float) -> Call:
     async def call_in_time(*args: Any) -> Any:
+        scope = asyncio.timeout(timeout)
         try:
-            async with asyncio.timeout(timeout) as scope:
+            async with scope:
                 return await call(*args)
         except TimeoutError as error:
             if scope.expired():

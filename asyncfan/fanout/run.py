@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +11,7 @@ from ..context import deadline_scope, time_left
 from ..exceptions import AttemptTimeoutError, DeadlineExceededError, SelfCancelledError
 from .crew import Crew
 from .outcome import Outcome, Status
-from .worker import Caller, work
+from .worker import Caller, awaitable, work
 
 if TYPE_CHECKING:
     from .stats import Meter
@@ -30,7 +30,7 @@ class Run(Crew):
 
     def __init__(
         self,
-        call: Callable[[Any], Coroutine[Any, Any, Any]],
+        call: Callable[..., Any],
         *,
         max_workers: int | None,
         on_error: OnError,
@@ -135,7 +135,7 @@ class Run(Crew):
             await work(self, iter((pair,)))
 
     async def _next_pair(self) -> tuple[int, Any] | None:
-        while not (self.hold and await self.must_end()) and not self.exhausted:
+        while not (self.hold and await awaitable(self.must_end())) and not self.exhausted:
             async with self._turn:  # one waits for the source at a time: an async generator allows no more
                 if self.hold or self.exhausted:  # meanwhile; but nobody waits for room while it is his turn
                     continue

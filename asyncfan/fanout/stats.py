@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..metrics import Histogram, Latency
@@ -28,8 +28,8 @@ class ProcessorStats:
         failed: Items whose function raised.
         timed_out: Items that ran when their ``timeout`` or the ``deadline`` passed.
         cancelled: Items that raised `asyncio.CancelledError`, or were stopped because the call ended.
-        run_time: How long items ran. Calls with more than 1,000 items (or an unknown number) measure one in 16,
-            unless outcomes are kept; so ``run_time.count`` can be less than the items' number.
+        run_time: How long items ran. Calls with more than 1,000 items (or an unknown number) measure one in
+            16, unless outcomes are kept; so ``run_time.count`` can be less than the items' number.
         queue_wait: How long the same items waited from the beginning of their call to their own.
     """
 
@@ -39,8 +39,8 @@ class ProcessorStats:
     failed: int = 0
     timed_out: int = 0
     cancelled: int = 0
-    run_time: Latency = Latency()
-    queue_wait: Latency = Latency()
+    run_time: Latency = field(default_factory=Latency)
+    queue_wait: Latency = field(default_factory=Latency)
 
 
 class Meter:

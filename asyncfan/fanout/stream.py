@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import types
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Iterator
-from typing import Any
-
-from typing_extensions import Self
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+)
+from typing import Any, Self
 
 from .crew import Closed
 from .outcome import Outcome
@@ -20,12 +25,12 @@ __all__ = ["Stream", "StreamRun"]
 class Stream:
     """The results of one streamed fan-out; made by `ParallelProcessor.stream`.
 
-    Nothing runs before the first result is asked for. Leaving the loop early stops the workers: ``async with`` or
-    ``aclose()`` waits for their end, a bare ``break`` leaves that to a task of the event loop's own.
+    Nothing runs before the first result is asked for. Leaving the loop early stops the workers: ``async
+    with`` or ``aclose()`` waits for their end, a bare ``break`` leaves that to the event loop.
 
     Raises (while iterating):
-        Exception: As `ParallelProcessor.execute_parallel`: with ``on_error="raise"`` as soon as one item failed, even
-            if earlier results have not been taken; with ``"group"`` after the last result.
+        Exception: As `ParallelProcessor.execute_parallel`: with ``on_error="raise"`` as soon as one item
+            failed, even if earlier results have not been taken; with ``"group"`` after the last result.
 
     Cancellation: Cancels all calls and waits for their end.
 
@@ -49,7 +54,7 @@ class Stream:
         self._run: StreamRun | None = None  # from the first result on
         self._results = self._iterate()
 
-    def __aiter__(self) -> AsyncGenerator[Any, None]:
+    def __aiter__(self) -> AsyncIterator[Any]:
         return (
             self._results
         )  # itself, not self: a bare `break` drops the generator, and the loop then closes it
@@ -148,7 +153,6 @@ class StreamRun(Run):
         self._admit()
         return result.value if self.keep and self.on_error != "collect" else result
 
-    @types.coroutine
     def must_end(self) -> Generator[Any, Any, bool]:
         """Wait until there is room in the window, and return whether the worker must end."""
         while self.closed is None and not self.exhausted and self.pulled - self.taken >= self.window:
@@ -168,7 +172,7 @@ class StreamRun(Run):
             self._wake()
 
     def source_ended(self) -> None:
-        """Let the workers that wait for room end too: there may be fewer results left to take than they are."""
+        """Let the workers that wait for room end too: fewer results may be left to take than they are."""
         super().source_ended()
         while self._parked:
             self._admit()
@@ -178,7 +182,7 @@ class StreamRun(Run):
         return [*self.out.rest(), *self.never_started()]
 
     def never_started(self) -> list[Outcome[Any]]:
-        """Return an outcome for each item of a sized source that was never pulled, if outcomes are collected."""
+        """Return an outcome for each item of a sized source that was never pulled, if outcomes are kept."""
         if not self.keep or self.total is None:
             return []
         return [Outcome(self.key(i), "not_started", attempts=0) for i in range(self.pulled, self.total)]

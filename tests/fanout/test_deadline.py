@@ -10,6 +10,7 @@ from asyncfan.fanout import ParallelProcessor
 
 
 async def nap(seconds):
+    """Return the seconds that it slept."""
     await asyncio.sleep(seconds)
     return seconds
 
@@ -30,7 +31,9 @@ async def test_collect_returns_what_was_done_at_the_deadline():
 @pytest.mark.parametrize("on_error", ["raise", "group"])
 async def test_otherwise_the_deadline_is_raised_with_the_outcomes(on_error):
     """Without collect, DeadlineExceededError has each task's outcome by name, and counts them."""
-    with pytest.raises(DeadlineExceededError, match="p: 1 of 3 tasks were done at the deadline of 2 s") as caught:
+    with pytest.raises(
+        DeadlineExceededError, match="p: 1 of 3 tasks were done at the deadline of 2 s"
+    ) as caught:
         await ParallelProcessor(2, deadline=2, on_error=on_error, name="p").execute_parallel(
             {"quick": lambda: nap(1), "slow": lambda: nap(9), "next": lambda: nap(9)}
         )
@@ -105,11 +108,17 @@ async def test_an_endless_source_ends_at_the_deadline():
 
 
 async def test_a_stream_ends_at_the_deadline():
-    """A stream gives the results until the deadline, then raises, or gives the rest's outcomes with collect."""
+    """A stream gives results until the deadline, then raises, or with collect gives the other outcomes."""
     taken = []
+
+    async def take():
+        taken.extend([x async for x in ParallelProcessor(1, deadline=5).stream(keep, [2, 2, 2])])
+
+    async def keep(x):
+        taken.append(await nap(x))
+
     with pytest.raises(DeadlineExceededError):
-        async for x in ParallelProcessor(1, deadline=5).stream(nap, [2, 2, 2]):
-            taken.append(x)
+        await take()
     assert taken == [2, 2]
     stream = ParallelProcessor(1, deadline=5, on_error="collect").stream(nap, [2, 2, 2, 2])
     assert [o.status async for o in stream] == ["ok", "ok", "timeout", "not_started"]

@@ -17,7 +17,7 @@ VAR = contextvars.ContextVar("VAR", default="unset")
 @settings(max_examples=60, deadline=None)
 @given(delays=st.lists(st.integers(0, 5), max_size=30), workers=st.one_of(st.none(), st.integers(1, 8)))
 def test_results_are_in_the_items_order(delays, workers):
-    """Whatever the order of completion and the number of workers, the results are in the order of the items."""
+    """Whatever the order of completion and the number of workers, results are in the order of the items."""
 
     async def wait(pair):
         if pair[1]:
@@ -30,7 +30,7 @@ def test_results_are_in_the_items_order(delays, workers):
 @settings(max_examples=40, deadline=None)
 @given(n=st.integers(0, 40), workers=st.integers(1, 10), source=st.sampled_from(["list", "lazy", "async"]))
 def test_never_more_than_max_workers_run(n, workers, source):
-    """The peak of items at work is max_workers, or the number of items if that is less, for each kind of source."""
+    """The peak of items at work is max_workers, or the number of items if that is less, for each kind of source."""  # noqa: E501
     live = peak = 0
 
     async def work(_):
@@ -57,7 +57,11 @@ async def test_names_keep_their_order():
         return seconds
 
     tasks = {"slow": lambda: wait(3), "quick": lambda: wait(1), "middle": lambda: wait(2)}
-    assert list((await ParallelProcessor().execute_parallel(tasks)).items()) == [("slow", 3), ("quick", 1), ("middle", 2)]
+    assert list((await ParallelProcessor().execute_parallel(tasks)).items()) == [
+        ("slow", 3),
+        ("quick", 1),
+        ("middle", 2),
+    ]
 
 
 async def test_nothing_to_do_gives_nothing():
@@ -76,7 +80,7 @@ async def test_gather_takes_keywords_and_a_mapping():
 
 
 async def test_named_tasks_bear_their_names():
-    """A debugger sees each named task under its name, and the context variable of one is unknown to the next."""
+    """A debugger sees each task under its name, and the context variable of one is unknown to the next."""
     seen = []
 
     async def look():
@@ -196,7 +200,7 @@ async def test_a_lazy_source_is_pulled_as_workers_get_free():
 
 
 async def test_an_async_source_is_asked_by_one_worker_at_a_time():
-    """`__anext__` is never called while a call of it runs, and a slow source does not stop the items at work."""
+    """`__anext__` is never called while a call of it runs, and a slow source stops no item at work."""
     asking = False
 
     class Source:

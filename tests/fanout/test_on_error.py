@@ -11,10 +11,12 @@ from asyncfan.fanout import Outcome, ParallelProcessor, amap, astream, gather
 
 
 async def fail(message="no"):
+    """Fail at once."""
     raise ValueError(message)
 
 
 async def fail_later(seconds):
+    """Fail after some seconds."""
     await asyncio.sleep(seconds)
     raise ValueError(f"after {seconds}")
 
@@ -74,11 +76,14 @@ async def test_errors_of_the_cleanup_are_noted_on_the_first():
 
     with pytest.raises(ValueError, match="after 1") as caught:
         await gather(a=sibling, bad=lambda: fail_later(1))
-    assert caught.value.__notes__ == ["in gather:task 'bad'", "then gather:task 'a' failed too: OSError: disk"]
+    assert caught.value.__notes__ == [
+        "in gather:task 'bad'",
+        "then gather:task 'a' failed too: OSError: disk",
+    ]
 
 
 async def test_group_raises_all_failures_after_all_have_run():
-    """`on_error="group"` lets all run to their end, and groups each failure with a note that names its task."""
+    """`on_error="group"` lets all run to their end, and groups the failures, each noting its task."""
     with pytest.raises(ExceptionGroup, match="2 of 3 tasks of p failed") as caught:
         await ParallelProcessor(on_error="group", name="p").execute_parallel(
             {"a": lambda: fail_later(1), "ok": lambda: asyncio.sleep(5), "b": lambda: fail_later(2)}
@@ -116,7 +121,9 @@ async def test_collect_raises_nothing_and_says_what_became_of_each():
 
 async def test_outcome_unwraps_to_its_value_or_raises():
     """`unwrap` returns the value, raises the item's exception, or says that there is neither."""
-    ok, bad = await ParallelProcessor(on_error="collect").map(lambda x: fail() if x else asyncio.sleep(0, "v"), [0, 1])
+    ok, bad = await ParallelProcessor(on_error="collect").map(
+        lambda x: fail() if x else asyncio.sleep(0, "v"), [0, 1]
+    )
     assert (ok.ok, ok.unwrap(), bad.ok) == (True, "v", False)
     with pytest.raises(ValueError, match="no"):
         bad.unwrap()
@@ -126,7 +133,7 @@ async def test_outcome_unwraps_to_its_value_or_raises():
 
 @pytest.mark.parametrize("workers", [1, 3])
 async def test_a_childs_own_cancelled_error_is_not_the_callers(workers):
-    """A child that raises CancelledError ends the call with SelfCancelledError, never a bare CancelledError."""
+    """A child that raises CancelledError ends the call with SelfCancelledError, not with a bare one."""
 
     async def leave(x):
         if x == 1:
@@ -152,7 +159,9 @@ async def test_an_item_that_cancels_its_own_task_ends_alone(workers, wait_after)
         return x
 
     found = await ParallelProcessor(workers, on_error="collect").map(item, range(12))
-    assert [o.status for o in found] == ["cancelled" if wait_after and x % 3 == 0 else "ok" for x in range(12)]
+    assert [o.status for o in found] == [
+        "cancelled" if wait_after and x % 3 == 0 else "ok" for x in range(12)
+    ]
     assert asyncio.current_task().cancelling() == 0
     await asyncio.sleep(1)  # nothing is left to be delivered
 
@@ -214,7 +223,9 @@ async def test_an_error_of_progress_ends_the_call(on_error):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError) as caught:
-        await ParallelProcessor(2, on_error=on_error, progress=progress, name="p").map(asyncio.sleep, [1, 100])
+        await ParallelProcessor(2, on_error=on_error, progress=progress, name="p").map(
+            asyncio.sleep, [1, 100]
+        )
     assert caught.value.__notes__ == ["raised by the progress= callback of p, which ended the run"]
     assert asyncio.get_running_loop().time() == 1
 
@@ -229,7 +240,9 @@ async def test_one_exception_raised_many_times_collects_no_notes():
     for _ in range(5):
         with pytest.raises(ValueError, match="same"):
             await amap(bad, [1])
-    assert error.__notes__ == ["in test_one_exception_raised_many_times_collects_no_notes.<locals>.bad:item 0"]
+    assert error.__notes__ == [
+        "in test_one_exception_raised_many_times_collects_no_notes.<locals>.bad:item 0"
+    ]
 
 
 async def test_a_failure_leaves_no_garbage_cycle():

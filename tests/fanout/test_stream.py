@@ -12,6 +12,7 @@ from asyncfan.testing import Gate, run
 
 
 async def nap(seconds):
+    """Return the seconds that it slept."""
     await asyncio.sleep(seconds)
     return seconds
 
@@ -25,7 +26,7 @@ async def nap(seconds):
     pause=st.integers(0, 2),
 )
 def test_an_ordered_stream_is_a_map(delays, workers, buffer, lazy, pause):
-    """Whatever the delays, the window, the source and the consumer's pace, an ordered stream gives what map gives."""
+    """Whatever the delays, the window, the source and the consumer's pace, an ordered stream gives what map gives."""  # noqa: E501
 
     async def trickle():
         for pair in enumerate(delays):
@@ -154,7 +155,7 @@ async def test_an_error_of_an_items_cleanup_comes_out_of_aclose():
 
 
 async def test_a_failure_ends_the_stream_at_once():
-    """`on_error="raise"`: the failure is raised when it happens, even before the slow head of an ordered stream."""
+    """`on_error="raise"`: the failure is raised when it happens, even before the slow head of an ordered stream."""  # noqa: E501
 
     async def work(x):
         await asyncio.sleep(100 if x == 0 else x)
@@ -175,9 +176,13 @@ async def test_group_gives_the_good_results_first():
         return x
 
     taken = []
-    with pytest.raises(ExceptionGroup) as caught:
+
+    async def consume():
         async for x in astream(work, range(6), on_error="group", ordered=False):
-            taken.append(x)
+            taken.append(x)  # noqa: PERF401 - what came before the error is the point
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await consume()
     assert taken == [0, 2, 4]
     assert [e.args for e in caught.value.exceptions] == [(1,), (3,), (5,)]
 

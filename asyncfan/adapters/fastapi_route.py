@@ -1,0 +1,75 @@
+"""What FastAPI knows of a route, and how the route turns a value into a response."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..http.messages import Declared, Headers
+from .fastapi_declared import declared, guards_of
+
+__all__ = ["Route", "context_of", "render_with"]
+
+_VALUE = "asyncfan.value"  # where a request's scope holds what the route's own code is to send
+
+
+def context_of(scope: dict[str, Any]) -> Any:
+    """Return the route as included: with the response class and dependencies of the routers above it."""
+    return scope.get("fastapi", {}).get("effective_route_context") or scope["route"]
+
+
+class Route:
+    """One route of a handler, worked out once.
+
+    Attributes:
+        context: The route, kept alive so that its id stays its own.
+        declared: What its dependency tree reads.
+        arguments: Names of the handler's parameters that come in headers, cookies or the body.
+        parses_body: Whether these hold the whole body that anybody declares.
+        render: Runs the route's own code on the value that `render_with` left in the request's scope.
+    """
+
+    def __init__(self, scope: dict[str, Any], fn: Callable[..., Any]) -> None:
+        self.context = context_of(scope)
+        own: Dependant = self.context.dependant
+        guards = guards_of(own)
+        self.declared: Declared = declared(own, guards)
+        fields = [*own.header_params, *own.cookie_params, *own.body_params]
+        self.arguments = tuple(field.name for field in fields)
+        self.parses_body = bool(own.body_params) and not any(guard.body_params for guard in guards)
+        self.render = _renderer(scope["route"], self.context, fn)
+
+
+async def render_with(route: Route, request: Request, value: Any, sink: Response, headers: Headers) -> Response:
+    """Return what FastAPI would send for ``value``, with the status of ``sink`` and these raw headers."""
+    request.scope[_VALUE] = (value, sink.status_code, headers)
+    return await route.render(request)
+
+
+def _renderer(route: APIRoute, context: Any, fn: Callable[..., Any]) -> Callable[[Request], Awaitable[Response]]:
+    """Build the route's own request handler around a function that returns a value already at hand."""
+
+    def give(request: Request, response: Response) -> Any:
+        value, response.status_code, headers = request.scope.pop(_VALUE)
+        response.headers.raw.extend(headers)
+        return value
+
+    async def give_on_loop(request: Request, response: Response) -> Any:
+        return give(request, response)
+
+    call = functools.wraps(fn)(give_on_loop if inspect.iscoroutinefunction(fn) else give)
+    own = copy.copy(route)
+    vars(own).update({name: value for name, value in vars(context).items() if name in vars(own)})
+    own.dependant = Dependant(
+        call=call, path=route.path_format, request_param_name="request", response_param_name="response"
+    )
+    own.body_field = None
+    return APIRoute.get_route_handler(own)  # not the subclass's: what it adds surrounds this very call

@@ -1,0 +1,49 @@
+"""The parameters by which FastAPI hands a handler its request and response."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, get_args, get_origin
+
+from fastapi import APIRouter, FastAPI
+
+__all__ = ["parameter_of", "refuse_registered", "with_parameters"]
+
+
+def parameter_of(parameters: Mapping[str, inspect.Parameter], kind: type) -> str | None:
+    """Return the name of the parameter of this kind: of several the last, which FastAPI fills."""
+    found = None
+    for name, parameter in parameters.items():
+        annotation = parameter.annotation
+        if get_origin(annotation) is Annotated:
+            annotation = get_args(annotation)[0]
+        if inspect.isclass(annotation) and issubclass(annotation, kind):
+            found = name
+    return found
+
+
+def with_parameters(signature: inspect.Signature, kinds: Mapping[str, type]) -> inspect.Signature:
+    """Return ``signature`` with these keyword-only parameters more, all of which may be left out."""
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in kinds.items()
+    ]
+    parameters = list(signature.parameters.values())
+    end = len(parameters) - any(p.kind is p.VAR_KEYWORD for p in parameters)
+    return signature.replace(parameters=[*parameters[:end], *added, *parameters[end:]])
+
+
+def refuse_registered(fn: Callable[..., Any]) -> None:
+    """Refuse a handler that a router of its own module has already, so without the cache.
+
+    Raises:
+        TypeError: Always then: the decorators are in the wrong order.
+    """
+    routers = [value for value in fn.__globals__.values() if isinstance(value, (APIRouter, FastAPI))]
+    if any(getattr(route, "endpoint", None) is fn for router in routers for route in router.routes):
+        raise TypeError(
+            f"{fn.__qualname__} was registered without its cache, because @cache_response stands above the "
+            f"route. Put it below, next to the function:\n"
+            f"    @router.get(...)\n    @cache_response(...)\n    async def {fn.__name__}(...): ..."
+        )

@@ -1,0 +1,93 @@
+"""Starlette: the request is an argument, what a handler returns is the response."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..http.messages import Declared, Draft, RequestParts, Visit
+
+__all__ = ["Adapter"]
+
+_NOTHING = Declared()
+
+
+class _Prebuilt(Response):
+    """A response whose parts are ready: nothing is encoded or counted again."""
+
+    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self.status_code = status
+        self.raw_headers = headers
+        self.body = body
+        self.background = None
+
+
+class Adapter:
+    """Ties one Starlette handler, a function or a method of an HTTPEndpoint, to the cache."""
+
+    signature: inspect.Signature | None = None
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        self._fn = fn
+        self._runs_on_loop = inspect.iscoroutinefunction(fn)
+
+    def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visit | None:
+        """Return the visit of the request among the arguments."""
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, Request):
+                return Visit(value, args, kwargs)
+        return None
+
+    def parts(self, visit: Visit) -> RequestParts:
+        """Return the request's parts, from its ASGI scope."""
+        scope = visit.request.scope
+        path = scope.get("raw_path") or quote(scope["path"]).encode()
+        return RequestParts(scope["method"], scope.get("scheme", "http"), path, scope["query_string"], scope["headers"])
+
+    def declared(self, visit: Visit) -> Declared:  # noqa: ARG002 - other frameworks declare by route
+        """Starlette's routes declare nothing but their path."""
+        return _NOTHING
+
+    def arguments(self, visit: Visit) -> Mapping[str, Any]:  # noqa: ARG002 - other frameworks parse arguments
+        """Starlette's handlers have no arguments but the request."""
+        return {}
+
+    async def body(self, visit: Visit) -> bytes | None:
+        """Read the body, which the request keeps for the handler; None if somebody has consumed it."""
+        request: Request = visit.request
+        try:
+            return await request.body()
+        except RuntimeError:  # a form was parsed from it before
+            return None
+
+    async def call(self, visit: Visit) -> Any:
+        """Run the handler, a plain function in Starlette's own thread pool."""
+        if self._runs_on_loop:
+            return await self._fn(*visit.args, **visit.kwargs)
+        return await run_in_threadpool(self._fn, *visit.args, **visit.kwargs)
+
+    async def freeze(self, visit: Visit, result: Any) -> tuple[Any, Draft | None]:  # noqa: ARG002 - FastAPI's needs it
+        """Draft a plain response; none that streams, sends itself or has work to do after it was sent."""
+        if not isinstance(result, Response) or result.background is not None or not _is_plain(type(result)):
+            return result, None
+        return result, Draft(result.status_code, tuple(result.raw_headers), bytes(result.body))
+
+    def emit(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Response:
+        """Return a response of ready parts."""
+        return _Prebuilt(status, headers, body)
+
+    def mark(self, visit: Visit, result: Any, name: str, value: str) -> Any:  # noqa: ARG002 - FastAPI's needs it
+        """Set a header of the handler's response."""
+        if isinstance(result, Response):
+            result.headers[name] = value
+        return result
+
+
+def _is_plain(cls: type[Response]) -> bool:
+    return cls.__call__ is Response.__call__ or cls.__module__ == "starlette.templating"  # rendered when made

@@ -1,0 +1,77 @@
+"""Cache-Control and Expires: what a client wishes, and how long a response stays fresh (RFC 9111)."""
+
+from __future__ import annotations
+
+import re
+from email.utils import parsedate_to_datetime
+
+__all__ = ["MOST_SECONDS", "directives", "freshness", "seconds"]
+
+MOST_SECONDS = 2**31  # RFC 9111 section 1.2.2: what an overflowing number of seconds counts as
+
+# name, optional = value, as a token or a quoted string; anything else up to the next comma is skipped
+_DIRECTIVE = re.compile(r'\s*([!#$%&\'*+.^_`|~\w-]+)(?:\s*=\s*("(?:[^"\\]|\\.)*"?|[^\s,"]*))?[^,]*(?:,|$)|[^,]*(?:,|$)')
+
+
+def directives(value: str) -> dict[str, str | None]:
+    r"""Return the directives of a Cache-Control header, names in lower case, quoted values unquoted.
+
+    Several header lines are joined by commas first. Unknown directives are kept, anything else is skipped.
+    Of a repeated directive the strictest stays: the one without a value, or the smaller number.
+
+    Example:
+        >>> directives('No-Store, max-age="60", private="set-cookie"')
+        {'no-store': None, 'max-age': '60', 'private': 'set-cookie'}
+    """
+    found: dict[str, str | None] = {}
+    for match in _DIRECTIVE.finditer(value):
+        if match[1] is None:
+            continue
+        name, text = match[1].lower(), _unquoted(match[2])
+        found[name] = _stricter(found[name], text) if name in found else text
+    return found
+
+
+def seconds(text: str | None) -> int:
+    """Return a directive's number of seconds; what is no number counts as 0, so as stale (RFC 9111, 4.2.1).
+
+    Example:
+        >>> seconds("60"), seconds("-1"), seconds("soon"), seconds(None)
+        (60, 0, 0, 0)
+    """
+    if text is None or not (text.isascii() and text.isdigit()):
+        return 0
+    return MOST_SECONDS if len(text) > len(str(MOST_SECONDS)) else min(int(text), MOST_SECONDS)
+
+
+def freshness(control: dict[str, str | None], expires: str | None, now: float, *, shared: bool) -> float:
+    """Return for how many seconds a response says it may be reused; infinite if it says nothing.
+
+    Args:
+        control: Its Cache-Control directives.
+        expires: Its Expires header, if it has one; one that is no date is in the past.
+        now: The present, in seconds since the epoch.
+        shared: Whether more than one person is served from the entry: then ``s-maxage`` counts first.
+    """
+    if shared and "s-maxage" in control:
+        return seconds(control["s-maxage"])
+    if "max-age" in control:
+        return seconds(control["max-age"])
+    if expires is None:
+        return float("inf")
+    try:
+        return max(0.0, parsedate_to_datetime(expires).timestamp() - now)
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+def _unquoted(text: str | None) -> str | None:
+    if text is None or not text.startswith('"'):
+        return text
+    return re.sub(r"\\(.)", r"\1", text[1:-1] if len(text) > 1 and text.endswith('"') else text[1:])
+
+
+def _stricter(one: str | None, other: str | None) -> str | None:
+    if one is None or other is None:
+        return None
+    return min(one, other, key=seconds)

@@ -1,0 +1,254 @@
+"""A request's way through the cache: key, lookup, one flight for all who wait, and the answer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Any
+
+from ..caching.keys import Unkeyable, key_text
+from ..caching.operation import MISSING, Loaded, Operation
+from .answering import answer
+from .cache_control import MOST_SECONDS, directives, seconds
+from .keys import Key, KeyRule, by_name
+from .messages import Adapter, Declared, Draft, Frozen, Headers, RequestParts, Unshared, Visit
+from .storing import StoreRule, vary_names
+
+__all__ = ["Server"]
+
+_LOG = logging.getLogger("asyncfan.http")
+_BODILESS = frozenset({"GET", "HEAD"})
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What was asked for: everything that the answer depends on."""
+
+    adapter: Adapter
+    visit: Any
+    parts: RequestParts
+    seen: dict[bytes, bytes]
+    rule: KeyRule
+    arguments: str = ""
+    identity: Hashable = None
+
+
+class Server:
+    """Answers the requests of one decorated handler, from the cache where that is right.
+
+    Args:
+        operation: The handler's entries and flights.
+        store: Which responses are stored.
+        rule: Makes the key rule of a route from what it declares.
+        name: The handler's name, for messages.
+        methods: The methods that are cached.
+        identity: Says who is asking, from the framework's request.
+        key: Makes what is keyed of the handler's own arguments.
+        ignore: Parameters that are no part of the key.
+        expose_status: Whether Cache-Status is sent.
+        honor_client: Whether a client may ask for a fresh response.
+    """
+
+    def __init__(
+        self,
+        operation: Operation,
+        store: StoreRule,
+        rule: Callable[[Declared], KeyRule],
+        *,
+        name: str,
+        methods: frozenset[str],
+        identity: Callable[[Any], Hashable] | None,
+        key: Callable[..., Any] | None,
+        ignore: frozenset[str],
+        expose_status: bool,
+        honor_client: bool,
+    ) -> None:
+        self._operation = operation
+        self._store = store
+        self._make_rule = rule
+        # {id of what a route declares: (its rule, and the declared, kept alive for its id)}
+        self._rules: dict[int, tuple[KeyRule, Declared]] = {}
+        self._name = name
+        self._methods = methods
+        self._identity = identity
+        self._key = key
+        self._ignore = ignore
+        self._expose_status = expose_status
+        self._honor_client = honor_client
+        self._warned = False  # whether the log has said that an argument can't be keyed
+
+    async def serve(self, adapter: Adapter, visit: Visit) -> Any:
+        """Return the framework's response to one request.
+
+        Raises:
+            ValueError: The method changes things, so that skipping the handler would lose the change.
+
+        Cancellation:
+            A cancelled request ends its own handler. Of the requests that waited for it, one runs its own.
+        """
+        parts = adapter.parts(visit)
+        if parts.method not in self._methods:
+            self._refuse_unsafe(parts.method)
+            return await self._pass(adapter, visit, "fwd=method")
+        asked = _Asked(adapter, visit, parts, by_name(parts.headers), self._rule(adapter.declared(visit)))
+        if parts.method in _BODILESS:
+            keyed = not _has_body(asked.seen)
+        else:
+            keyed = self._key is not None or await self._add_body(asked)
+        key = self._key_of(asked) if keyed else "body"
+        if isinstance(key, str):
+            return await self._pass(adapter, visit, f"fwd=bypass; detail={key}")
+        control = asked.seen.get(b"cache-control")
+        if control is not None and self._honor_client:
+            return await self._as_wished(asked, key, directives(control.decode("latin-1")))
+        found = self._operation.lookup(key.text)
+        return await self._load(asked, key, "fwd=miss") if found is MISSING else self._hit(asked, found)
+
+    async def _as_wished(self, asked: _Asked, key: Key, wish: Mapping[str, str | None]) -> Any:
+        """Answer a client that said in its own Cache-Control how old or how shared a response may be."""
+        if "no-store" in wish:
+            return await self._pass(asked.adapter, asked.visit, "fwd=request; detail=no-store")
+        found = self._operation.lookup(key.text)
+        if found is not MISSING and not _too_old(wish, self._age(found)):
+            return self._hit(asked, found)
+        if "only-if-cached" in wish:
+            return self._emit(asked, 504, [], b"", "fwd=request; detail=only-if-cached")
+        return await self._load(asked, key, "fwd=miss" if found is MISSING else "fwd=request")
+
+    async def _load(self, asked: _Asked, key: Key, forward: str) -> Any:
+        if asked.parts.method == "HEAD":  # its response may lack what a GET's has: never stored
+            return await self._pass(asked.adapter, asked.visit, forward)
+        varied_on = asked.rule.vary
+
+        async def load() -> Loaded[Frozen | Unshared]:
+            if asked.rule.vary is not varied_on:  # whom this one waited for taught a name: another key
+                return Loaded(await self._look_again(asked), None)
+            return await self._run(asked, key)
+
+        found, how = await self._operation.lead(key.text, load, anew=forward != "fwd=miss")
+        if isinstance(found, Unshared):
+            return self._mark(asked.adapter, asked.visit, found.response, f"{forward}; detail={found.reason}")
+        if how == "hit":  # stored by another thread since it was looked for
+            return self._hit(asked, found)
+        return self._send(asked, found, f"{forward}; {'stored' if how == 'miss' else 'collapsed'}")
+
+    async def _look_again(self, asked: _Asked) -> Frozen | Unshared:
+        key = self._compose(asked)
+        if not isinstance(key, Key):  # only the values of more headers were added: as cacheable as it was
+            raise TypeError(f"{self._name}: a learned Vary made a request uncacheable: {key}")
+        found, _ = await self._operation.lead(key.text, lambda: self._run(asked, key))
+        return found
+
+    async def _run(self, asked: _Asked, key: Key) -> Loaded[Frozen | Unshared]:
+        adapter, visit = asked.adapter, asked.visit
+        response, draft = await adapter.freeze(visit, await adapter.call(visit))
+        if draft is None:
+            return Loaded(Unshared(response, "unrepeatable"), None)
+        sent = _as_sent(draft, visit.extra)
+        expire = self._store.lifetime(sent, private=key.private)
+        if not isinstance(expire, str) and not (more := vary_names(sent.headers)) <= set(asked.rule.vary):
+            asked.rule.learn(more)
+            expire = "vary"  # this one's key lacks the new name; the next request's has it
+        if isinstance(expire, str):
+            return Loaded(Unshared(response, expire), None)
+        method, named = asked.parts.method, asked.rule.named
+        frozen = self._store.freeze(draft, expire, method=method, private=key.private, named=named)
+        return Loaded(frozen, expire)
+
+    def _key_of(self, asked: _Asked) -> Key | str:
+        visit = asked.visit
+        if self._identity is not None:
+            asked.identity = self._identity(visit.request)
+        try:
+            if self._key is not None:
+                asked.arguments = key_text(self._key(*visit.args, **visit.kwargs))
+            elif arguments := asked.adapter.arguments(visit):
+                asked.arguments = self._arguments_text(arguments) + asked.arguments
+            return self._compose(asked)
+        except Unkeyable as error:
+            if not self._warned:
+                self._warned = True
+                _LOG.warning("%s: requests bypass the cache: %s", self._name, error)
+            return "unkeyable"
+
+    def _rule(self, declared: Declared) -> KeyRule:
+        found = self._rules.get(id(declared))
+        if found is None:
+            found = self._rules[id(declared)] = (self._make_rule(declared), declared)
+        return found[0]
+
+    async def _add_body(self, asked: _Asked) -> bool:
+        body = await asked.adapter.body(asked.visit)
+        if body is None:
+            return False
+        kind = asked.seen.get(b"content-type", b"").decode("latin-1").strip().lower()
+        digest = blake2b(body, digest_size=24).hexdigest() if body else ""
+        asked.arguments = key_text([kind, digest])
+        return True
+
+    def _arguments_text(self, arguments: Mapping[str, Any]) -> str:
+        return key_text([(name, value) for name, value in arguments.items() if name not in self._ignore])
+
+    def _compose(self, asked: _Asked) -> Key | str:
+        return asked.rule.key(
+            asked.parts,
+            asked.seen,
+            arguments=asked.arguments,
+            identity=asked.identity,
+            resolves=self._identity is not None,
+            query=self._key is None,
+        )
+
+    def _hit(self, asked: _Asked, frozen: Frozen) -> Any:
+        age = self._age(frozen)
+        return self._send(asked, frozen, f"hit; ttl={int(min(frozen.expire - age, MOST_SECONDS))}", age)
+
+    def _age(self, frozen: Frozen) -> float:
+        return min(max(0.0, self._store.clock() - frozen.stored_at), frozen.expire)
+
+    def _send(self, asked: _Asked, frozen: Frozen, status: str, age: float | None = None) -> Any:
+        code, headers, body = answer(frozen, asked.parts.method, asked.seen, asked.visit.extra, age)
+        return self._emit(asked, code, headers, body, status)
+
+    def _emit(self, asked: _Asked, code: int, headers: list[tuple[bytes, bytes]], body: bytes, status: str) -> Any:
+        if self._expose_status:
+            headers.append((b"cache-status", f"asyncfan; {status}".encode()))
+        return asked.adapter.emit(code, headers, body)
+
+    async def _pass(self, adapter: Adapter, visit: Any, status: str) -> Any:
+        return self._mark(adapter, visit, await adapter.call(visit), status)
+
+    def _mark(self, adapter: Adapter, visit: Any, result: Any, status: str) -> Any:
+        return adapter.mark(visit, result, "cache-status", f"asyncfan; {status}") if self._expose_status else result
+
+    def _refuse_unsafe(self, method: str) -> None:
+        if method in {"PUT", "PATCH", "DELETE"}:
+            raise ValueError(
+                f"{self._name}: a {method} request changes something, so its handler must run every time, "
+                f"but @cache_response would skip it. Take @cache_response away, or, if {method} only reads "
+                f'here, write @cache_response(methods=("{method}",))'
+            )
+
+    def __repr__(self) -> str:
+        return f"<Server of {self._name}, {len(self._rules)} routes>"
+
+
+def _has_body(seen: dict[bytes, bytes]) -> bool:
+    return seen.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in seen
+
+
+def _too_old(wish: Mapping[str, str | None], age: float) -> bool:
+    if "no-cache" in wish:
+        return True
+    if "max-age" not in wish:
+        return False
+    most = seconds(wish["max-age"])
+    return most == 0 or age > most
+
+
+def _as_sent(draft: Draft, extra: Headers) -> Draft:
+    """What guards say of the response counts as the handler's word; their cookies travel beside the entry."""
+    said = tuple(pair for pair in extra if pair[0] != b"set-cookie") if draft.merges else ()
+    return replace(draft, headers=(*draft.headers, *said)) if said else draft

@@ -1,0 +1,102 @@
+"""Which responses may be stored, for how long, and as what (RFC 9111 section 3, as a shared cache)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from .cache_control import MOST_SECONDS, directives, freshness
+from .messages import Draft, Frozen, Headers
+from .validators import entity_tag
+
+__all__ = ["DEFAULT_STATUSES", "StoreRule", "header_values", "vary_names"]
+
+DEFAULT_STATUSES = frozenset({200, 203, 301, 308})
+_CONNECTION = frozenset(
+    {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
+)
+_NEVER_STORED = _CONNECTION | {b"date", b"age", b"cache-status"}
+
+
+def header_values(headers: Headers, name: bytes) -> list[bytes]:
+    """Return the values of every line of the header ``name``."""
+    return [value for found, value in headers if found.lower() == name]
+
+
+def vary_names(headers: Headers) -> frozenset[bytes]:
+    """Return the request headers that a response says it varies on, in lower case; with ``*`` if it does.
+
+    Example:
+        >>> sorted(vary_names([(b"vary", b"Accept , ACCEPT-language,"), (b"vary", b"*")]))
+        [b'*', b'accept', b'accept-language']
+    """
+    lines = b",".join(header_values(headers, b"vary"))
+    return frozenset(name.strip().lower() for name in lines.split(b",") if name.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRule:
+    """What one decorated handler's responses must be like to be stored.
+
+    Attributes:
+        expire: Seconds that an entry lives at most.
+        statuses: Status codes that may be stored.
+        max_body: Bytes of the largest body that may be stored.
+        clock: The time of day, in seconds since the epoch.
+    """
+
+    expire: float
+    statuses: frozenset[int] = DEFAULT_STATUSES
+    max_body: int = 1 << 20
+    clock: Callable[[], float] = time.time
+
+    def lifetime(self, draft: Draft, *, private: bool) -> float | str:
+        """Return for how many seconds ``draft`` may be stored, or in a word why it must not be.
+
+        Args:
+            draft: The response.
+            private: Whether its key names who is asking, so that a private response may be stored under it.
+        """
+        control = directives(b",".join(header_values(draft.headers, b"cache-control")).decode("latin-1"))
+        expires = header_values(draft.headers, b"expires")
+        date = expires[0].decode("latin-1") if expires else None
+        expire = min(self.expire, freshness(control, date, self.clock(), shared=not private))
+        encodings = header_values(draft.headers, b"content-encoding")
+        checks = {
+            "status": draft.status not in self.statuses or draft.status == HTTPStatus.PARTIAL_CONTENT,
+            "range": bool(header_values(draft.headers, b"content-range")),
+            "set-cookie": bool(header_values(draft.headers, b"set-cookie")),
+            "no-store": "no-store" in control or "no-cache" in control,
+            "private": "private" in control and not private,
+            "encoded": any(value.strip().lower() != b"identity" for value in encodings),
+            "vary": b"*" in vary_names(draft.headers),
+            "size": len(draft.body) > self.max_body,
+            "stale": expire <= 0,
+        }
+        return next((reason for reason, holds in checks.items() if holds), expire)
+
+    def freeze(self, draft: Draft, expire: float, *, method: str, private: bool, named: frozenset[bytes]) -> Frozen:
+        """Return ``draft`` as it is stored and sent, with entity tag, Cache-Control and Vary.
+
+        Args:
+            draft: A response that may be stored.
+            expire: For how many seconds, from `lifetime`.
+            method: The request's method; only GET has validators and may be kept by caches in front of us.
+            private: As in `lifetime`.
+            named: Request headers that the key depends on.
+        """
+        headers = [(name.lower(), value) for name, value in draft.headers if name.lower() not in _NEVER_STORED]
+        tag: bytes | None = None
+        if method == "GET":
+            tag = next(iter(header_values(headers, b"etag")), None)
+            if tag is None:
+                tag = entity_tag(draft.body)
+                headers.append((b"etag", tag))
+            if not header_values(headers, b"cache-control"):
+                who = b"private, " if private else b""
+                headers.append((b"cache-control", who + b"max-age=%d" % min(expire, MOST_SECONDS)))
+            if more := named - vary_names(headers):
+                headers.append((b"vary", b", ".join(sorted(more))))
+        return Frozen(draft.status, tuple(headers), bytes(draft.body), tag, self.clock(), expire, draft.merges)

@@ -1,0 +1,103 @@
+"""Each mistake with @cache_response fails where it is made, in words."""
+
+import re
+
+import httpx
+import pytest
+from fastapi import APIRouter, FastAPI
+
+from asyncfan.adapters import register
+from asyncfan.caching.cache import Cache
+from asyncfan.http import cache_response
+
+router = APIRouter()
+
+
+async def handler():
+    """Stand in for any handler."""
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"expire": 0}, "expire must be > 0 seconds and finite, or None for good, got 0"),
+        ({"max_body": -1}, "max_body must be >= 0 bytes, got -1"),
+        (
+            {"methods": ()},
+            "methods must name at least one method, got none; None means GET, HEAD, POST and QUERY",
+        ),
+    ],
+)
+def test_impossible_option(options, message):
+    """An option that makes no sense is refused at decoration."""
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        cache_response(**options)
+
+
+def test_missing_parentheses():
+    """The decorator is always called."""
+    with pytest.raises(TypeError, match=re.escape("write @cache_response() with parentheses")):
+        cache_response(handler)
+
+
+def test_asynchronous_identity():
+    """Who is asking must be known without waiting."""
+
+    async def who(request):
+        raise NotImplementedError
+
+    message = "identity must return who is asking, got an async function, which returns a coroutine"
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        cache_response(identity=who)
+
+
+def test_generator():
+    """A generator's stream cannot be stored."""
+
+    async def rows():
+        yield 1
+
+    message = (
+        "test_generator.<locals>.rows is a generator: its response is a stream, which @cache_response cannot "
+        "store. Take @cache_response away, or cache what it iterates over with @cache_function"
+    )
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        cache_response()(rows)
+
+
+def test_decorators_in_the_wrong_order():
+    """Above the route decorator the cache would never be asked."""
+    router.get("/wrong")(handler)
+    message = (
+        "handler was registered without its cache, because @cache_response stands above the route. "
+        "Put it below, next to the function:\n"
+        "    @router.get(...)\n    @cache_response(...)\n    async def handler(...): ..."
+    )
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        cache_response(cache=Cache())(handler)
+
+
+async def test_unsafe_method():
+    """A method that changes things is not skipped silently."""
+    app = FastAPI()
+
+    @app.delete("/")
+    @cache_response(cache=Cache())
+    async def drop():
+        raise NotImplementedError
+
+    message = (
+        f"{__name__}.test_unsafe_method.<locals>.drop: a DELETE request changes something, so its handler "
+        "must run every time, but @cache_response would skip it. Take @cache_response away, or, if DELETE "
+        'only reads here, write @cache_response(methods=("DELETE",))'
+    )
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            await client.delete("/")
+
+
+def test_adapter_of_a_wrong_form():
+    """An adapter is registered by the text of its place."""
+    with pytest.raises(ValueError, match=re.escape("adapter must be \"package.module:Class\", got 'module'")):
+        register("framework.requests", "module")
