@@ -372,6 +372,13 @@ def _check_function(function: Any) -> None:
             f"{_qualname(function)}() is a generator, which can be read only once: cache a function that returns "
             "a list, as in [x async for x in ...]"
         )
+    try:
+        inspect.signature(function)
+    except ValueError:
+        raise TypeError(
+            f"cache_function cannot see the parameters of {_qualname(function)}: wrap it, as in "
+            f"cache_function(lambda value: {_qualname(function)}(value))"
+        ) from None
 
 
 def _ignored(function: Callable[..., Any], ignore: Collection[str]) -> Collection[str]:

@@ -16,7 +16,7 @@ from ..context import hide_deadline
 from ..exceptions import SelfCancelledError
 from ..metrics import Histogram
 from .eager import start_eagerly
-from .flights import AGAIN, UNSHARED, Failure, Flight, deliver, loading, outcome
+from .flights import AGAIN, UNSHARED, Failure, Flight, deliver, loading, outcome, running_loop
 from .keys import untyped
 from .order import Entry
 from .patterns import Fences, Pattern
@@ -184,7 +184,7 @@ class Operation:
         """Store ``value``; a load in flight for ``key`` can no longer replace it, nor be joined."""
         with self.lock:
             self.disown(key)
-            self.keep(key, value, expire, None)
+            self.keep(key, value, expire, running_loop())
 
     # -- flights --------------------------------------------------------------------------------------------------
 
