@@ -29,7 +29,7 @@ class ProcessorStats:
         timed_out: Items that ran when their ``timeout`` or the ``deadline`` passed.
         cancelled: Items that raised `asyncio.CancelledError`, or were stopped because the call ended.
         run_time: How long items ran. Calls with more than 1,000 items (or an unknown number) measure one in
-            16, unless outcomes are kept; so ``run_time.count`` can be less than the items' number.
+            64, unless outcomes are kept; so ``run_time.count`` can be less than the items' number.
         queue_wait: How long the same items waited from the beginning of their call to their own.
     """
 

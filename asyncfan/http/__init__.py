@@ -1,4 +1,15 @@
-"""Requests, responses and RFC 9111, without any framework: decorator -> serving -> keys, storing."""
+"""Requests, responses and RFC 9111, without any framework.
+
+decorator      `cache_response`: what may be said of an endpoint
+endpoint       the decorated handler: finds its framework's request
+frameworks     which adapter speaks for which framework
+messages       what http and an adapter hand each other
+serving        a request's way: key, lookup, one flight for all who wait, answer
+keys           which requests are the same request
+storing        which responses are stored, for how long, and as what
+answering      a stored response as it is sent: 304, Age, HEAD
+cache_control, validators   the headers' grammars
+"""
 
 from .decorator import cache_response
 

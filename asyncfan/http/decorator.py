@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import inspect
-import logging
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable
-from typing import Any, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 from ..caching.cache import Cache
 from ..caching.cache import cache as default_cache
 from ..caching.level import CacheLevel, Expire, expiry
-from .frameworks import adapter_at_decoration, adapter_of
-from .keys import KeyRule
-from .messages import Adapter, AdapterFactory, Declared
-from .serving import Server
-from .storing import DEFAULT_STATUSES, StoreRule
+
+if TYPE_CHECKING:
+    from .messages import AdapterFactory
 
 __all__ = ["ResponseDecorator", "cache_response"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_LOG = logging.getLogger("asyncfan.http")
 _METHODS = frozenset({"GET", "HEAD", "POST", "QUERY"})
 
 
@@ -50,7 +44,7 @@ def cache_response(
     public: bool = False,
     identity: Callable[[Any], Hashable] | None = None,
     methods: Iterable[str] | None = None,
-    cache_statuses: Iterable[int] = DEFAULT_STATUSES,
+    cache_statuses: Iterable[int] = (200, 203, 301, 308),
     max_body: int = 1 << 20,
     cache: Cache | None = None,
     adapter: AdapterFactory | None = None,
@@ -105,7 +99,7 @@ def cache_response(
     """
     if callable(expire):
         raise TypeError("write @cache_response() with parentheses")
-    seconds = expiry(expire, cache_level)
+    expiry(expire, cache_level)  # refuses it here, where it is written
     if max_body < 0:
         raise ValueError(f"max_body must be >= 0 bytes, got {max_body!r}")
     if inspect.iscoroutinefunction(identity):
@@ -116,83 +110,16 @@ def cache_response(
     home = default_cache if cache is None else cache
 
     def decorate(fn: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
+        from .endpoint import Options, endpoint  # noqa: PLC0415 - a program without endpoints does without all of it
+
         _refuse_generator(fn)
-        name = f"{fn.__module__}.{fn.__qualname__}"
-        begin = name if prefix is None else prefix
-        rule = functools.partial(
-            _rule, begin, cache_level, vary=tuple(vary), params=params, ignore=tuple(ignore), public=public
-        )
-        server = Server(
-            home.operation(begin, name),
-            StoreRule(seconds, frozenset(cache_statuses), max_body),
-            rule,
-            name=name,
-            methods=wanted,
-            identity=identity,
-            key=key,
-            ignore=frozenset(ignore),
-            expose_status=expose_status,
-            honor_client=honor_client_cache_control,
-        )
-        plain = functools.partial(_cached_plainly, fn, home, expire, prefix, cache_level)
-        return _wrapper(fn, server, adapter, plain)
+        options = Options(
+            expire, cache_level, prefix, wanted, identity, key, frozenset(ignore), tuple(vary), params, public,
+            frozenset(cache_statuses), max_body, expose_status, honor_client_cache_control,
+        )  # fmt: skip
+        return endpoint(fn, home, adapter, options)
 
     return decorate
-
-
-def _wrapper(
-    fn: Callable[..., Any],
-    server: Server,
-    factory: AdapterFactory | None,
-    plainly: Callable[[], Callable[..., Awaitable[Any]]],
-) -> Callable[..., Coroutine[Any, Any, Any]]:
-    bound = adapter_at_decoration(fn) if factory is None else factory(fn)
-    found: dict[type, Adapter] = {}  # {class of a request: its adapter}
-    plain: list[Callable[..., Awaitable[Any]]] = []  # the same handler cached as a function; made when first needed
-
-    @functools.wraps(fn)
-    async def handler(*args: Any, **kwargs: Any) -> Any:
-        if bound is not None and (visit := bound.open(args, kwargs)) is not None:
-            return await server.serve(bound, visit)
-        if factory is None and (adapter := _detected(found, fn, args, kwargs)) is not None:
-            visit = adapter.open(args, kwargs)
-            if visit is not None:
-                return await server.serve(adapter, visit)
-        if not plain:
-            plain.append(plainly())
-        return await plain[0](*args, **kwargs)
-
-    if bound is not None and bound.signature is not None:
-        handler.__signature__ = bound.signature  # type: ignore[attr-defined]
-    return handler
-
-
-def _detected(
-    found: dict[type, Adapter], fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Adapter | None:
-    for value in (*args, *kwargs.values()):
-        adapter = found.get(type(value)) or adapter_of((value,), fn)
-        if adapter is not None:
-            return found.setdefault(type(value), adapter)
-    return None
-
-
-def _cached_plainly(
-    fn: Callable[..., Any], cache: Cache, expire: Expire, prefix: str | None, level: CacheLevel
-) -> Callable[..., Awaitable[Any]]:
-    _LOG.warning("%s.%s was called without a request: cached by its arguments", fn.__module__, fn.__qualname__)
-    cached: Callable[..., Any] = cache.cache_function(expire=expire, key_prefix=prefix, cache_level=level)(fn)
-    if inspect.iscoroutinefunction(fn):
-        return cached
-
-    async def in_thread(*args: Any, **kwargs: Any) -> Any:
-        return await asyncio.to_thread(cached, *args, **kwargs)
-
-    return in_thread
-
-
-def _rule(prefix: str, level: CacheLevel, declared: Declared, **options: Any) -> KeyRule:
-    return KeyRule(prefix, level, declared, **options)
 
 
 def _refuse_generator(fn: Callable[..., Any]) -> None:

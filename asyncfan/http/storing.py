@@ -11,9 +11,8 @@ from .cache_control import MOST_SECONDS, directives, freshness
 from .messages import Draft, Frozen, Headers
 from .validators import entity_tag
 
-__all__ = ["DEFAULT_STATUSES", "StoreRule", "header_values", "vary_names"]
+__all__ = ["StoreRule", "header_values", "vary_names"]
 
-DEFAULT_STATUSES = frozenset({200, 203, 301, 308})
 _CONNECTION = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
 )
@@ -48,7 +47,7 @@ class StoreRule:
     """
 
     expire: float
-    statuses: frozenset[int] = DEFAULT_STATUSES
+    statuses: frozenset[int] = frozenset({200, 203, 301, 308})
     max_body: int = 1 << 20
     clock: Callable[[], float] = time.time
 

@@ -141,6 +141,23 @@ async def test_no_item_sees_the_context_of_another():
     assert VAR.get() == "unset"
 
 
+async def test_a_variable_set_late_in_a_long_run_stays_with_its_item():
+    """Also after many items that set nothing, one that does leaves no trace for those after it."""
+
+    async def look(i):
+        await asyncio.sleep(0)
+        seen.add(VAR.get())
+        if i % 100 == 50:
+            VAR.set(i)
+        if i % 100 == 80:
+            VAR.reset(VAR.set(i))
+        await asyncio.sleep(0)
+
+    seen = set()
+    await amap(look, range(1000), max_workers=4)
+    assert seen == {"unset"}
+
+
 async def test_items_see_the_callers_context():
     """A context variable that the caller has set is seen by each item."""
     VAR.set("mine")

@@ -268,3 +268,33 @@ async def test_a_failure_leaves_no_garbage_cycle():
         assert [ref() for ref in big] == [None] * len(big)
     finally:
         gc.enable()
+
+
+async def test_errors_of_a_source_that_is_being_stopped_are_noted():
+    """What an async source raises while a failure ends the call is not lost."""
+
+    async def source():
+        try:
+            yield 1
+            await asyncio.sleep(100)
+        finally:
+            raise OSError("closing")
+
+    with pytest.raises(ValueError, match="after 1") as caught:
+        await ParallelProcessor(name="p").map(fail_later, source())
+    assert caught.value.__notes__ == ["in p:item 0", "then p:items failed too: OSError: closing"]
+
+
+async def test_a_failure_of_an_eager_sibling_stops_the_first_item():
+    """A sibling that fails the moment it is started stops the item in the caller's own task."""
+    if hasattr(asyncio, "eager_task_factory"):
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+
+    async def item(x):
+        if x:
+            raise ValueError(x)
+        await asyncio.sleep(100)
+
+    with pytest.raises(ValueError, match="1"):
+        await amap(item, range(3))
+    assert asyncio.get_running_loop().time() == 0
