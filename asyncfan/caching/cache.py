@@ -257,8 +257,10 @@ class Cache:
         """Drop every entry of one function or endpoint."""
         return Cleared(self, operation.clear_matching(None), {})
 
-    def clear_call(self, operation: Operation, key: Any) -> Cleared:
-        """Drop the entry of one call, whatever the scope it was made in."""
+    def clear_call(self, operation: Operation, key: Any, *, scoped: bool = True) -> Cleared:
+        """Drop the entry of one call, whatever the scope it was made in; not ``scoped``: it was made in none."""
+        if not scoped:
+            return Cleared(self, operation.clear_key(key), {})
         base = without_surroundings(key)
         count = operation.clear_key(key) + (operation.clear_key(base) if base is not key else 0)
         below = Pattern(untyped(operation.text(base)) + ":@", tail=True)

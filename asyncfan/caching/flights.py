@@ -20,7 +20,7 @@ from ..exceptions import RecursiveLoadError, SelfCancelledError
 if TYPE_CHECKING:
     from .operation import Operation, Seal
 
-__all__ = ["AGAIN", "UNSHARED", "Failure", "Flight", "deliver", "loading", "outcome"]
+__all__ = ["AGAIN", "UNSHARED", "Failure", "Flight", "deliver", "loading", "outcome", "running_loop"]
 
 Waiter = asyncio.Future[Any] | concurrent.futures.Future[Any]
 
@@ -128,7 +128,7 @@ class Flight:
         """Cancel the load's task, in its own loop."""
         if self.task is None or self.loop is None or self.loop.is_closed():
             return
-        if self.loop is _running_loop():
+        if self.loop is running_loop():
             self.task.cancel()
         else:
             self.loop.call_soon_threadsafe(self.task.cancel)
@@ -211,7 +211,8 @@ def _set(waiter: asyncio.Future[Any], result: Any) -> None:
         waiter.set_result(result)
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that runs in this thread, None where none does."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

@@ -166,6 +166,7 @@ class CachedFunction:
         self.cache = cache
         self.function = function
         self.expire = expire
+        self.level = level
         self.copy = copy
         # an object may be called through an `async def __call__`
         self.is_async = any(map(inspect.iscoroutinefunction, (function, getattr(function, "__call__", None))))  # noqa: B004
@@ -236,7 +237,8 @@ class CachedFunction:
 
     def invalidate(self, *args: Any, **kwargs: Any) -> Cleared:
         """Drop the entry of one call, in every scope, and fence the load in flight for it."""
-        return self.cache.clear_call(self.operation, self.key(*args, **kwargs))
+        scoped = self.level is not CacheLevel.LOW and bool(scopes_in_use)
+        return self.cache.clear_call(self.operation, self.key(*args, **kwargs), scoped=scoped)
 
     def refresh(self, *args: Any, **kwargs: Any) -> Any:
         """Load one call anew and store what it gives; the old entry is served until then, and kept on an error."""
@@ -370,6 +372,13 @@ def _check_function(function: Any) -> None:
             f"{_qualname(function)}() is a generator, which can be read only once: cache a function that returns "
             "a list, as in [x async for x in ...]"
         )
+    try:
+        inspect.signature(function)
+    except ValueError:
+        raise TypeError(
+            f"cache_function cannot see the parameters of {_qualname(function)}: wrap it, as in "
+            f"cache_function(lambda value: {_qualname(function)}(value))"
+        ) from None
 
 
 def _ignored(function: Callable[..., Any], ignore: Collection[str]) -> Collection[str]:

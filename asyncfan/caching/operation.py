@@ -16,7 +16,7 @@ from ..context import hide_deadline
 from ..exceptions import SelfCancelledError
 from ..metrics import Histogram
 from .eager import start_eagerly
-from .flights import AGAIN, UNSHARED, Failure, Flight, deliver, loading, outcome
+from .flights import AGAIN, UNSHARED, Failure, Flight, deliver, loading, outcome, running_loop
 from .keys import untyped
 from .order import Entry
 from .patterns import Fences, Pattern
@@ -184,7 +184,7 @@ class Operation:
         """Store ``value``; a load in flight for ``key`` can no longer replace it, nor be joined."""
         with self.lock:
             self.disown(key)
-            self.keep(key, value, expire, None)
+            self.keep(key, value, expire, running_loop())
 
     # -- flights --------------------------------------------------------------------------------------------------
 
@@ -212,17 +212,18 @@ class Operation:
 
     def settle(self, flight: Flight, result: Any, loaded: Loaded[Any] | None = None) -> None:
         """End a flight: store what was loaded unless it was fenced meanwhile, and give every waiter the result."""
-        with self.lock:
-            waiters, flight.waiters = flight.waiters, None
-            if flight.cancelled:
-                result = AGAIN
-            try:
+        waiters: set[Any] | None = None
+        try:
+            with self.lock:
+                waiters, flight.waiters = flight.waiters, None
+                if flight.cancelled:
+                    result = AGAIN
                 if self.flights.get(flight.key) is flight:
                     del self.flights[flight.key]
                     if loaded and loaded.expire is not None and not flight.cancelled and not self.is_cleared(flight):
                         self.keep(flight.key, loaded.value, loaded.expire, flight.loop)
-            finally:  # weighing the value and the user's own store are code that may raise
-                deliver(waiters or (), result, flight.loop)
+        finally:  # weighing the value and the user's own store are code that may raise
+            deliver(waiters or (), result, flight.loop)
 
     def enter(
         self, key: Any, waiter: Any, loop: asyncio.AbstractEventLoop | None, *, anew: bool, counts: bool

@@ -23,13 +23,13 @@ class Pattern:
         literal: What the text begins with; the whole text if nothing else is set.
         subtree: True also means every text that goes on with ``:`` behind ``literal``.
         tail: True means any text that begins with ``literal``.
-        rest: What must follow ``literal``, where there is a ``*`` before the end.
+        rest: What must follow ``literal`` in this order, anything between, where there is a ``*`` before the end.
     """
 
     literal: str
     subtree: bool = False
     tail: bool = False
-    rest: re.Pattern[str] | None = None
+    rest: tuple[str, ...] | None = None
 
     @classmethod
     def parse(cls, text: str) -> Pattern:
@@ -50,18 +50,19 @@ class Pattern:
         rest = rest.lstrip("*")
         if not rest:
             return cls(literal, tail=True)
-        return cls(literal, rest=re.compile(".*" + ".*".join(map(re.escape, rest.split("*")))))
+        return cls(literal, rest=tuple(rest.split("*")))
 
     @classmethod
     def under(cls, parts: tuple[object, ...]) -> Pattern:
         """Return the pattern of the key whose segments are ``parts``, and of everything below it."""
-        texts = [p if i == 0 and isinstance(p, str) else untyped(short_text(p)) for i, p in enumerate(parts)]
-        return cls(":".join(texts), subtree=True)
+        first, *others = parts
+        prefix = ":".join(map(escape, first.split(":"))) if isinstance(first, str) else untyped(short_text(first))
+        return cls(":".join([prefix, *(untyped(short_text(part)) for part in others)]), subtree=True)
 
     def matches(self, text: str) -> bool:
         """Say whether the untyped ``text`` is meant."""
         if self.rest is not None:
-            return text.startswith(self.literal) and self.rest.fullmatch(text, len(self.literal)) is not None
+            return text.startswith(self.literal) and _follow(text, len(self.literal), self.rest)
         if self.tail:
             return text.startswith(self.literal)
         return text == self.literal or (self.subtree and text.startswith(self.literal + ":"))
@@ -76,6 +77,20 @@ class Pattern:
         """Say whether some text that is ``prefix`` or goes on with ``:`` behind it may be meant."""
         below = prefix + ":"
         return below.startswith(self.literal) or self.literal.startswith(below) or self.matches(prefix)
+
+
+def _follow(text: str, start: int, pieces: tuple[str, ...]) -> bool:
+    """Say whether the pieces follow in order from ``start`` on, the last one at the end of ``text``.
+
+    The first place of each is as good as any: no need to try others, as ``.*.*`` in a regular expression would.
+    """
+    *inner, last = pieces
+    for piece in inner:
+        found = text.find(piece, start)
+        if found < 0:
+            return False
+        start = found + len(piece)
+    return text.endswith(last) and start <= len(text) - len(last)
 
 
 class Fences:
