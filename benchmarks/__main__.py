@@ -17,8 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.list:
         print(
             "\n".join(
-                f"{workload.name:<16}{workload.title.format(size=workload.size)}"
-                for workload in WORKLOADS.values()
+                f"{workload.name:<16}{workload.title.format(size=workload.size)}" for workload in WORKLOADS.values()
             )
         )
         return 0
@@ -35,33 +34,19 @@ def main(arguments: list[str] | None = None) -> int:
         )
     print(show("The bars", table.bars(results), [foot(options.workloads, rounds, quick=options.quick)]))
     if options.json:
-        options.json.write_text(
-            json.dumps(table.as_dict(results, rounds, quick=options.quick), indent=2) + "\n"
-        )
+        options.json.write_text(json.dumps(table.as_dict(results, rounds, quick=options.quick), indent=2) + "\n")
     return int(
-        any(
-            (entry.trouble or "").startswith("failed")
-            for result in results
-            for entry in result.entries.values()
-        )
+        any((entry.trouble or "").startswith("failed") for result in results for entry in result.entries.values())
     )
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Return the options; the names become workloads."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="asyncfan beside its peers.")
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="a workload or a group, as `hit`; all without one"
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="smaller sizes, 2 rounds: to look, not to publish"
-    )
-    parser.add_argument(
-        "--rounds", type=int, metavar="N", help="fresh processes a contestant (5; 2 with --quick)"
-    )
-    parser.add_argument(
-        "--json", type=Path, metavar="PATH", help="also write everything measured to this file"
-    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a workload or a group, as `hit`; all without one")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes, 2 rounds: to look, not to publish")
+    parser.add_argument("--rounds", type=int, metavar="N", help="fresh processes a contestant (5; 2 with --quick)")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="also write everything measured to this file")
     parser.add_argument("--markdown", action="store_true", help="print Markdown")
     parser.add_argument("--list", action="store_true", help="print the workloads")
     options = parser.parse_args(arguments)

@@ -57,9 +57,7 @@ def _row(result: Result, entry: Entry) -> list[str]:
     row.append(_number(entry.spread(workload.figures[0]), "{:.0%}"))
     if workload.bars:
         bar = workload.bars.get(entry.name)
-        row += (
-            [_bar(bar, bar.limit), _bar(bar, bar.aim), result.verdict(entry.name) or ""] if bar else [""] * 3
-        )
+        row += [_bar(bar, bar.limit), _bar(bar, bar.aim), result.verdict(entry.name) or ""] if bar else [""] * 3
     return row
 
 

@@ -11,7 +11,7 @@ import pytest
 
 README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text() if README.exists() else ""
-BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.S)
+BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 
 @pytest.mark.real_time

@@ -84,9 +84,7 @@ class DataBatcher:
             name=name,
         )
 
-    async def process_batches(
-        self, items: Iterable[T] | AsyncIterable[T], fn: Callable[[list[T]], Any]
-    ) -> list[Any]:
+    async def process_batches(self, items: Iterable[T] | AsyncIterable[T], fn: Callable[[list[T]], Any]) -> list[Any]:
         """Call ``fn`` with each batch, a list, and return one result a batch, in order.
 
         Items are pulled when a batch is about to be worked on: an iterable may be endless only if ``fn``

@@ -51,9 +51,7 @@ class Flight:
                 raise error from await self._cancel()
             raise
         if self._task.cancelled():
-            raise SelfCancelledError(
-                f"{self._task.get_name()} raised CancelledError, but nobody had cancelled it"
-            )
+            raise SelfCancelledError(f"{self._task.get_name()} raised CancelledError, but nobody had cancelled it")
         return self._task.result()
 
     async def _cancel(self) -> BaseException | None:

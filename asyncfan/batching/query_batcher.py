@@ -95,9 +95,7 @@ class AsyncQueryBatcher:
             self._flights[place] = flight
         return await flight.join()
 
-    async def execute_many(
-        self, queries: Iterable[Query] | Mapping[Any, Query]
-    ) -> list[Any] | dict[Any, Any]:
+    async def execute_many(self, queries: Iterable[Query] | Mapping[Any, Query]) -> list[Any] | dict[Any, Any]:
         """Execute all queries; return a list of their results in order, or ``{name: result}`` of a mapping.
 
         Raises:
@@ -108,10 +106,7 @@ class AsyncQueryBatcher:
         processor = ParallelProcessor(self.limiter.max_concurrency, name=self.name or "AsyncQueryBatcher")
         named = queries if isinstance(queries, Mapping) else dict(enumerate(queries))
         try:
-            calls = {
-                name: partial(self._execute, as_coroutine_function(query), query)
-                for name, query in named.items()
-            }
+            calls = {name: partial(self._execute, as_coroutine_function(query), query) for name, query in named.items()}
         except TypeError:
             close_coroutines(named.values())
             raise

@@ -131,13 +131,9 @@ def _refuse(function: Any) -> None:
     if inspect.iscoroutine(function):
         name = function.__qualname__
         function.close()  # or it would warn that it was never awaited
-        raise TypeError(
-            f"expected a function, got the coroutine {name}(): pass {name} or lambda: {name}(...)"
-        )
+        raise TypeError(f"expected a function, got the coroutine {name}(): pass {name} or lambda: {name}(...)")
     if inspect.isawaitable(function):
-        raise TypeError(
-            f"expected a function, got the awaitable {function!r}: it already runs; pass what makes it"
-        )
+        raise TypeError(f"expected a function, got the awaitable {function!r}: it already runs; pass what makes it")
     if inspect.isasyncgenfunction(function):
         name = function.__qualname__
         raise TypeError(

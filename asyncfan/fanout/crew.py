@@ -40,9 +40,7 @@ class Crew:
         self.hold = False  # whether a worker must ask `must_end` before it takes an item
         self.exhausted = False  # whether the source has ended
         self.stride = 0  # a worker looks at the clock where `index & stride` is 0
-        self._slice_end: float | None = (
-            None  # None until a worker looks at the clock in this pass of the loop
-        )
+        self._slice_end: float | None = None  # None until a worker looks at the clock in this pass of the loop
         self._looked = 0.0
         self.worker: tuple[Any, ...] = ()  # what one more worker does: (coroutine function, *arguments)
         self._wanted = 0  # workers asked for and not started
@@ -153,9 +151,7 @@ class Crew:
 
     def slice_used_up(self) -> bool:
         """Look at the clock: have the items of this run used up their share of this pass of the loop?"""
-        now = (
-            time.monotonic()
-        )  # real time is what other tasks are kept waiting for, also in a test's virtual time
+        now = time.monotonic()  # real time is what other tasks are kept waiting for, also in a test's virtual time
         self.stride = min(2 * self.stride + 1, 63) if now - self._looked < _SLICE / 8 else 0
         self._looked = now
         if self._slice_end is None:
@@ -168,8 +164,6 @@ class Crew:
 
 
 def _stray(error: asyncio.CancelledError) -> SelfCancelledError:
-    found = SelfCancelledError(
-        "a worker of the fan-out was cancelled, but neither by its caller nor by an item"
-    )
+    found = SelfCancelledError("a worker of the fan-out was cancelled, but neither by its caller nor by an item")
     found.__cause__ = error
     return found

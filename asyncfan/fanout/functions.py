@@ -11,9 +11,7 @@ from .stream import Stream
 __all__ = ["amap", "astream", "gather"]
 
 
-async def gather(
-    tasks: Mapping[Any, Callable[[], Any]] | None = None, /, **named: Callable[[], Any]
-) -> dict[Any, Any]:
+async def gather(tasks: Mapping[Any, Callable[[], Any]] | None = None, /, **named: Callable[[], Any]) -> dict[Any, Any]:
     """Call all functions at once and return ``{name: result}``; a failure cancels the others and is raised.
 
     As `ParallelProcessor.execute_parallel` with no limit; take that for limits, timeouts and outcomes.
@@ -83,6 +81,4 @@ def astream(
         >>> run(main())
         [0, 2, 4]
     """
-    return ParallelProcessor(max_workers, **options).stream(
-        fn, items, ordered=ordered, buffer_size=buffer_size
-    )
+    return ParallelProcessor(max_workers, **options).stream(fn, items, ordered=ordered, buffer_size=buffer_size)

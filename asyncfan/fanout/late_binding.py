@@ -40,6 +40,4 @@ def warn_of_late_binding(tasks: Mapping[Any, Any]) -> None:
 
 
 def _is_plain_lambda(function: Any) -> bool:
-    return (
-        isinstance(function, FunctionType) and function.__name__ == "<lambda>" and not function.__defaults__
-    )
+    return isinstance(function, FunctionType) and function.__name__ == "<lambda>" and not function.__defaults__

@@ -60,15 +60,9 @@ class Limiter:
         self.running = 0  # weight inside
         self._lock = threading.Lock()  # held for a few instructions, never while waiting
         self._queue: OrderedDict[_Waiter, None] = OrderedDict()  # who waits, the longest first
-        self._loops: Counter[asyncio.AbstractEventLoop] = (
-            Counter()
-        )  # {loop: its waiters in the queue}, all > 0
-        self._timers: set[asyncio.AbstractEventLoop] = (
-            set()
-        )  # those that will look again when the rate allows it
-        self._due = (
-            0.0  # when those who entered until now would all have entered at an even rate (GCRA's TAT)
-        )
+        self._loops: Counter[asyncio.AbstractEventLoop] = Counter()  # {loop: its waiters in the queue}, all > 0
+        self._timers: set[asyncio.AbstractEventLoop] = set()  # those that will look again when the rate allows it
+        self._due = 0.0  # when those who entered until now would all have entered at an even rate (GCRA's TAT)
         self._read = 0.0  # the time that a loop showed last
 
     @property
@@ -108,9 +102,7 @@ class Limiter:
         """
         with self._lock:
             if weight > self.running:
-                raise RuntimeError(
-                    f"{self!r} cannot release {weight}: acquire() comes first, once for each release()"
-                )
+                raise RuntimeError(f"{self!r} cannot release {weight}: acquire() comes first, once for each release()")
             self.running -= weight
             self._admit()
 
@@ -230,9 +222,7 @@ class Limiter:
             raise self._too_heavy(weight)
 
     def _too_heavy(self, weight: int) -> ValueError:
-        return ValueError(
-            f"weight must be <= max_concurrency={self.max_concurrency} of {self!r}, got {weight}"
-        )
+        return ValueError(f"weight must be <= max_concurrency={self.max_concurrency} of {self!r}, got {weight}")
 
 
 class _Waiter:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import pickle
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,9 +27,7 @@ async def run_in_thread(function: Callable[..., Any], *args: Any) -> Any:
     Cancellation: A call that no thread has taken yet never runs. One that runs cannot be stopped: the
     cancellation is raised when the thread has ended, so that a limit on running calls holds.
     """
-    claim = (
-        threading.Lock()
-    )  # who takes it first, the thread or the cancelled caller, decides whether it runs
+    claim = threading.Lock()  # who takes it first, the thread or the cancelled caller, decides whether it runs
     context = contextvars.copy_context()
 
     def job() -> Any:
@@ -71,11 +68,10 @@ async def run_in_executor(executor: SupportsSubmit, function: Callable[..., Any]
     await _outlast(ended, submitted.cancel)
     try:
         return submitted.result()
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        if "pickle" in str(error):
+    except Exception as error:
+        if "pickle" in str(error):  # PicklingError, AttributeError or TypeError, as pickle pleases
             error.add_note(
-                f"{type(executor).__name__} sends functions and arguments to another process: "
-                "define the function at "
+                f"{type(executor).__name__} sends functions and arguments to another process: define the function at "
                 "the top of a module, and bind arguments with functools.partial, not with a lambda"
             )
         raise

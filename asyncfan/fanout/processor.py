@@ -81,9 +81,7 @@ class ParallelProcessor:
         if on_error not in ("raise", "group", "collect"):
             raise ValueError(f"on_error must be 'raise', 'group' or 'collect', got {on_error!r}")
         if executor is not None and not callable(getattr(executor, "submit", None)):
-            raise TypeError(
-                f"executor must have submit(), as concurrent.futures.Executor does, got {executor!r}"
-            )
+            raise TypeError(f"executor must have submit(), as concurrent.futures.Executor does, got {executor!r}")
         if inspect.iscoroutinefunction(progress) or not (progress is None or callable(progress)):
             raise TypeError(f"progress must be a plain function progress(done, total), got {progress!r}")
         self.max_workers = max_workers
@@ -118,8 +116,7 @@ class ParallelProcessor:
         """
         if not isinstance(tasks, Mapping):
             raise TypeError(
-                f"tasks must be a mapping {{name: function}}, got {tasks!r}; "
-                "for a list of items: map(fn, items)"
+                f"tasks must be a mapping {{name: function}}, got {tasks!r}; for a list of items: map(fn, items)"
             )
         warn_of_late_binding(tasks)
         names = list(tasks)
@@ -128,9 +125,7 @@ class ParallelProcessor:
         except TypeError:
             close_coroutines(tasks.values())  # else their warnings would hide the error
             raise
-        run = self._run(
-            operator.call, "ParallelProcessor", kind=NamedRun, noun="task", names=names, total=len(names)
-        )
+        run = self._run(operator.call, "ParallelProcessor", kind=NamedRun, noun="task", names=names, total=len(names))
         return dict(zip(names, await run.every(calls), strict=True))
 
     async def map(self, fn: Callable[[Any], Any], items: Iterable[Any] | AsyncIterable[Any]) -> list[Any]:
@@ -200,9 +195,7 @@ class ParallelProcessor:
             call = _limited(call, self.limiter)
         return call
 
-    def _run(
-        self, call: Callable[..., Any], name: str, *, kind: Callable[..., Any] = Run, **facts: Any
-    ) -> Any:
+    def _run(self, call: Callable[..., Any], name: str, *, kind: Callable[..., Any] = Run, **facts: Any) -> Any:
         return kind(
             call,
             max_workers=self.max_workers,

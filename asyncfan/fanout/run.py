@@ -167,9 +167,7 @@ class Run(Crew):
 
     def failed(self, i: int, error: BaseException, started: float | None) -> None:
         """Note that item ``i`` raised ``error``, and end the run if that is what ``on_error`` says."""
-        error.__traceback__ = (
-            error.__traceback__ and error.__traceback__.tb_next
-        )  # without our frame, and no cycle
+        error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next  # without our frame, and no cycle
         if not isinstance(error, Exception | asyncio.CancelledError):
             self.fatal = self.fatal or error
             self.close("broken")

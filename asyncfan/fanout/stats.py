@@ -86,9 +86,7 @@ class Meter:
                 counts = _counts(run)
                 ended = _sum(ended, counts)
                 running += run.running
-            return ProcessorStats(
-                self._calls, running, *ended, self._run_time.snapshot(), self._queue_wait.snapshot()
-            )
+            return ProcessorStats(self._calls, running, *ended, self._run_time.snapshot(), self._queue_wait.snapshot())
 
 
 def _counts(run: Run) -> tuple[int, int, int, int]:

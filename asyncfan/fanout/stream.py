@@ -55,9 +55,7 @@ class Stream:
         self._results = self._iterate()
 
     def __aiter__(self) -> AsyncIterator[Any]:
-        return (
-            self._results
-        )  # itself, not self: a bare `break` drops the generator, and the loop then closes it
+        return self._results  # itself, not self: a bare `break` drops the generator, and the loop then closes it
 
     async def __anext__(self) -> Any:
         return await self._results.__anext__()

@@ -47,7 +47,7 @@ def work(  # noqa: C901, PLR0912, PLR0915 - one frame, and no call that an item 
         return
     for i, item in source:
         started = None if i & sample else clock()
-        failure: BaseException | None = None
+        value, failure = None, None
         try:
             coro = call(item)  # makes a coroutine, runs nothing: see as_coroutine_function
             if untouched:

@@ -170,9 +170,7 @@ def aiostream():
     from aiostream import stream
 
     async def run(fn, items):
-        async with stream.map(
-            stream.iterate(items), fn, ordered=False, task_limit=WORKERS
-        ).stream() as results:
+        async with stream.map(stream.iterate(items), fn, ordered=False, task_limit=WORKERS).stream() as results:
             async for result in results:
                 yield result
 

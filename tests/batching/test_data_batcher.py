@@ -20,7 +20,7 @@ from asyncfan.testing import run
     parallel=st.integers(1, 3),
 )
 def test_batches_are_the_items_in_order_and_full(items, size, limit, source, parallel):
-    """No item is lost, doubled or moved; no batch is too long or heavy, or could have taken the next item too."""  # noqa: E501
+    """No item is lost, doubled or moved; no batch is too long or heavy, or could have taken the next item too."""
 
     async def trickle():
         for item in items:

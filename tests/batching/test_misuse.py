@@ -64,9 +64,7 @@ def test_wrong_options_are_refused_where_they_are_written(make, error, message):
 
 async def test_an_item_heavier_than_a_batch_is_refused():
     """The error says which item it is, its weight and the limit."""
-    with pytest.raises(
-        ValueError, match=re.escape("item 1 weighs 5, more than a whole batch may: max_batch_weight=4")
-    ):
+    with pytest.raises(ValueError, match=re.escape("item 1 weighs 5, more than a whole batch may: max_batch_weight=4")):
         await DataBatcher(weight=len, max_batch_weight=4).process_batches(["ok", "heavy"], select)
 
 

@@ -54,9 +54,7 @@ async def test_equal_queries_in_flight_are_one():
         return await select(x)
 
     queries = AsyncQueryBatcher(key=lambda query, x: x)
-    assert await asyncio.gather(*(queries.execute(query, i % 2) for i in range(10))) == [
-        i % 2 for i in range(10)
-    ]
+    assert await asyncio.gather(*(queries.execute(query, i % 2) for i in range(10))) == [i % 2 for i in range(10)]
     await queries.execute(query, 0)
     assert calls == [0, 1, 0]
 
@@ -82,9 +80,7 @@ async def test_a_cancelled_caller_harms_nobody():
         await asyncio.sleep(0.5)
         callers[victim].cancel()
         found = await asyncio.gather(*callers, return_exceptions=True)
-        assert [isinstance(e, asyncio.CancelledError) or e for e in found] == [
-            i == victim or 1 for i in range(3)
-        ]
+        assert [isinstance(e, asyncio.CancelledError) or e for e in found] == [i == victim or 1 for i in range(3)]
 
 
 async def test_the_last_to_leave_cancels_the_query_and_waits():
@@ -159,8 +155,5 @@ async def test_a_limiter_can_be_shared_with_others():
         task = asyncio.ensure_future(queries.execute(select, 1))
         await asyncio.sleep(5)
         assert not task.done()
-        assert (
-            repr(queries)
-            == "<AsyncQueryBatcher 'reports' <Limiter 'db' 1/1 running, 1 waiting>, 0 keys in flight>"
-        )
+        assert repr(queries) == "<AsyncQueryBatcher 'reports' <Limiter 'db' 1/1 running, 1 waiting>, 0 keys in flight>"
     assert await task == 1

@@ -57,7 +57,7 @@ class Blocking:
     ],
 )
 async def test_each_kind_of_function_is_called_where_it_belongs(function, place):
-    """Async functions, lambdas and partials run on the loop, plain functions in a thread, unless they are marked."""  # noqa: E501
+    """Async functions, lambdas and partials run on the loop, plain functions in a thread, unless they are marked."""
     assert await gather(it=function) == {"it": place}
     assert await amap(function, [1]) == [place]
 
@@ -119,9 +119,7 @@ async def test_work_that_no_thread_has_taken_never_runs(own_pool):
     asyncio.get_running_loop().set_default_executor(pool)
     blocker = asyncio.get_running_loop().run_in_executor(pool, lambda: (entered.set(), leave.wait(10)))
     entered.wait(10)
-    task = asyncio.ensure_future(
-        ParallelProcessor(executor=pool if own_pool else None).map(ran.append, [1, 2])
-    )
+    task = asyncio.ensure_future(ParallelProcessor(executor=pool if own_pool else None).map(ran.append, [1, 2]))
     await asyncio.sleep(0.02)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

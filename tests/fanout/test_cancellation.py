@@ -159,7 +159,7 @@ def _close_loops():
 
 
 async def one_trial(rng):  # noqa: C901, PLR0915 - one story
-    """Cancel a fan-out of failing and waiting items at a random moment; tell whether the cancellation arrived."""  # noqa: E501
+    """Cancel a fan-out of failing and waiting items at a random moment; tell whether the cancellation arrived."""
     live = 0
     survived = False
 

@@ -31,9 +31,7 @@ async def test_collect_returns_what_was_done_at_the_deadline():
 @pytest.mark.parametrize("on_error", ["raise", "group"])
 async def test_otherwise_the_deadline_is_raised_with_the_outcomes(on_error):
     """Without collect, DeadlineExceededError has each task's outcome by name, and counts them."""
-    with pytest.raises(
-        DeadlineExceededError, match="p: 1 of 3 tasks were done at the deadline of 2 s"
-    ) as caught:
+    with pytest.raises(DeadlineExceededError, match="p: 1 of 3 tasks were done at the deadline of 2 s") as caught:
         await ParallelProcessor(2, deadline=2, on_error=on_error, name="p").execute_parallel(
             {"quick": lambda: nap(1), "slow": lambda: nap(9), "next": lambda: nap(9)}
         )

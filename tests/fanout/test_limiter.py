@@ -138,6 +138,19 @@ async def test_the_slot_of_a_cancelled_waiter_goes_on():
     assert limiter.running == 1
 
 
+async def test_the_token_of_a_cancelled_waiter_is_not_used_up():
+    """Under a rate, a waiter cancelled in the moment of its grant costs the next one no time."""
+    limiter = Limiter(max_concurrency=1, rate=0.1)
+    await limiter.acquire()
+    await asyncio.sleep(10)
+    first, second = asyncio.ensure_future(limiter.acquire()), asyncio.ensure_future(limiter.acquire())
+    await asyncio.sleep(0)
+    limiter.release()  # granted to the first
+    first.cancel()
+    await second
+    assert asyncio.get_running_loop().time() == 10
+
+
 async def test_a_cancelled_heavy_head_unblocks_the_light_ones():
     """Who waited behind a heavy waiter enters when that one is cancelled."""
     limiter = Limiter(max_concurrency=2)

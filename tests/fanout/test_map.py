@@ -30,7 +30,7 @@ def test_results_are_in_the_items_order(delays, workers):
 @settings(max_examples=40, deadline=None)
 @given(n=st.integers(0, 40), workers=st.integers(1, 10), source=st.sampled_from(["list", "lazy", "async"]))
 def test_never_more_than_max_workers_run(n, workers, source):
-    """The peak of items at work is max_workers, or the number of items if that is less, for each kind of source."""  # noqa: E501
+    """The peak of items at work is max_workers, or the number of items if that is less, for each kind of source."""
     live = peak = 0
 
     async def work(_):

@@ -63,10 +63,7 @@ async def pages():
         (
             lambda: Limiter("db").release(),
             RuntimeError,
-            (
-                "<Limiter 'db' 0 running, 0 waiting> cannot release 1: "
-                "acquire() comes first, once for each release()"
-            ),
+            ("<Limiter 'db' 0 running, 0 waiting> cannot release 1: acquire() comes first, once for each release()"),
         ),
         (lambda: in_thread(3), TypeError, "in_thread takes a function, got 3"),
         (lambda: on_loop(None), TypeError, "on_loop takes a function, got None"),
@@ -95,10 +92,7 @@ def test_wrong_options_are_refused_where_they_are_written(make, error, message):
         ),
         (
             lambda: gather([fetch]),
-            (
-                f"tasks must be a mapping {{name: function}}, got [{fetch!r}]; "
-                "for a list of items: map(fn, items)"
-            ),
+            (f"tasks must be a mapping {{name: function}}, got [{fetch!r}]; for a list of items: map(fn, items)"),
         ),
         (lambda: amap(None, [1]), "fn: expected a function, got None"),
         (lambda: amap(fetch, 5), "items must be an iterable or an async iterable, got 5"),
@@ -127,9 +121,7 @@ async def test_a_weight_above_the_limit_is_refused():
 async def test_late_bound_lambdas_are_warned_of():
     """Lambdas made in a loop that all see its last value are noticed by their names, with the cure."""
     tasks = {f"item_{i}": lambda: fetch(i) for i in range(3)}  # noqa: B023 - the mistake
-    message = (
-        "all 3 lambdas in tasks use the last value of 'i', 2: write lambda i=i: ... to bind each its own"
-    )
+    message = "all 3 lambdas in tasks use the last value of 'i', 2: write lambda i=i: ... to bind each its own"
     with pytest.warns(RuntimeWarning, match=re.escape(message)):
         await gather(tasks)
 

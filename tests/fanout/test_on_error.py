@@ -121,9 +121,7 @@ async def test_collect_raises_nothing_and_says_what_became_of_each():
 
 async def test_outcome_unwraps_to_its_value_or_raises():
     """`unwrap` returns the value, raises the item's exception, or says that there is neither."""
-    ok, bad = await ParallelProcessor(on_error="collect").map(
-        lambda x: fail() if x else asyncio.sleep(0, "v"), [0, 1]
-    )
+    ok, bad = await ParallelProcessor(on_error="collect").map(lambda x: fail() if x else asyncio.sleep(0, "v"), [0, 1])
     assert (ok.ok, ok.unwrap(), bad.ok) == (True, "v", False)
     with pytest.raises(ValueError, match="no"):
         bad.unwrap()
@@ -146,12 +144,14 @@ async def test_a_childs_own_cancelled_error_is_not_the_callers(workers):
 
 
 @pytest.mark.parametrize("workers", [1, 2, 10])
+@pytest.mark.parametrize("wait_before", [True, False])
 @pytest.mark.parametrize("wait_after", [True, False])
-async def test_an_item_that_cancels_its_own_task_ends_alone(workers, wait_after):
+async def test_an_item_that_cancels_its_own_task_ends_alone(workers, wait_before, wait_after):
     """Each other item still runs, none is hit by the cancellation, and the caller is not cancelled."""
 
     async def item(x):
-        await asyncio.sleep(x % 2)
+        if wait_before:
+            await asyncio.sleep(x % 2)
         if x % 3 == 0:
             asyncio.current_task().cancel()
             if wait_after:
@@ -159,9 +159,7 @@ async def test_an_item_that_cancels_its_own_task_ends_alone(workers, wait_after)
         return x
 
     found = await ParallelProcessor(workers, on_error="collect").map(item, range(12))
-    assert [o.status for o in found] == [
-        "cancelled" if wait_after and x % 3 == 0 else "ok" for x in range(12)
-    ]
+    assert [o.status for o in found] == ["cancelled" if wait_after and x % 3 == 0 else "ok" for x in range(12)]
     assert asyncio.current_task().cancelling() == 0
     await asyncio.sleep(1)  # nothing is left to be delivered
 
@@ -223,9 +221,7 @@ async def test_an_error_of_progress_ends_the_call(on_error):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError) as caught:
-        await ParallelProcessor(2, on_error=on_error, progress=progress, name="p").map(
-            asyncio.sleep, [1, 100]
-        )
+        await ParallelProcessor(2, on_error=on_error, progress=progress, name="p").map(asyncio.sleep, [1, 100])
     assert caught.value.__notes__ == ["raised by the progress= callback of p, which ended the run"]
     assert asyncio.get_running_loop().time() == 1
 
@@ -240,9 +236,7 @@ async def test_one_exception_raised_many_times_collects_no_notes():
     for _ in range(5):
         with pytest.raises(ValueError, match="same"):
             await amap(bad, [1])
-    assert error.__notes__ == [
-        "in test_one_exception_raised_many_times_collects_no_notes.<locals>.bad:item 0"
-    ]
+    assert error.__notes__ == ["in test_one_exception_raised_many_times_collects_no_notes.<locals>.bad:item 0"]
 
 
 async def test_a_failure_leaves_no_garbage_cycle():

@@ -26,7 +26,7 @@ async def nap(seconds):
     pause=st.integers(0, 2),
 )
 def test_an_ordered_stream_is_a_map(delays, workers, buffer, lazy, pause):
-    """Whatever the delays, the window, the source and the consumer's pace, an ordered stream gives what map gives."""  # noqa: E501
+    """Whatever the delays, the window, the source and the consumer's pace, an ordered stream gives what map gives."""
 
     async def trickle():
         for pair in enumerate(delays):
@@ -155,7 +155,7 @@ async def test_an_error_of_an_items_cleanup_comes_out_of_aclose():
 
 
 async def test_a_failure_ends_the_stream_at_once():
-    """`on_error="raise"`: the failure is raised when it happens, even before the slow head of an ordered stream."""  # noqa: E501
+    """`on_error="raise"`: the failure is raised when it happens, even before the slow head of an ordered stream."""
 
     async def work(x):
         await asyncio.sleep(100 if x == 0 else x)
