@@ -6,21 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from .explorer import explore
 
 SCHEDULES = int(os.environ.get("ASYNCFAN_SCHEDULES", "100000"))
 ROOT = Path(__file__).parents[2]
-
-# Schedules that broke a rule once: what they found is told by the tests of test_loads.py.
-ONCE_BROKEN = (117, 2574, 2625, 2702, 2789, 3218, 18468)
-
-
-@pytest.mark.parametrize("seed", ONCE_BROKEN)
-def test_schedule_that_once_broke_a_rule_keeps_all(seed):
-    """A schedule that showed a bug shows none any more."""
-    assert explore(seed).violations == []
 
 
 def test_one_seed_is_one_schedule():

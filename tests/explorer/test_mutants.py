@@ -12,7 +12,7 @@ from asyncfan.caching.patterns import Fences
 
 from .explorer import explore
 
-SEEDS = 3_000
+SEEDS = 6_000
 
 MUTANTS = {
     "what was loaded is stored although it was cleared meanwhile": (
