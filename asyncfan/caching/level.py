@@ -10,7 +10,7 @@ from types import EllipsisType
 from typing import Any, TypeAlias
 
 from ..context import current_scope
-from .keys import escape, short_text
+from .keys import Unkeyable, escape, short_text
 
 __all__ = ["CacheLevel", "Expire", "expiry", "surroundings_at"]
 
@@ -80,8 +80,19 @@ def surroundings_at(level: CacheLevel) -> Callable[[], tuple[Any, ...]] | None:
             names = sorted(scope, key=lambda name: (name != "tenant", name))
             if level is CacheLevel.MEDIUM:
                 names = [name for name in names if name == "tenant"]
-            text = ":".join(f"@{escape(name)}/{short_text(scope[name])}" for name in names)
+            text = ":".join(f"@{escape(name)}/{_text_of(name, scope[name])}" for name in names)
             found = scope.keys_by_level[level] = (text, Ambient) if text else ()
         return found
 
     return surroundings
+
+
+def _text_of(name: str, value: Any) -> str:
+    try:
+        return short_text(value)
+    except Unkeyable as error:
+        kind = error.type.__qualname__
+        raise TypeError(
+            f"scope({name}=...) of type {kind} has no value to key by: declare what identifies it, such as its id, "
+            f"or use register_key({kind}, lambda value: ...)"
+        ) from None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from .flights import running_loop
 from .order import Entry, Order
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Store:
         self._due = math.inf  # when the timer will fire, by the cache's clock
         self._me: weakref.ref[Store] = weakref.ref(self)  # what the timer holds
         self._timer: asyncio.TimerHandle | None = None
+        self._serial = 0  # of the timer that counts; others ring for nothing
         self._loop: asyncio.AbstractEventLoop | None = None  # the timer's
 
     def add(self, entry: Entry, now: float, loop: asyncio.AbstractEventLoop | None) -> bool:
@@ -117,16 +119,22 @@ class Store:
         # the second and third keep sweeping below a tenth of the loop's time, however short the expiry
         delay = max(when - now, 0.05, 2e-6 * len(self.order))
         self._due, self._loop = now + delay, loop
-        self._timer = loop.call_later(delay, _wake, self._me)
+        self._set_timer(loop, delay)
 
-    def wake(self) -> None:
+    def _set_timer(self, loop: asyncio.AbstractEventLoop, delay: float) -> None:
+        self._serial += 1
+        self._timer = loop.call_later(delay, _wake, self._me, self._serial)
+
+    def wake(self, serial: int) -> None:
         """Look at all entries once, a slice a callback, then sleep until the next one expires."""
         with self.lock:
+            if serial != self._serial:
+                return
             loop = self._loop
             if loop is None or self._clock() < self._due:
                 self.stop()  # a loop whose time is not the cache's: the next add() sets a timer
             elif not self.sweep(SWEEP_SLICE):
-                self._timer = loop.call_later(0.002, _wake, self._me)
+                self._set_timer(loop, 0.002)
             elif self._soonest != math.inf:
                 self._wake_at(self._soonest, loop)
             else:
@@ -134,25 +142,27 @@ class Store:
 
     def stop(self) -> None:
         """Forget the timer; the next entry that expires sets another."""
-        if self._timer is not None:
+        if self._timer is not None and self._loop is running_loop():  # another thread's loop must not be touched
             self._timer.cancel()
         self.forget_timer()
 
     def forget_timer(self) -> None:
-        """After a fork: the timer is the parent's."""
+        """Let a timer that cannot be cancelled ring for nothing: after a fork it is the parent's."""
+        self._serial += 1
         self._timer = self._loop = None
         self._due = math.inf
 
     def forget_all(self) -> None:
         """Drop everything at once, unseen."""
         self.order.clear()
+        self.touched.clear()
         self._round = None
 
     def __len__(self) -> int:
         return len(self.order)
 
 
-def _wake(store: weakref.ref[Store]) -> None:
+def _wake(store: weakref.ref[Store], serial: int) -> None:
     found = store()
     if found is not None:
-        found.wake()
+        found.wake(serial)

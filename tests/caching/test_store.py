@@ -417,10 +417,10 @@ async def test_short_expiry_does_not_keep_the_loop_busy():
     fired = 0
     wake = cache.store.wake
 
-    def counting():
+    def counting(serial):
         nonlocal fired
         fired += 1
-        wake()
+        wake(serial)
 
     cache.store.wake = counting
     for n in range(200):

@@ -1,0 +1,207 @@
+"""What is wrong fails where it is written, in words that say the rule, the value and the way out."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from asyncfan import UnkeyableArgumentError
+from asyncfan.caching import Cache, CacheLevel, register_key
+from asyncfan.context import scope
+
+
+def raises(kind, message):
+    """Expect exactly this message."""
+    return pytest.raises(kind, match=f"^{re.escape(message)}$")
+
+
+def f(a=1, b=2):
+    """A function to decorate."""
+    return a, b
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"maxsize": 0}, ValueError, "maxsize must be a whole number >= 1, or None for no limit, got 0"),
+        ({"maxsize": True}, ValueError, "maxsize must be a whole number >= 1, or None for no limit, got True"),
+        ({"maxsize": 1.5}, ValueError, "maxsize must be a whole number >= 1, or None for no limit, got 1.5"),
+        ({"max_bytes": -1}, ValueError, "max_bytes must be a whole number >= 1, or None for no limit, got -1"),
+        ({"policy": "fifo"}, ValueError, "policy must be one of 'lru', 'lfu', got 'fifo'"),
+        ({"store": [1]}, TypeError, "store must be a mutable mapping, got [1]"),
+    ],
+)
+def test_cache_refuses_what_it_cannot_be(options, kind, message):
+    """Bounds, policy and store are checked when the cache is made."""
+    with raises(kind, message):
+        Cache(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"expire": 0}, ValueError, "expire must be > 0 seconds and finite, or None for good, got 0"),
+        ({"expire": -1}, ValueError, "expire must be > 0 seconds and finite, or None for good, got -1"),
+        ({"expire": float("nan")}, ValueError, "expire must be > 0 seconds and finite, or None for good, got nan"),
+        ({"expire": float("inf")}, ValueError, "expire must be > 0 seconds and finite, or None for good, got inf"),
+        ({"expire": timedelta(0)}, ValueError, "expire must be > 0 seconds and finite, or None for good, got datetime.timedelta(0)"),
+        ({"expire": "60"}, TypeError, "expire must be seconds (a number), a timedelta, or None for good, got '60'"),
+        ({"expire": True}, TypeError, "expire must be seconds (a number), a timedelta, or None for good, got True"),
+        ({"key_prefix": 5}, TypeError, 'key_prefix must be a string such as "user:profile", got 5'),
+        ({"key_prefix": ""}, ValueError, 'key_prefix must be a text without "*" such as "user:profile", got \'\''),
+        ({"key_prefix": "a*"}, ValueError, 'key_prefix must be a text without "*" such as "user:profile", got \'a*\''),
+        ({"cache_level": "low"}, TypeError, "cache_level must be a CacheLevel, got 'low'"),
+        ({"copy": True}, ValueError, "copy must be one of 'none', 'shallow', 'deep', got True"),
+        ({"key": "a"}, TypeError, "key must be a function of the call's arguments, got 'a'"),
+        ({"ignore": "a"}, TypeError, "ignore takes a tuple of parameter names, got the string 'a': write ('a',)"),
+        ({"ignore": ("c",)}, ValueError, "ignore names 'c', but f() has the parameters a, b"),
+    ],
+)
+def test_decorator_refuses_wrong_options(cache, options, kind, message):
+    """Options are checked at the decoration, not at the first call."""
+    with raises(kind, message):
+        cache.cache_function(**options)(f)
+
+
+async def test_decorator_refuses_a_coroutine(cache):
+    """A call in place of the function is told how to do it right."""
+
+    async def load():
+        return 1
+
+    with raises(TypeError, "cache_function takes the function itself, not a call of it: cache_function(f), not f(...)"):
+        cache.cache_function(load())
+
+
+def test_decorator_refuses_what_cannot_be_called(cache):
+    """Something that is no function is shown."""
+    with raises(TypeError, "cache_function takes a function, got 'f'"):
+        cache.cache_function(60)("f")
+
+
+def test_decorator_refuses_generators(cache):
+    """A generator can be read only once, so it cannot be cached."""
+
+    def lines():
+        yield 1
+
+    async def rows():
+        yield 1
+
+    for function in (lines, rows):
+        name = f"test_decorator_refuses_generators.<locals>.{function.__name__}"
+        with raises(
+            TypeError,
+            f"{name}() is a generator, which can be read only once: cache a function that returns a list, as in "
+            "[x async for x in ...]",
+        ):
+            cache.cache_function(function)
+
+
+def test_decorator_refuses_a_function_without_visible_parameters(cache):
+    """A builtin that does not tell its parameters must be wrapped."""
+    with raises(
+        TypeError, "cache_function cannot see the parameters of bytes: wrap it, as in cache_function(lambda value: bytes(value))"
+    ):
+        cache.cache_function(bytes)
+
+
+def test_plain_function_that_returns_an_awaitable_is_refused(cache):
+    """A forgotten ``async`` is found at the first call, and nothing is left unawaited."""
+
+    async def inner():
+        return 1
+
+    load = cache.cache_function(lambda: inner())  # noqa: PLW0108
+    with raises(
+        TypeError,
+        f"{load.__module__}.{load.__qualname__}() is a plain def but returned an awaitable, which can be awaited only once: "
+        "declare it with 'async def'",
+    ):
+        load()
+
+
+@pytest.mark.parametrize("spelled", ["f(SESSION)", "f(a=SESSION)", "f([SESSION])", "f.peek(SESSION)", "f.invalidate(SESSION)"])
+def test_unkeyable_argument_names_function_parameter_and_the_ways_out(cache, spelled):
+    """An argument without a value is refused at the call."""
+
+    class Session:
+        pass
+
+    cached = cache.cache_function(f)
+    name = f"{__name__}.test_unkeyable_argument_names_function_parameter_and_the_ways_out.<locals>.Session"
+    with raises(
+        UnkeyableArgumentError,
+        f"{__name__}.f(): argument 'a' of type {name} cannot be keyed by value. Do one of: ignore=('a',) if the result does "
+        "not depend on it; key=lambda ...: ... to build the key from what it does depend on; register_key(Session, lambda "
+        "value: ...) to say what its value is",
+    ) as caught:
+        eval(spelled, {"f": cached, "SESSION": Session()})
+    assert (caught.value.function, caught.value.parameter, caught.value.type) == (f"{__name__}.f", "a", Session)
+
+
+def test_unkeyable_result_of_key_is_refused(cache):
+    """What ``key`` returns must be keyable as well."""
+    cached = cache.cache_function(key=lambda *_: object())(f)
+    with pytest.raises(UnkeyableArgumentError, match=r"f\(\): argument 'key' of type object cannot be keyed by value"):
+        cached()
+
+
+def test_unkeyable_scope_value_is_named(cache):
+    """A scope value without a value of its own is an error that names it."""
+    cached = cache.cache_function(cache_level=CacheLevel.HIGH)(f)
+    with (
+        scope(principal=object()),
+        raises(
+            TypeError,
+            "scope(principal=...) of type object has no value to key by: declare what identifies it, such as its id, or use "
+            "register_key(object, lambda value: ...)",
+        ),
+    ):
+        cached()
+
+
+def test_instance_that_cannot_be_told_apart_is_refused(cache):
+    """A class with slots needs one for weak references."""
+
+    class Slotted:
+        __slots__ = ()
+
+        @cache.cache_function
+        def get(self):
+            return 1
+
+    name = "test_instance_that_cannot_be_told_apart_is_refused.<locals>.Slotted"
+    with raises(
+        TypeError,
+        f"a cached method of {name} cannot tell its instances apart: add '__weakref__' to {name}.__slots__, or build the key "
+        "yourself with key=",
+    ):
+        Slotted().get()
+
+
+@pytest.mark.parametrize("pattern", ["", "*", "***"])
+def test_clear_of_everything_is_refused(cache, pattern):
+    """Dropping everything has a name of its own."""
+    with raises(ValueError, f"clear({pattern!r}) would drop everything: call clear_all() if that is meant"):
+        cache.clear(pattern)
+
+
+def test_clear_of_no_string_is_refused(cache):
+    """A pattern is a string."""
+    with raises(TypeError, 'clear(pattern) takes a string such as "user:42*", got 42'):
+        cache.clear(42)
+
+
+def test_clear_prefix_of_nothing_is_refused(cache):
+    """Without a part there is no prefix."""
+    with raises(ValueError, "clear_prefix() would drop everything: call clear_all() if that is meant"):
+        cache.clear_prefix()
+
+
+def test_register_key_refuses_what_is_no_class():
+    """The first argument is a class, the second a function."""
+    with raises(TypeError, "register_key(type_, value_of): type_ must be a class, got 5"):
+        register_key(5, str)
+    with raises(TypeError, "register_key(type_, value_of): value_of must be callable, got 5"):
+        register_key(int, 5)
