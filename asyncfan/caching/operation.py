@@ -212,7 +212,7 @@ class Operation:
 
     def settle(self, flight: Flight, result: Any, loaded: Loaded[Any] | None = None) -> None:
         """End a flight: store what was loaded unless it was fenced meanwhile, and give every waiter the result."""
-        waiters: set[Any] | None = None
+        waiters: dict[Any, None] | None = None
         try:
             with self.lock:
                 waiters, flight.waiters = flight.waiters, None

@@ -10,7 +10,7 @@ import pytest
 
 from asyncfan.caching import Cache
 from asyncfan.exceptions import RecursiveLoadError, SelfCancelledError
-from asyncfan.testing import Gate
+from asyncfan.testing import Gate, ManualClock
 
 
 class LoadFailedError(Exception):
@@ -245,3 +245,23 @@ async def test_load_cancelled_before_its_first_step_leaves_no_dead_key(monkeypat
         await asyncio.wait_for(caller, 1)
     assert await asyncio.wait_for(get(1), 1) == 1
     assert not cache.tasks
+
+
+# -- expiry -------------------------------------------------------------------------------------------------------
+
+
+async def test_expired_entry_goes_though_the_timer_rang_early():
+    """A timer that rings half a millisecond too soon, as uvloop's do, is set again instead of lost."""
+    clock = ManualClock()
+    cache = Cache(clock=clock)
+
+    @cache.cache_function(expire=1)
+    async def get(n):
+        return n
+
+    await get(1)
+    clock.advance(0.9995)
+    await asyncio.sleep(1.001)
+    clock.advance(0.06)
+    await asyncio.sleep(0.06)
+    assert len(cache) == 0
