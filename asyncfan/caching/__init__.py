@@ -5,6 +5,7 @@ level.py       how much of the surroundings is in a key
 compiling.py   a hit: the cached function, compiled from the user's signature
 call_keys.py   from the looked-up key to the stored one
 functions.py   `cache_function`, and what its wrapper offers
+register.py    what may be served and joined, and what was cleared of it
 operation.py   a miss: find, join or start; load; fence; store; every waiter
 flights.py     one load in progress and who waits for it
 patterns.py    what a clear names, and what was cleared since
@@ -19,7 +20,8 @@ from .cache import Cache, Cleared, cache
 from .functions import AsyncCached, Cached, CacheInfo
 from .keys import escape, key_text, register_key
 from .level import CacheLevel, Expire, expiry
-from .operation import MISSING, Loaded, Missing, Operation
+from .operation import Loaded, Operation
+from .register import MISSING, Missing
 from .stats import CacheStats, FunctionStats
 
 __all__ = [

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ..exceptions import RecursiveLoadError, SelfCancelledError
 
 if TYPE_CHECKING:
-    from .operation import Operation, Seal
+    from .register import Register, Seal
 
 __all__ = ["AGAIN", "UNSHARED", "Failure", "Flight", "deliver", "loading", "outcome", "running_loop"]
 
@@ -61,7 +61,7 @@ class Flight:
 
     __slots__ = ("blocked_on", "cancelled", "depth", "key", "loop", "operation", "seal", "task", "waiters")
 
-    def __init__(self, operation: Operation, key: Any, loop: asyncio.AbstractEventLoop | None) -> None:
+    def __init__(self, operation: Register, key: Any, loop: asyncio.AbstractEventLoop | None) -> None:
         self.operation = operation
         self.key = key
         self.seal: Seal = operation.seal  # as of its start: what was cleared since must not be stored

@@ -13,7 +13,7 @@ from .call_keys import CallKeys, Instance, Instances
 from .compiling import compile_wrapper, plain_parameters
 from .keys import escape
 from .level import CacheLevel, Expire, expiry, surroundings_at
-from .operation import MISSING, Missing
+from .register import MISSING, Missing
 
 if TYPE_CHECKING:
     from .cache import Cache, Cleared

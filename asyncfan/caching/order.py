@@ -11,7 +11,7 @@ import cachetools
 from .weighing import weigh
 
 if TYPE_CHECKING:
-    from .operation import Seal
+    from .register import Seal
 
 __all__ = ["ENTRY_BYTES", "POLICIES", "Entry", "Order", "make_order"]
 

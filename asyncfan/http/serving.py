@@ -9,7 +9,8 @@ from hashlib import blake2b
 from typing import Any
 
 from ..caching.keys import Unkeyable, key_text
-from ..caching.operation import MISSING, Loaded, Operation
+from ..caching.operation import Loaded, Operation
+from ..caching.register import MISSING
 from .answering import answer
 from .cache_control import MOST_SECONDS, directives, seconds
 from .keys import Key, KeyRule, by_name

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncfan.caching import MISSING, Cache, CacheLevel, escape, key_text, operation
+from asyncfan.caching import MISSING, Cache, CacheLevel, escape, key_text, register
 from asyncfan.caching.keys import untyped
 from asyncfan.caching.patterns import MAX_FENCES, Fences, Pattern
 from asyncfan.context import scope
@@ -18,7 +18,7 @@ from asyncfan.testing import Gate, ManualClock
 def path(request, monkeypatch):
     """Both ways of clearing: looking at every entry at once, and leaving a fence."""
     if request.param == "fence":
-        monkeypatch.setattr(operation, "SCAN_LIMIT", 0)
+        monkeypatch.setattr(register, "SCAN_LIMIT", 0)
     return request.param
 
 
@@ -240,7 +240,9 @@ def test_star_stands_for_anything(cache, path, pattern, left):
     assert keys_left(cache, pattern, [42, "42", 420, "4", "a42"]) == left
 
 
-@pytest.mark.parametrize("hostile", ["?", "[a]", ".", "a.c", "a\\b", "^a$", "a+", "(a)", "a|b", "é", " ", "a=b", "~s", "\n", "%", "100%"])
+@pytest.mark.parametrize(
+    "hostile", ["?", "[a]", ".", "a.c", "a\\b", "^a$", "a+", "(a)", "a|b", "é", " ", "a=b", "~s", "\n", "%", "100%"]
+)
 def test_other_characters_stand_for_themselves(cache, path, hostile):
     """No character of another pattern language means anything: it names the value that has it."""
     assert keys_left(cache, f"user:profile:{hostile}", ["abc", hostile, "x"]) == ["abc", "x"]
@@ -260,7 +262,9 @@ def test_colon_in_an_argument_is_no_delimiter(cache, path):
 
 def test_clear_reaches_every_function_of_a_prefix(cache):
     """Functions that share a prefix, or have a longer one, are cleared together."""
-    functions = [cache.cache_function(key_prefix=prefix)(lambda a: a) for prefix in ("user", "user", "user:profile", "users")]
+    functions = [
+        cache.cache_function(key_prefix=prefix)(lambda a: a) for prefix in ("user", "user", "user:profile", "users")
+    ]
     for f in functions:
         f(1)
     assert cache.clear("user:*").count == 3
@@ -388,7 +392,7 @@ def test_too_many_fences_clear_too_much_never_too_little():
 
 async def test_fences_are_forgotten_after_a_sweep(monkeypatch):
     """Once every entry was looked at, nothing is remembered, and what survived still does."""
-    monkeypatch.setattr(operation, "SCAN_LIMIT", 0)
+    monkeypatch.setattr(register, "SCAN_LIMIT", 0)
     cache = Cache(clock=ManualClock())
     f = cache.cache_function(key_prefix="p")(lambda a: a)
     for n in range(100):
@@ -405,7 +409,7 @@ async def test_invalidating_calls_of_a_large_cache_leaves_no_fence():
     """Where no scope is declared, ``invalidate`` drops one entry and nothing else has to be looked at."""
     cache = Cache(maxsize=None, clock=ManualClock())
     f = cache.cache_function(key_prefix="p", cache_level=CacheLevel.LOW)(lambda a: a)
-    for n in range(operation.SCAN_LIMIT + 10):
+    for n in range(register.SCAN_LIMIT + 10):
         f(n)
     (op,) = cache.operations
     before = op.seal
@@ -439,7 +443,9 @@ def large():
     return cache, op, f
 
 
-@pytest.mark.parametrize("clear", [CLEARS[name] for name in ("by pattern", "by inner wildcard", "by prefix", "all", "by function")])
+@pytest.mark.parametrize(
+    "clear", [CLEARS[name] for name in ("by pattern", "by inner wildcard", "by prefix", "all", "by function")]
+)
 def test_clear_looks_at_no_more_than_the_limit(large, clear, monkeypatch):
     """Over 10^5 entries a clear spells not one key (F16)."""
     cache, op, f = large
@@ -447,7 +453,7 @@ def test_clear_looks_at_no_more_than_the_limit(large, clear, monkeypatch):
     text = op.text
     monkeypatch.setattr(op, "text", lambda key: spelled.append(key) or text(key))
     clear(cache, f)
-    assert len(spelled) <= operation.SCAN_LIMIT
+    assert len(spelled) <= register.SCAN_LIMIT
 
 
 async def test_sweep_after_a_clear_goes_in_slices(large, monkeypatch):
@@ -486,7 +492,7 @@ async def test_text_of_a_key_clears_that_key(argument):
 
 def test_many_fences_cost_no_entry_that_they_do_not_mean(monkeypatch):
     """Ten thousand clears of single parts leave all other entries alone, however large the cache is."""
-    monkeypatch.setattr("asyncfan.caching.operation.SCAN_LIMIT", 100)
+    monkeypatch.setattr("asyncfan.caching.register.SCAN_LIMIT", 100)
     cache = Cache()
 
     @cache.cache_function(key_prefix="f")

@@ -175,14 +175,36 @@ def containers(children):
     )  # fmt: skip
 
 
-values = st.one_of(st.recursive(leaves, containers, max_leaves=6), st.frozensets(st.integers(-2, 2) | st.text("a1", max_size=1)))
+values = st.one_of(
+    st.recursive(leaves, containers, max_leaves=6), st.frozensets(st.integers(-2, 2) | st.text("a1", max_size=1))
+)
 
 
 def look_alikes(value):
     """A value, and others that its text might be mistaken for."""
     text = key_text(value)
-    yield from (value, [value], (value,), {"a": value}, {text: 1}, Box(value), Model(x=value), text, untyped(text), f"{text}~s")
-    yield from (f"({text})", [text], [f"{text},1"], [text, 1], {"a": text}, Tagged(text), text.encode(), repr(value).encode("utf-8", "replace"))
+    yield from (
+        value,
+        [value],
+        (value,),
+        {"a": value},
+        {text: 1},
+        Box(value),
+        Model(x=value),
+        text,
+        untyped(text),
+        f"{text}~s",
+    )
+    yield from (
+        f"({text})",
+        [text],
+        [f"{text},1"],
+        [text, 1],
+        {"a": text},
+        Tagged(text),
+        text.encode(),
+        repr(value).encode("utf-8", "replace"),
+    )
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from asyncfan.caching import MISSING, Cache, operation
+from asyncfan.caching import MISSING, Cache, register
 from asyncfan.caching.store import SWEEP_SLICE
 from asyncfan.caching.weighing import MAX_VISITS, weigh
 from asyncfan.testing import ManualClock
@@ -26,16 +26,17 @@ class CacheAgainstModel(RuleBasedStateMachine):
     """A cache of at most five entries and a dictionary with expiries do the same."""
 
     maxsize = 5
-    scan_limit = operation.SCAN_LIMIT
+    scan_limit = register.SCAN_LIMIT
 
     def __init__(self):
         super().__init__()
-        self.saved, operation.SCAN_LIMIT = operation.SCAN_LIMIT, self.scan_limit
+        self.saved, register.SCAN_LIMIT = register.SCAN_LIMIT, self.scan_limit
         self.clock = ManualClock()
         self.cache = Cache(maxsize=self.maxsize, clock=self.clock)
         self.loads = 0
         self.functions = {
-            name: self.cache.cache_function(expire, key_prefix=name)(self.load) for name, expire in (("p", 10), ("q:r", None))
+            name: self.cache.cache_function(expire, key_prefix=name)(self.load)
+            for name, expire in (("p", 10), ("q:r", None))
         }
         self.model = collections.OrderedDict()  # {(name, key): (value, expires)}; the longest unused first
 
@@ -44,7 +45,7 @@ class CacheAgainstModel(RuleBasedStateMachine):
         return self.loads
 
     def teardown(self):
-        operation.SCAN_LIMIT = self.saved
+        register.SCAN_LIMIT = self.saved
 
     def store_in_model(self, at, value):
         self.model.pop(at, None)

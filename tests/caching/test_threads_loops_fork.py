@@ -369,7 +369,9 @@ def test_child_of_a_fork_loads_itself(held):
         "def hold():\n    with cache.store.lock:\n        held.set(); release.wait(10)\n"
         "holder = threading.Thread(target=hold); holder.start(); held.wait(10)" if held else "",
     ).replace("RELEASE", "release.set(); holder.join()" if held else "")  # fmt: skip
-    found = subprocess.run([sys.executable, "-W", "ignore::DeprecationWarning", "-c", script], capture_output=True, text=True, timeout=30)
+    found = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script], capture_output=True, text=True, timeout=30
+    )
     assert (found.returncode, found.stderr) == (0, "")
 
 
@@ -463,4 +465,7 @@ def test_program_ends_without_a_warning():
 
 def test_cache_reads_well(cache):
     """Its text shows entries, bound and loads."""
-    assert (repr(cache), repr(Cache(maxsize=None))) == ("<Cache 0/100000 entries, 0 loading>", "<Cache 0 entries, 0 loading>")
+    assert (repr(cache), repr(Cache(maxsize=None))) == (
+        "<Cache 0/100000 entries, 0 loading>",
+        "<Cache 0 entries, 0 loading>",
+    )

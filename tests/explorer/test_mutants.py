@@ -157,7 +157,7 @@ def mutated(owner, name, old, new):
         return source.replace(old, new)
     scope = {}
     code = compile("from __future__ import annotations\n" + source.replace(old, new), "<mutant>", "exec")
-    exec(code, sys.modules[owner.__module__].__dict__, scope)
+    exec(code, sys.modules[found.__module__].__dict__, scope)
     return scope[name]
 
 
