@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, final
 from .flights import Flight, running_loop
 from .keys import untyped
 from .order import Entry
-from .patterns import MAX_FENCES, Fences, Pattern
-from .store import STORE_STEPS
+from .patterns import Fences, Pattern
 
 if TYPE_CHECKING:
     from .cache import Cache
@@ -208,8 +207,7 @@ class Register:
                 self.removed["invalidated"] += live
                 return live
             self.fences.add(self.seal.number, pattern)
-            # enough for the round to end before so many fences stand that everything older counts as cleared
-            self.store.sweep(STORE_STEPS + 4 * len(self.store) // MAX_FENCES)
+            self.store.sweep_for_fence()
             return 0
 
     def _drop_now(self, pattern: Pattern | None) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from .flights import running_loop
 from .order import Entry, Order
+from .patterns import MAX_FENCES
 
 if TYPE_CHECKING:
     from .operation import Operation
@@ -79,6 +80,10 @@ class Store:
     def want_round(self) -> None:
         """Have the next changes look at every entry, a few at a time: some were fenced."""
         self._wanted = True
+
+    def sweep_for_fence(self) -> None:
+        """Sweep enough for a round to end before so many fences stand that everything older counts as cleared."""
+        self.sweep(STORE_STEPS + 4 * len(self) // MAX_FENCES)
 
     def sweep(self, steps: int) -> bool:
         """Look at the next ``steps`` entries of the round and drop the dead; says whether the round has ended."""
