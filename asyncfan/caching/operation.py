@@ -9,7 +9,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NamedTuple, TypeVar, final
 
 from ..context import hide_deadline
@@ -212,7 +212,7 @@ class Operation:
 
     def settle(self, flight: Flight, result: Any, loaded: Loaded[Any] | None = None) -> None:
         """End a flight: store what was loaded unless it was fenced meanwhile, and give every waiter the result."""
-        waiters: set[Any] | None = None
+        waiters: Iterable[Any] | None = None
         try:
             with self.lock:
                 waiters, flight.waiters = flight.waiters, None

@@ -36,7 +36,9 @@ def test_bare_and_called_decorators_are_one(cache):
     def f(a):
         return a
 
-    assert [decorate(f)(1) for decorate in (cache.cache_function, cache.cache_function(), cache.cache_function(60))] == [1, 1, 1]
+    assert [
+        decorate(f)(1) for decorate in (cache.cache_function, cache.cache_function(), cache.cache_function(60))
+    ] == [1, 1, 1]
 
 
 def test_options_stand_in_the_seeds_order(cache):
@@ -70,7 +72,10 @@ def test_kind_of_function_stays(cache):
     def g():
         return 1
 
-    kinds = [(inspect.iscoroutinefunction(cached), inspect.isfunction(cached)) for cached in map(cache.cache_function, (f, g))]
+    kinds = [
+        (inspect.iscoroutinefunction(cached), inspect.isfunction(cached))
+        for cached in map(cache.cache_function, (f, g))
+    ]
     assert kinds == [(True, True), (False, True)]
 
 
@@ -81,7 +86,11 @@ def test_default_prefix_is_module_and_name(cache):
         return a
 
     module = __name__.replace("<", "")
-    assert cache.cache_function(f).cache_key(1).startswith(f"{module}.test_default_prefix_is_module_and_name.%3Clocals%3E.f:1")
+    assert (
+        cache.cache_function(f)
+        .cache_key(1)
+        .startswith(f"{module}.test_default_prefix_is_module_and_name.%3Clocals%3E.f:1")
+    )
 
 
 def test_two_functions_of_one_name_share_nothing(cache):
@@ -251,7 +260,7 @@ def test_missing_is_false_and_prints_its_name():
 async def test_peek_does_not_reorder(clock):
     """An entry that was only peeked at is still the one used longest ago."""
     cache = Cache(maxsize=2, clock=clock)
-    f, loads = twin(cache)
+    f, _ = twin(cache)
     await f(1)
     await f(2)
     f.peek(1)
@@ -363,7 +372,7 @@ async def test_refresh_does_not_count_as_a_call(cache):
 
 async def test_invalidate_drops_one_call_only(cache):
     """However it is spelled, the call's entry goes and no other."""
-    f, loads = twin(cache)
+    f, _ = twin(cache)
     await f(1)
     await f(10)
     assert f.invalidate(a=1).count == 1
@@ -493,7 +502,9 @@ def test_instances_are_forgotten(cache):
     """Nothing is kept for an instance that is gone."""
     make = service(cache)
     bind = make.plain.cache_key.__self__.bind
-    instances = next(cell.cell_contents for cell in bind.__closure__ if type(cell.cell_contents).__name__ == "Instances")
+    instances = next(
+        cell.cell_contents for cell in bind.__closure__ if type(cell.cell_contents).__name__ == "Instances"
+    )
     for n in range(10):
         make(n).plain(1)
     assert instances._tokens == {}

@@ -240,7 +240,9 @@ def test_star_stands_for_anything(cache, path, pattern, left):
     assert keys_left(cache, pattern, [42, "42", 420, "4", "a42"]) == left
 
 
-@pytest.mark.parametrize("hostile", ["?", "[a]", ".", "a.c", "a\\b", "^a$", "a+", "(a)", "a|b", "é", " ", "a=b", "~s", "\n", "%", "100%"])
+@pytest.mark.parametrize(
+    "hostile", ["?", "[a]", ".", "a.c", "a\\b", "^a$", "a+", "(a)", "a|b", "é", " ", "a=b", "~s", "\n", "%", "100%"]
+)
 def test_other_characters_stand_for_themselves(cache, path, hostile):
     """No character of another pattern language means anything: it names the value that has it."""
     assert keys_left(cache, f"user:profile:{hostile}", ["abc", hostile, "x"]) == ["abc", "x"]
@@ -260,7 +262,9 @@ def test_colon_in_an_argument_is_no_delimiter(cache, path):
 
 def test_clear_reaches_every_function_of_a_prefix(cache):
     """Functions that share a prefix, or have a longer one, are cleared together."""
-    functions = [cache.cache_function(key_prefix=prefix)(lambda a: a) for prefix in ("user", "user", "user:profile", "users")]
+    functions = [
+        cache.cache_function(key_prefix=prefix)(lambda a: a) for prefix in ("user", "user", "user:profile", "users")
+    ]
     for f in functions:
         f(1)
     assert cache.clear("user:*").count == 3
@@ -439,7 +443,9 @@ def large():
     return cache, op, f
 
 
-@pytest.mark.parametrize("clear", [CLEARS[name] for name in ("by pattern", "by inner wildcard", "by prefix", "all", "by function")])
+@pytest.mark.parametrize(
+    "clear", [CLEARS[name] for name in ("by pattern", "by inner wildcard", "by prefix", "all", "by function")]
+)
 def test_clear_looks_at_no_more_than_the_limit(large, clear, monkeypatch):
     """Over 10^5 entries a clear spells not one key (F16)."""
     cache, op, f = large
@@ -454,7 +460,7 @@ async def test_sweep_after_a_clear_goes_in_slices(large, monkeypatch):
     """Between two turns of the loop at most 500 entries are looked at (F16)."""
     from asyncfan.caching.store import SWEEP_SLICE
 
-    cache, op, _ = large
+    cache, _, _ = large
     slices = []
     sweep = cache.store.sweep
     monkeypatch.setattr(cache.store, "sweep", lambda steps: slices.append(steps) or sweep(steps))

@@ -8,6 +8,7 @@ import enum
 import fractions
 import functools
 import ipaddress
+import itertools
 import math
 import pathlib
 import re
@@ -110,7 +111,7 @@ class Struct:
 FIELDED = (Box, Crate, Model, Fields, Struct)
 
 
-def meaning(value):  # noqa: PLR0911
+def meaning(value):  # noqa: PLR0911, C901 - one a kind of value
     """What a value is, spelled independently of the code under test: hashable, equal for equal values of equal type."""
     kind = type(value)
     if isinstance(value, enum.Enum):
@@ -175,14 +176,36 @@ def containers(children):
     )  # fmt: skip
 
 
-values = st.one_of(st.recursive(leaves, containers, max_leaves=6), st.frozensets(st.integers(-2, 2) | st.text("a1", max_size=1)))
+values = st.one_of(
+    st.recursive(leaves, containers, max_leaves=6), st.frozensets(st.integers(-2, 2) | st.text("a1", max_size=1))
+)
 
 
 def look_alikes(value):
     """A value, and others that its text might be mistaken for."""
     text = key_text(value)
-    yield from (value, [value], (value,), {"a": value}, {text: 1}, Box(value), Model(x=value), text, untyped(text), f"{text}~s")
-    yield from (f"({text})", [text], [f"{text},1"], [text, 1], {"a": text}, Tagged(text), text.encode(), repr(value).encode("utf-8", "replace"))
+    yield from (
+        value,
+        [value],
+        (value,),
+        {"a": value},
+        {text: 1},
+        Box(value),
+        Model(x=value),
+        text,
+        untyped(text),
+        f"{text}~s",
+    )
+    yield from (
+        f"({text})",
+        [text],
+        [f"{text},1"],
+        [text, 1],
+        {"a": text},
+        Tagged(text),
+        text.encode(),
+        repr(value).encode("utf-8", "replace"),
+    )
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -190,7 +213,7 @@ def look_alikes(value):
 def test_equal_texts_are_equal_values_of_equal_type(found):
     """Among 10^5 pairs of hostile values, two texts are equal exactly if type and value are."""
     by_text, by_meaning = {}, {}
-    for value in (one for value in found for one in look_alikes(value)):
+    for value in itertools.chain.from_iterable(map(look_alikes, found)):
         text, what = key_text(value), meaning(value)
         assert by_text.setdefault(text, what) == what
         assert by_meaning.setdefault(what, text) == text
@@ -413,7 +436,7 @@ def test_value_without_a_value_is_refused(value):
 
 def test_refusal_names_the_innermost_type():
     """The type to blame is the one inside, not the container."""
-    with pytest.raises(Unkeyable, match="^generator has no value to key by$") as caught:
+    with pytest.raises(Unkeyable, match=r"^generator has no value to key by$") as caught:
         key_text([1, {"a": (x for x in ())}])
     assert caught.value.type is types.GeneratorType
 

@@ -12,7 +12,9 @@ from asyncfan.context import scope
 
 def keys_of(cache, *args):
     """The key of one call at each of the levels, coarse to fine."""
-    return [cache.cache_function(key_prefix="f", cache_level=level)(lambda a: a).cache_key(*args) for level in CacheLevel]
+    return [
+        cache.cache_function(key_prefix="f", cache_level=level)(lambda a: a).cache_key(*args) for level in CacheLevel
+    ]
 
 
 def test_levels_key_alike_without_a_scope(cache):

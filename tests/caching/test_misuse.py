@@ -44,7 +44,11 @@ def test_cache_refuses_what_it_cannot_be(options, kind, message):
         ({"expire": -1}, ValueError, "expire must be > 0 seconds and finite, or None for good, got -1"),
         ({"expire": float("nan")}, ValueError, "expire must be > 0 seconds and finite, or None for good, got nan"),
         ({"expire": float("inf")}, ValueError, "expire must be > 0 seconds and finite, or None for good, got inf"),
-        ({"expire": timedelta(0)}, ValueError, "expire must be > 0 seconds and finite, or None for good, got datetime.timedelta(0)"),
+        (
+            {"expire": timedelta(0)},
+            ValueError,
+            "expire must be > 0 seconds and finite, or None for good, got datetime.timedelta(0)",
+        ),
         ({"expire": "60"}, TypeError, "expire must be seconds (a number), a timedelta, or None for good, got '60'"),
         ({"expire": True}, TypeError, "expire must be seconds (a number), a timedelta, or None for good, got True"),
         ({"key_prefix": 5}, TypeError, 'key_prefix must be a string such as "user:profile", got 5'),
@@ -101,7 +105,8 @@ def test_decorator_refuses_generators(cache):
 def test_decorator_refuses_a_function_without_visible_parameters(cache):
     """A builtin that does not tell its parameters must be wrapped."""
     with raises(
-        TypeError, "cache_function cannot see the parameters of bytes: wrap it, as in cache_function(lambda value: bytes(value))"
+        TypeError,
+        "cache_function cannot see the parameters of bytes: wrap it, as in cache_function(lambda value: bytes(value))",
     ):
         cache.cache_function(bytes)
 
@@ -121,7 +126,9 @@ def test_plain_function_that_returns_an_awaitable_is_refused(cache):
         load()
 
 
-@pytest.mark.parametrize("spelled", ["f(SESSION)", "f(a=SESSION)", "f([SESSION])", "f.peek(SESSION)", "f.invalidate(SESSION)"])
+@pytest.mark.parametrize(
+    "spelled", ["f(SESSION)", "f(a=SESSION)", "f([SESSION])", "f.peek(SESSION)", "f.invalidate(SESSION)"]
+)
 def test_unkeyable_argument_names_function_parameter_and_the_ways_out(cache, spelled):
     """An argument without a value is refused at the call."""
 

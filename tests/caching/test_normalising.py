@@ -239,7 +239,11 @@ def function_of(signature):
 
 
 @settings(max_examples=300, deadline=None)
-@given(signatures(), st.lists(st.integers(), max_size=5), st.dictionaries(st.sampled_from([f"p{i}" for i in range(8)]), st.integers()))
+@given(
+    signatures(),
+    st.lists(st.integers(), max_size=5),
+    st.dictionaries(st.sampled_from([f"p{i}" for i in range(8)]), st.integers()),
+)
 def test_calls_are_bound_as_the_function_binds_them(signature, args, kwargs):
     """For any signature and call, the wrapper accepts what the function accepts, and passes on the same."""
     function = function_of(signature)
@@ -263,7 +267,8 @@ def test_keys_are_equal_exactly_if_the_bound_arguments_are(signature, data):
     key = Cache().cache_function(function).cache_key
     seen = {}
     calls = st.tuples(
-        st.lists(st.integers(0, 1), max_size=4), st.dictionaries(st.sampled_from([f"p{i}" for i in range(7)]), st.integers(0, 1))
+        st.lists(st.integers(0, 1), max_size=4),
+        st.dictionaries(st.sampled_from([f"p{i}" for i in range(7)]), st.integers(0, 1)),
     )
     for args, kwargs in data.draw(st.lists(calls, max_size=8)):
         try:

@@ -35,7 +35,8 @@ class CacheAgainstModel(RuleBasedStateMachine):
         self.cache = Cache(maxsize=self.maxsize, clock=self.clock)
         self.loads = 0
         self.functions = {
-            name: self.cache.cache_function(expire, key_prefix=name)(self.load) for name, expire in (("p", 10), ("q:r", None))
+            name: self.cache.cache_function(expire, key_prefix=name)(self.load)
+            for name, expire in (("p", 10), ("q:r", None))
         }
         self.model = collections.OrderedDict()  # {(name, key): (value, expires)}; the longest unused first
 

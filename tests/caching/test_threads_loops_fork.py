@@ -298,6 +298,52 @@ def test_timer_of_another_threads_loop_is_left_to_that_thread(cache):
     assert False not in cancelled
 
 
+def eager_loop():
+    """A loop that starts every task at once."""
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)
+    return loop
+
+
+def uv_loop():
+    """A loop of uvloop's."""
+    return pytest.importorskip("uvloop").new_event_loop()
+
+
+LOOPS = [uv_loop, *([eager_loop] if sys.version_info >= (3, 12) else [])]
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize("make", LOOPS)
+def test_other_event_loops_keep_the_promises(cache, make):
+    """Joining, leaving, failing, recursion and expiry are the same on uvloop and with eager tasks."""
+    loads = []
+
+    @cache.cache_function(expire=0.05, key_prefix="f")
+    async def f(n):
+        loads.append(n)
+        if n == 0:
+            return n
+        await asyncio.sleep(0.01)
+        if n == 2:
+            raise KeyError(n)
+        return await f(n) if n == 3 else n
+
+    async def main():
+        leaving = asyncio.ensure_future(f(1))
+        calls = [asyncio.ensure_future(f(n)) for n in (0, 1, 1, 2, 2, 3)]
+        await asyncio.sleep(0)
+        leaving.cancel()
+        found = await asyncio.gather(leaving, *calls, return_exceptions=True)
+        await asyncio.sleep(0.2)
+        return [type(value).__name__ for value in found], len(cache)
+
+    with asyncio.Runner(loop_factory=make) as runner:
+        found, left = runner.run(main())
+    assert found == ["CancelledError", "int", "int", "int", "KeyError", "KeyError", "RecursiveLoadError"]
+    assert (sorted(loads), left) == ([0, 1, 2, 3], 0)
+
+
 async def _identity(n):
     return n
 
@@ -369,7 +415,13 @@ def test_child_of_a_fork_loads_itself(held):
         "def hold():\n    with cache.store.lock:\n        held.set(); release.wait(10)\n"
         "holder = threading.Thread(target=hold); holder.start(); held.wait(10)" if held else "",
     ).replace("RELEASE", "release.set(); holder.join()" if held else "")  # fmt: skip
-    found = subprocess.run([sys.executable, "-W", "ignore::DeprecationWarning", "-c", script], capture_output=True, text=True, timeout=30)
+    found = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
     assert (found.returncode, found.stderr) == (0, "")
 
 
@@ -456,11 +508,18 @@ gc.collect()
 def test_program_ends_without_a_warning():
     """In development mode with warnings as errors, a program that closes its cache ends in silence (F38)."""
     found = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", SHUTDOWN], capture_output=True, text=True, timeout=30
+        [sys.executable, "-X", "dev", "-W", "error", "-c", SHUTDOWN],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
     assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
 
 
 def test_cache_reads_well(cache):
     """Its text shows entries, bound and loads."""
-    assert (repr(cache), repr(Cache(maxsize=None))) == ("<Cache 0/100000 entries, 0 loading>", "<Cache 0 entries, 0 loading>")
+    assert (repr(cache), repr(Cache(maxsize=None))) == (
+        "<Cache 0/100000 entries, 0 loading>",
+        "<Cache 0 entries, 0 loading>",
+    )
