@@ -34,6 +34,9 @@ class Latency:
         """The average in seconds, 0.0 if nothing ran."""
         return self.total / self.count if self.count else 0.0
 
+    def __str__(self) -> str:
+        return f"p50 {self.p50 * 1e3:.2f}, p95 {self.p95 * 1e3:.2f}, p99 {self.p99 * 1e3:.2f} ms"
+
 
 class Histogram:
     """Counts durations in fixed logarithmic buckets: constant memory, one bisection to record."""

@@ -9,7 +9,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NamedTuple, TypeVar, final
 
 from ..context import hide_deadline
@@ -212,7 +212,7 @@ class Operation:
 
     def settle(self, flight: Flight, result: Any, loaded: Loaded[Any] | None = None) -> None:
         """End a flight: store what was loaded unless it was fenced meanwhile, and give every waiter the result."""
-        waiters: Iterable[Any] | None = None
+        waiters: dict[Any, None] | None = None
         try:
             with self.lock:
                 waiters, flight.waiters = flight.waiters, None
@@ -283,13 +283,26 @@ class Operation:
     ) -> None:
         """Start the load's task, which the cache owns until it ends."""
         load = self._load(flight, call, expire)
-        if flight.depth % MAX_EAGER_DEPTH == MAX_EAGER_DEPTH - 1:
-            task = asyncio.Task(load, loop=loop, name=self.task_name)
-        else:
-            task = start_eagerly(loop, load, self.task_name)
+        try:
+            if flight.depth % MAX_EAGER_DEPTH == MAX_EAGER_DEPTH - 1:
+                task = asyncio.Task(load, loop=loop, name=self.task_name)
+                task.add_done_callback(lambda _: self._never_began(flight))
+            else:
+                task = start_eagerly(loop, load, self.task_name)
+        except BaseException:  # such as RecursionError or MemoryError
+            load.close()
+            flight.unblock()
+            self.settle(flight, AGAIN)
+            raise
         flight.task = task
         if not task.done():  # an eager one may be
             self.cache.tasks.add(task)
+
+    def _never_began(self, flight: Flight) -> None:
+        """Settle the flight of a task that was cancelled before its first step; nothing where it is settled."""
+        if flight.waiters is not None:
+            self.settle(flight, Failure(self._foreign_cancel(None)))
+            self.cache.tasks.discard(flight.task)
 
     async def _load(self, flight: Flight, call: Callable[[], Awaitable[Any]], expire: float) -> None:
         """Run one load to its end, whatever that is, and settle its flight."""
@@ -316,7 +329,7 @@ class Operation:
                 self.cache.tasks.discard(flight.task)
             del flight  # as in fetch
 
-    def _foreign_cancel(self, error: BaseException) -> SelfCancelledError:
+    def _foreign_cancel(self, error: BaseException | None) -> SelfCancelledError:
         found = SelfCancelledError(f"the load of {self.name} was cancelled, but not by its callers")
         found.__cause__ = error
         return found

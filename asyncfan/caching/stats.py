@@ -79,6 +79,21 @@ class CacheStats:
     maxsize: int | None
     functions: tuple[FunctionStats, ...]
 
+    @property
+    def hits(self) -> int:
+        """Calls of all functions that were answered from the cache."""
+        return sum(f.hits for f in self.functions)
+
+    @property
+    def misses(self) -> int:
+        """Calls of all functions that started a load."""
+        return sum(f.misses for f in self.functions)
+
+    @property
+    def joined(self) -> int:
+        """Calls of all functions that waited for a load already running."""
+        return sum(f.joined for f in self.functions)
+
     def __str__(self) -> str:
         return report(self)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Store"]
 
 SWEEP_SLICE = 500  # entries looked at in one callback of the loop: about 0.2 ms
+EARLY = 0.01  # seconds by which a timer may ring too soon: uvloop's by a millisecond
 STORE_STEPS = 4  # entries looked at when one is stored, while there may be something to drop
 
 
@@ -131,7 +132,7 @@ class Store:
             if serial != self._serial:
                 return
             loop = self._loop
-            if loop is None or self._clock() < self._due:
+            if loop is None or self._clock() < self._due - EARLY:
                 self.stop()  # a loop whose time is not the cache's: the next add() sets a timer
             elif not self.sweep(SWEEP_SLICE):
                 self._set_timer(loop, 0.002)

@@ -107,8 +107,8 @@ async def _timed(
 
 
 def _hits_and_joined(case: UseCase) -> tuple[int, int]:
-    functions = case.cache.stats().functions
-    return sum(function.hits for function in functions), sum(function.joined for function in functions)
+    stats = case.cache.stats()
+    return stats.hits, stats.joined
 
 
 def _differs(name: str, expected: list[Answer], found: list[Answer]) -> str | None:

@@ -42,6 +42,12 @@ class ProcessorStats:
     run_time: Latency = field(default_factory=Latency)
     queue_wait: Latency = field(default_factory=Latency)
 
+    def __str__(self) -> str:
+        return (
+            f"{self.calls} calls: {self.ok} ok, {self.failed} failed, {self.timed_out} timed out, "
+            f"{self.cancelled} cancelled, {self.running} running; ran {self.run_time}; waited {self.queue_wait}"
+        )
+
 
 class Meter:
     """Adds up the runs of one processor; runs of several threads may use it at once."""

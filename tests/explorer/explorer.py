@@ -1,0 +1,80 @@
+"""Runs one seed's schedule of calls, cancellations, clears and failing loads against a cache, under an oracle.
+
+``python -m tests.explorer.explorer --seed N`` prints the schedule of one seed, and what the oracle says;
+``--seeds A B`` runs a range of them.
+"""
+# ruff: noqa: T201 - a command prints
+
+import argparse
+import asyncio
+import sys
+import time
+
+from asyncfan.caching import operation, store
+
+from .plan import Plan
+from .world import FOREVER, CountingLoop, World
+
+
+def explore(seed):
+    """Run one seed on a loop of its own; returns the oracle."""
+    plan = Plan.of(seed)
+    loop = CountingLoop()
+    before = operation.SCAN_LIMIT, store.STORE_STEPS, operation.MAX_EAGER_DEPTH
+    if plan.fences:
+        operation.SCAN_LIMIT, store.STORE_STEPS = 0, 1
+    operation.MAX_EAGER_DEPTH = plan.eager_depth
+    if plan.eager:
+        loop.set_task_factory(asyncio.eager_task_factory)
+    world = World(plan, loop)
+    try:
+        loop.run_until_complete(world.run())
+    finally:
+        operation.SCAN_LIMIT, store.STORE_STEPS, operation.MAX_EAGER_DEPTH = before
+        _end(loop)
+    return world.oracle
+
+
+def _end(loop):
+    """Close a loop, whatever a broken schedule left in it."""
+    loop.set_exception_handler(lambda *_: None)
+    for _ in range(3):
+        left = asyncio.all_tasks(loop)
+        if not left:
+            break
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(FOREVER))
+    loop.close()
+
+
+def explore_range(start, stop):
+    """Return the violations of the seeds from ``start`` up to ``stop``: ``[(seed, violation)]``."""
+    return [(seed, found) for seed in range(start, stop) for found in explore(seed).violations]
+
+
+def main():
+    """Run what the command line asks for; exit code 1 where a rule is broken."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, help="print the schedule of this seed")
+    parser.add_argument("--seeds", type=int, nargs=2, metavar=("FIRST", "LAST"), help="run these and those between")
+    args = parser.parse_args()
+    if args.seed is not None:
+        oracle = explore(args.seed)
+        print(Plan.of(args.seed))
+        for tick, what in oracle.events:
+            print(f"{tick:5}  {' '.join(map(str, what))}")
+        print(*oracle.violations or ["every rule was kept"], sep="\n")
+        sys.exit(bool(oracle.violations))
+    first, last = args.seeds or (0, 9_999)
+    started = time.perf_counter()
+    found = explore_range(first, last + 1)
+    for seed, violation in found[:50]:
+        print(f"seed {seed}: {violation}")
+    seconds = time.perf_counter() - started
+    print(f"{last + 1 - first} schedules, {len(found)} violations, {seconds:.1f} s")
+    sys.exit(bool(found))
+
+
+if __name__ == "__main__":
+    main()

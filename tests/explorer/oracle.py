@@ -1,0 +1,291 @@
+"""What must be true of every call of a cached function, whatever runs at the same time.
+
+Everything that happens gets a stamp, a number that only grows. Targets are the texts of keys, such as ``f:1``. A *turn*
+of a target is the time between two events after which a load in flight may be joined no more: clears, puts, refreshes.
+"""
+
+import asyncio
+import itertools
+import math
+from collections import defaultdict
+
+from asyncfan.exceptions import RecursiveLoadError, SelfCancelledError
+
+# A load learns two turns of the loop after its last waiter left that it is cancelled; who came since waits rightly.
+UNNOTICED_TICKS = 2
+
+
+class Value:
+    """What a load or a put gives: never equal to another one."""
+
+    __slots__ = ("kept_at", "load", "stamp", "target")
+
+    def __init__(self, target, stamp, load=None, kept_at=None):
+        self.target = target
+        self.stamp = stamp  # when it was read from the source
+        self.load = load  # None: it was put
+        self.kept_at = kept_at  # the cache's time when it was stored; None: not yet
+
+    def __repr__(self):
+        return f"{self.target}@{self.stamp}"
+
+
+class Call:
+    """One call of a cached function, by a client or inside of a load."""
+
+    __slots__ = ("anew", "at", "client", "floor", "name", "number", "parent", "stamp", "target", "tick", "timeout")
+
+    def __repr__(self):
+        return f"call {self.number} of {self.target}{' anew' * self.anew}"
+
+
+class Load:
+    """One run of the function behind the cache."""
+
+    __slots__ = (
+        "call",
+        "cancelled",
+        "ended",
+        "error",
+        "name",
+        "number",
+        "own_cancel",
+        "private",
+        "stamp",
+        "target",
+        "value",
+    )
+
+    def __repr__(self):
+        return f"load {self.number} of {self.target}"
+
+
+class Oracle:
+    """Is told what happens; collects what should not."""
+
+    def __init__(self, loop, expire, *, roomy):
+        self.loop = loop
+        self.roomy = roomy  # no entry has to go for want of room
+        self.expire = math.inf if expire is None else expire
+        self.violations = []  # what went wrong, in words
+        self.events = []  # (tick, what happened), to print
+        self.stamps = itertools.count(1)
+        self.cleared = defaultdict(int)  # {target: stamp of what makes older values stale}
+        self.turned = defaultdict(int)  # {target: stamp of its turn's begin}
+        self.unshared = defaultdict(int)  # {target: stamp of the last load whose result belonged to its caller alone}
+        self.stored = {}  # {target: the value that must be in the cache, unless it was cleared or has expired}
+        self.closed = 0  # stamp of the last aclose()
+        self.closed_tick = -math.inf
+        self.pending = {}  # {call: None}, in order
+        self.live = defaultdict(list)  # {target: [load]}
+        self.loads = []
+        self.left = defaultdict(int)  # {target: tick in which a call of it ended last}
+        self.ended_calls = defaultdict(list)  # {name: [(call, error)]}
+
+    def note(self, *what):
+        """Remember what happened, for whoever reads the schedule."""
+        self.events.append((self.loop.ticks, what))
+
+    def blame(self, rule, *what):
+        """A rule is broken."""
+        self.note("VIOLATION", rule, *what)
+        self.violations.append(f"{rule}: {' '.join(map(str, what))}")
+
+    # -- what makes older values stale ---------------------------------------------------------------------------
+
+    def clear(self, targets):
+        """A clear or a put of ``targets`` has returned, or begins."""
+        stamp = next(self.stamps)
+        for target in targets:
+            self.cleared[target] = self.turned[target] = stamp
+        return stamp
+
+    def put(self, target):
+        """Return the value that is about to be put."""
+        value = self.stored[target] = Value(target, self.clear([target]), kept_at=self.loop.time())
+        self.note("put", value)
+        return value
+
+    def close(self):
+        """``aclose`` is about to be called."""
+        self.note("the cache is closed")
+        self.closed, self.closed_tick = next(self.stamps), self.loop.ticks
+
+    # -- calls ---------------------------------------------------------------------------------------------------
+
+    def begin_call(self, name, target, client, *, parent, anew, timeout):
+        """A call is about to be made."""
+        call = Call()
+        call.name, call.target, call.client, call.parent, call.anew = name, target, client, parent, anew
+        call.timeout = timeout
+        call.stamp = next(self.stamps)
+        call.number = call.stamp
+        call.tick = self.loop.ticks
+        call.at = self.loop.time()
+        call.floor = self.cleared[target]
+        if anew:
+            self.turned[target] = call.stamp
+        self.pending[call] = None
+        self.note(client, "starts", call, *(("in", parent) if parent else ()))
+        return call
+
+    def give(self, call, value):
+        """A call returned ``value``."""
+        self._end_call(call, None)
+        self.note(call, "gives", value)
+        if type(value) is not Value or value.target != call.target:
+            self.blame("foreign value", call, value)
+            return
+        if value.stamp < call.floor:
+            self.blame("stale read", call, value, "cleared at", call.floor)
+        if call.anew and value.stamp < call.stamp:
+            self.blame("refresh gave an old value", call, value)
+        if value.kept_at is not None and value.stamp < call.stamp and call.at >= value.kept_at + self.expire:
+            self.blame("expired value", call, value)
+        if value.load is not None and not value.load.ended:
+            self.blame("value of a running load", call, value)
+        if value.load is not None and value.load.private and value.load.call is not call:
+            self.blame("private value", call, value)
+
+    def fail(self, call, error):
+        """A call raised ``error``."""
+        self._end_call(call, error)
+        self.note(call, "raises", repr(error))
+        if isinstance(error, asyncio.CancelledError):
+            if call.parent is not None and not call.parent.own_cancel:
+                self.cancel_load(call.parent)
+            elif not self._is_leaving(call) and not self._is_own_cancel(call, error):
+                self.blame("foreign cancel", call)
+        elif isinstance(error, TimeoutError):
+            if not self._is_leaving(call):
+                self.blame("timeout too soon", call)
+        elif isinstance(error, RecursiveLoadError) and not self._took_part(call, error):
+            if call.parent is None or not self._waits_for(call.target, call.parent):
+                self.blame("recursion where there is none", call, error)
+        elif not self._took_part(call, error):
+            self.blame("error of another load", call, repr(error))
+
+    def _end_call(self, call, error):
+        del self.pending[call]
+        self.left[call.target] = self.loop.ticks
+        self.ended_calls[call.name].append((call, error))
+
+    def _is_leaving(self, call):
+        return call.client.cancelled or (call.timeout is not None and self.loop.time() >= call.at + call.timeout - 1e-6)
+
+    def _is_own_cancel(self, call, error):
+        """A leader's own function raised it."""
+        return any(load.call is call and load.error is error and load.own_cancel for load in self.loads)
+
+    def _took_part(self, call, error):
+        """The error came from a load of the target that ran during the call and was not cleared before it."""
+        cause = error.__cause__ if isinstance(error, SelfCancelledError) else error
+        if cause is None and call.tick <= self.closed_tick + UNNOTICED_TICKS:
+            return True  # the cache was closed before the load took its first step
+        return any(
+            (load.error is error or (load.error is cause and (load.own_cancel or load.stamp < self.closed)))
+            and load.target == call.target
+            and load.ended > call.stamp
+            and load.stamp >= call.floor
+            for load in self.loads
+        )
+
+    def _waits_for(self, target, wanted, seen=()):
+        """A live load of ``target`` is, or waits for, the ``wanted`` load."""
+        for load in self.live[target]:
+            if load is wanted:
+                return True
+            if load not in seen:
+                inside = [c.target for c in self.pending if c.parent is load]
+                if any(self._waits_for(t, wanted, (*seen, load)) for t in inside):
+                    return True
+        return False
+
+    # -- loads ---------------------------------------------------------------------------------------------------
+
+    def begin_load(self, name, target, call):
+        """A load takes its first step; ``call`` is the one it was started by."""
+        load = Load()
+        load.name, load.target, load.call = name, target, call
+        load.error = None
+        load.ended = 0
+        load.cancelled = load.own_cancel = load.private = False
+        load.stamp = load.number = next(self.stamps)
+        load.value = Value(target, load.stamp, load)
+        stored = self.stored.get(target)
+        if stored is not None and not call.anew and self._is_fresh(stored) and self._came_after(call, stored):
+            self.blame("load of what is stored", load, stored)
+        for other in self.live[target]:
+            since = min(call.stamp, other.call.stamp)
+            if since >= self.turned[target] and since > self.unshared[target]:
+                self.blame("second live load of one turn", load, "beside", other)
+        self.live[target].append(load)
+        self.loads.append(load)
+        self.note(load, "begins for", call)
+        return load
+
+    def _came_after(self, call, value):
+        return call.stamp > max(value.load.ended if value.load else value.stamp, self.unshared[call.target])
+
+    def _is_fresh(self, value):
+        return (
+            self.roomy and value.stamp >= self.cleared[value.target] and self.loop.time() < value.kept_at + self.expire
+        )
+
+    def cancel_load(self, load):
+        """A load sees that it is cancelled, though it did not cancel itself."""
+        if load.cancelled or load.own_cancel:
+            return
+        load.cancelled = True
+        self.note(load, "is cancelled")
+        if load.stamp < self.closed:
+            return
+        if load.name == "page":  # runs in its caller's own task
+            if not self._is_leaving(load.call):
+                self.blame("leader cancelled", load)
+            return
+        for call in self.pending:
+            if (
+                call.target == load.target
+                and min(call.stamp, load.call.stamp) >= self.turned[load.target]
+                and call.tick < self.loop.ticks - UNNOTICED_TICKS
+                and not self._is_leaving(call)
+                and not (call.parent is not None and call.parent.cancelled)
+            ):
+                self.blame("load cancelled although somebody waits", load, call)
+
+    def end_load(self, load, error=None, *, shared=True):
+        """A load is about to return its value, or to raise ``error``."""
+        load.ended = next(self.stamps)
+        load.error = error
+        load.value.kept_at = self.loop.time()
+        self.live[load.target].remove(load)
+        if load.name != "page" and not load.cancelled and self._is_abandoned(load.target):
+            self.blame("load goes on though nobody waits", load)
+        if not shared:
+            load.private = True
+            self.unshared[load.target] = load.ended
+        elif (
+            error is None
+            and not load.cancelled
+            and load.call.stamp >= self.turned[load.target]
+            and load.call.stamp > self.unshared[load.target]
+        ):
+            self.stored[load.target] = load.value
+        self.note(load, "gives", load.value) if error is None else self.note(load, "raises", repr(error))
+
+    def _is_abandoned(self, target):
+        noticed = self.left[target] < self.loop.ticks - UNNOTICED_TICKS
+        return noticed and not any(call.target == target for call in self.pending)
+
+    # -- what is stored ------------------------------------------------------------------------------------------
+
+    def see(self, target, value):
+        """``peek`` returned ``value``."""
+        self.note("peek at", target, "gives", value)
+        if value.target != target or value.stamp < self.cleared[target]:
+            self.blame("stale peek", target, value)
+        elif value.load is not None and not value.load.ended:
+            self.blame("value of a running load", target, value)
+        elif self.loop.time() >= value.kept_at + self.expire:
+            self.blame("expired peek", target, value)

@@ -1,0 +1,361 @@
+"""A cache, its cached functions, and everybody who uses them as a plan says."""
+
+import asyncio
+import contextlib
+import contextvars
+import gc
+import inspect
+import weakref
+from fnmatch import fnmatchcase
+
+from asyncfan.caching import MISSING, Cache, Loaded
+from asyncfan.context import scope
+from asyncfan.exceptions import RecursiveLoadError
+from asyncfan.testing import VirtualTimeLoop
+
+from .oracle import Oracle
+from .plan import INSTANT, TARGETS
+
+FOREVER = 10_000.0  # virtual seconds: longer than any schedule
+SIGNATURE = inspect.signature(lambda key: key)
+# The call that the current context belongs to.
+caller = contextvars.ContextVar("caller", default=None)
+
+
+class LoadFailedError(Exception):
+    """The only error that a source raises by itself."""
+
+
+def _signed(function):
+    """Give a function its signature once: to find it anew for each schedule takes long."""
+    function.__signature__ = SIGNATURE
+    return function
+
+
+def _within(tenant):
+    return scope(tenant=tenant) if tenant else contextlib.nullcontext()
+
+
+def _wake(ref):
+    future = ref()
+    if future is not None and not future.done():
+        future.set_result(None)
+
+
+class CountingLoop(VirtualTimeLoop):
+    """Virtual time, and a count of the loop's turns."""
+
+    def __init__(self):
+        self.ticks = 0
+        super().__init__()
+
+    def _run_once(self):
+        self.ticks += 1
+        super()._run_once()
+
+
+class Client:
+    """Who makes calls one after the other, and may be cancelled."""
+
+    def __init__(self, number, tenant=None):
+        self.number = number
+        self.tenant = tenant
+        self.cancelled = False
+        self.task = None
+
+    def __repr__(self):
+        return f"client {self.number}"
+
+
+class World:
+    """A cache, its cached functions and everybody who uses them."""
+
+    def __init__(self, plan, loop):
+        self.plan = plan
+        self.loop = loop
+        self.oracle = Oracle(loop, plan.expire, roomy=plan.maxsize is None or plan.maxsize > len(TARGETS))
+        self.cache = Cache(plan.maxsize, policy=plan.policy, clock=loop.time)
+        self.behaviours = 0  # how many were used
+        self.calm = False  # all loads succeed at once
+        self.clients = []
+        self.cached = {name: self._cached(name) for name in ("f", "g")}
+        self.page = self.cache.operation("page", "page", text=lambda key: f"page:{key}")
+        self.operations = {n: f.cache_clear.__self__.operation for n, f in self.cached.items()} | {"page": self.page}
+
+    def _cached(self, name):
+        @self.cache.cache_function(expire=self.plan.expire, key_prefix=name)
+        @_signed
+        async def function(key):
+            return await self.load(name, key)
+
+        return function
+
+    # -- the source behind the cache -----------------------------------------------------------------------------
+
+    async def load(self, name, key):
+        """Load as the next behaviour says; cached functions and the leaders of pages come here."""
+        how = INSTANT if self.calm else self.plan.loads[self.behaviours % len(self.plan.loads)]
+        self.behaviours += 1
+        call = caller.get()
+        load = self.oracle.begin_load(name, call.target, call)
+        try:
+            await self._work(load, how)
+        except BaseException as error:
+            self.oracle.end_load(load, error)
+            raise
+        self.oracle.end_load(load, shared=name != "page" or how.result != "unshared")
+        if name != "page":
+            return load.value
+        expire = self.oracle.expire
+        return Loaded(load.value, None if how.result == "unshared" else expire)
+
+    async def _work(self, load, how):
+        try:
+            await self._steps(load, how)
+        except asyncio.CancelledError:
+            self.oracle.cancel_load(load)
+            await self._pause(how.cleanup)
+            if how.cancelled == "error":
+                raise LoadFailedError(load) from None
+            if how.cancelled == "leave" or load.own_cancel:
+                raise
+
+    async def _steps(self, load, how):
+        middle = len(how.pauses) // 2
+        await self._pause(how.pauses[:middle])
+        if how.inside:
+            await self._inside(load, *how.inside)
+        await self._pause(how.pauses[middle:])
+        if how.result == "error":
+            raise LoadFailedError(load)
+        if how.result == "cancel":
+            load.own_cancel = True
+            raise asyncio.CancelledError(load)
+
+    async def _pause(self, pauses):
+        for pause in pauses:
+            if pause is None:  # nothing of this loop's holds who waits here while garbage is collected
+                future = self.loop.create_future()
+                self.loop.call_later(0.2, gc.collect, 1, context=contextvars.Context())
+                self.loop.call_later(0.3, _wake, weakref.ref(future), context=contextvars.Context())
+                await future
+            elif isinstance(pause, float):
+                await asyncio.sleep(pause)
+            else:
+                for _ in range(pause):
+                    await asyncio.sleep(0)
+
+    async def _inside(self, load, what, key, timeout):
+        tenant = load.call.client.tenant
+        if what in self.cached:
+            with contextlib.suppress(LoadFailedError, TimeoutError):
+                await self.call(what, key, tenant, load.call.client, parent=load, timeout=timeout)
+        else:
+            self.act(what, "f", key, tenant)
+
+    # -- calls ---------------------------------------------------------------------------------------------------
+
+    async def call(self, name, key, tenant, client, *, parent=None, anew=False, timeout=None):
+        """Make one call, and tell the oracle how it ended."""
+        target = self._target(name, key, tenant)
+        call = self.oracle.begin_call(name, target, client, parent=parent, anew=anew, timeout=timeout)
+        token = caller.set(call)
+        try:
+            if timeout is None:
+                value = await self._reach(name, key, anew=anew)
+            else:
+                async with asyncio.timeout(timeout):
+                    value = await self._reach(name, key, anew=anew)
+        except BaseException as error:
+            self.oracle.fail(call, error)
+            raise
+        finally:
+            caller.reset(token)
+        self.oracle.give(call, value)
+        return value
+
+    async def _reach(self, name, key, *, anew):
+        if name == "page":
+            return (await self.page.lead(key, lambda: self.load("page", key)))[0]
+        function = self.cached[name]
+        return await (function.refresh(key) if anew else function(key))
+
+    def _target(self, name, key, tenant):
+        return f"{name}:{key}" + (":@tenant/a" if tenant and name != "page" else "")
+
+    async def _client(self, client, name, key, timeout, more, *, anew):
+        tenant = client.tenant
+        with _within(tenant):
+            for _ in range(1 + more):
+                with contextlib.suppress(Exception):
+                    await self.call(name, key, tenant, client, anew=anew and name != "page", timeout=timeout)
+                anew = False
+
+    def start(self, name, key, tenant, timeout, more, *, anew):
+        """Start a client."""
+        client = Client(len(self.clients), tenant)
+        self.clients.append(client)
+        client.task = self.loop.create_task(self._client(client, name, key, timeout, more, anew=anew))
+
+    # -- everything else that is done to a cache -----------------------------------------------------------------
+
+    def act(self, kind, *args):
+        """Do one action of the plan."""
+        getattr(self, f"do_{kind}")(*args)
+
+    def do_call(self, *args):
+        self.start(*args, anew=False)
+
+    def do_refresh(self, *args):
+        self.start(*args, anew=True)
+
+    def do_cancel(self, which):
+        running = [c for c in self.clients if not c.task.done()]
+        if running:
+            client = running[int(which * len(running))]
+            self.oracle.note(client, "is cancelled")
+            client.cancelled = True
+            client.task.cancel()
+
+    def do_invalidate(self, name, key, _):
+        if name == "page":
+            self.page.clear_key(key)
+        else:
+            self.cached[name].invalidate(key)
+        self._cleared(f"{name}:{key}", f"{name}:{key}:*")
+
+    def do_clear(self, pattern):
+        self.cache.clear(pattern)
+        self._cleared(pattern)
+
+    def do_clear_prefix(self, parts):
+        self.cache.clear_prefix(*parts)
+        text = ":".join(map(str, parts))
+        self._cleared(text, f"{text}:*")
+
+    def do_clear_all(self):
+        self.cache.clear_all()
+        self._cleared("*")
+
+    def do_cache_clear(self, name, *_):
+        self.cache.clear_operation(self.operations[name])
+        self._cleared(f"{name}:*")
+
+    def _cleared(self, *patterns):
+        self.oracle.note("cleared", *patterns)
+        self.oracle.clear(t for t in TARGETS if any(fnmatchcase(t, p) for p in patterns))
+
+    def do_put(self, name, key, tenant):
+        target = self._target(name, key, tenant)
+        value = self.oracle.put(target)
+        if name == "page":
+            self.page.put(key, value, self.oracle.expire)
+        else:
+            with _within(tenant):
+                self.cached[name].put(value, key)
+
+    def do_peek(self, name, key, tenant):
+        if name == "page":
+            value = self.page.peek(key)
+        else:
+            with _within(tenant):
+                value = self.cached[name].peek(key)
+        if value is not MISSING:
+            self.oracle.see(self._target(name, key, tenant), value)
+
+    def do_gc(self):
+        self.oracle.note("garbage is collected")
+        gc.collect(1)
+
+    def do_close(self):
+        closing = Client(len(self.clients))
+        self.clients.append(closing)
+        closing.task = self.loop.create_task(self._close())
+
+    async def _close(self):
+        self.oracle.close()
+        await self.cache.aclose()
+
+    # -- the run -------------------------------------------------------------------------------------------------
+
+    async def run(self):
+        """Play the plan, then look at what is left."""
+        blame = self.oracle.blame
+        self.loop.set_exception_handler(lambda _, context: blame("reported to the loop only", context))
+        for turn in self.plan.turns:
+            for kind, *args in turn:
+                if kind == "sleep":
+                    await asyncio.sleep(*args)
+                elif kind == "turn":
+                    await asyncio.sleep(0)
+                else:
+                    self.act(kind, *args)
+            await asyncio.sleep(0)
+        tasks = [client.task for client in self.clients]
+        if tasks:
+            await asyncio.wait(tasks, timeout=FOREVER)
+        for client in self.clients:
+            if not client.task.done():
+                blame("hang", client)
+                client.task.cancel()
+        await asyncio.sleep(FOREVER)  # the loads that nobody waits for clean up
+        self._look_at_rest()
+        await self._load_all()
+        self._look_at_counters()
+
+    def _look_at_rest(self):
+        blame = self.oracle.blame
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        if left:
+            blame("leaked task", *(task.get_name() for task in left))
+        if self.cache.tasks:
+            blame("leaked load", *self.cache.tasks)
+        if self.oracle.pending:
+            blame("call that never ended", *self.oracle.pending)
+        held = 0
+        for name, op in self.operations.items():
+            if op.flights:
+                blame("leaked flight", name, op.flights)
+            for key, entry in op.table.items():
+                if entry.key != key or entry.seal.operation is not op or entry not in self.cache.store.order:
+                    blame("entry out of place", name, key)
+            alive = sum(not op.is_cleared(entry) for entry in op.table.values())
+            held += len(op.table)
+            if not self.plan.fences and (op.live != len(op.table) or alive != op.live):
+                blame("wrong number of entries", name, op.live, len(op.table))
+        if len(self.cache.store) != held:
+            blame("order and tables differ", len(self.cache.store), held)
+
+    async def _load_all(self):
+        """Each key that was used loads, gives the current version, and is then stored."""
+        self.calm = True
+        for target in sorted({load.target for load in self.oracle.loads}):
+            name, key, *tenant = target.split(":")
+            nobody = Client(-1, "a" if tenant else None)
+            try:
+                async with asyncio.timeout(FOREVER):
+                    with _within(nobody.tenant):
+                        first = await self.call(name, int(key), nobody.tenant, nobody)
+                        used = self.behaviours
+                        second = await self.call(name, int(key), nobody.tenant, nobody)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the key is dead
+                self.oracle.blame("dead key", target, repr(error))
+            else:
+                if second is not first or self.behaviours != used:
+                    self.oracle.blame("not stored", target)
+
+    def _look_at_counters(self):
+        for name, op in self.operations.items():
+            calls = [
+                call
+                for call, error in self.oracle.ended_calls[name]
+                if not call.anew and not isinstance(error, RecursiveLoadError)
+            ]
+            refused = [c for c, e in self.oracle.ended_calls[name] if isinstance(e, RecursiveLoadError) and not c.anew]
+            counted = op.hits + op.misses + op.joined
+            if not len(calls) <= counted <= len(calls) + len(refused):
+                self.oracle.blame("unbalanced calls", name, counted, "counted of", len(calls), "and", len(refused))
+            loads = [load for load in self.oracle.loads if load.name == name]
+            counted = op.loads_ok + op.loads_failed + op.loads_cancelled
+            if counted != len(loads) and not any(t.startswith("page") for t in self.oracle.unshared):
+                self.oracle.blame("unbalanced loads", name, counted, "counted of", len(loads))
