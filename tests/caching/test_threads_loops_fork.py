@@ -244,6 +244,36 @@ def test_waiter_of_a_loop_that_dies_loads_itself(cache, monkeypatch):
 
 
 @pytest.mark.real_time
+def test_waiter_of_a_run_that_ends_loads_itself(cache):
+    """A loop that ends in order cancels its loads; who waits in another loop loads itself, without an error (F36)."""
+    loads, started = [], threading.Event()
+
+    @cache.cache_function
+    async def f():
+        loads.append(1)
+        started.set()
+        await asyncio.sleep(60 if len(loads) == 1 else 0)
+        return len(loads)
+
+    async def leader():
+        call = asyncio.create_task(f())
+        while not f.cache_info().joined:
+            await asyncio.sleep(0.001)
+        (load,) = cache.tasks
+        load.cancel()  # as asyncio.run does at its end
+        with pytest.raises(SelfCancelledError):
+            await call
+
+    def work(number):
+        if number == 0:
+            return asyncio.run(leader())
+        assert started.wait(10)
+        return asyncio.run(f())
+
+    assert in_threads(2, work) == [None, 2]
+
+
+@pytest.mark.real_time
 def test_run_that_ends_during_a_load_leaves_a_live_key(cache):
     """``asyncio.run`` cancels what still runs; the key is loaded by the next one."""
     loads = []
