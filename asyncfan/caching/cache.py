@@ -220,7 +220,8 @@ class Cache:
 
         When it returns, none of them is served any more, and no load in flight for one is stored or joined. It need
         not be awaited; see `Cleared`. Numbers and strings that look alike both match: ``42`` means 42 and "42". Since
-        ``user:42*`` also means user 420, prefer `clear_prefix` where that matters.
+        ``user:42*`` also means user 420, prefer `clear_prefix` where that matters. What a function's ``cache_key``
+        returns is a pattern too.
 
         Raises:
             TypeError: ``pattern`` is not a string.
@@ -230,7 +231,7 @@ class Cache:
             >>> cache.clear("user:profile:42*")
             <Cleared 0 entries>
         """
-        return self._clear(Pattern.parse(pattern))
+        return self._clear(*Pattern.readings(pattern))
 
     def clear_prefix(self, *parts: object) -> Cleared:
         """Drop the entry of the key ``part:part:...`` and all below it, exactly by segment.
@@ -266,14 +267,14 @@ class Cache:
         below = Pattern(untyped(operation.text(base)) + ":@", tail=True)
         return Cleared(self, count + operation.clear_matching(below), {})
 
-    def _clear(self, pattern: Pattern) -> Cleared:
+    def _clear(self, *patterns: Pattern) -> Cleared:
         count, fenced = 0, {}
         for op in list(self.operations):
-            if pattern.touches(op.prefix):
-                before = op.removed["invalidated"]
-                count += op.clear_matching(pattern)
-                if op.fences:
-                    fenced[op] = before + (op.removed["invalidated"] - before)
+            before = op.removed["invalidated"]
+            dropped = sum(op.clear_matching(pattern) for pattern in patterns if pattern.touches(op.prefix))
+            count += dropped
+            if op.fences:
+                fenced[op] = before + dropped
         return Cleared(self, count, fenced)
 
     def _forget_fences(self) -> None:

@@ -19,7 +19,8 @@ from .eager import start_eagerly
 from .flights import AGAIN, UNSHARED, Failure, Flight, deliver, loading, outcome, running_loop
 from .keys import untyped
 from .order import Entry
-from .patterns import Fences, Pattern
+from .patterns import MAX_FENCES, Fences, Pattern
+from .store import STORE_STEPS
 
 if TYPE_CHECKING:
     from .cache import Cache
@@ -471,6 +472,8 @@ class Operation:
                 self.removed["invalidated"] += live
                 return live
             self.fences.add(self.seal.number, pattern)
+            # enough for the round to end before so many fences stand that everything older counts as cleared
+            self.store.sweep(STORE_STEPS + 4 * len(self.store) // MAX_FENCES)
             return 0
 
     def _drop_now(self, pattern: Pattern | None) -> int:

@@ -53,6 +53,17 @@ class Pattern:
         return cls(literal, rest=tuple(rest.split("*")))
 
     @classmethod
+    def readings(cls, text: str) -> tuple[Pattern, ...]:
+        """Return what ``text`` may mean: a pattern, and the text of one key, in which nothing needs escaping.
+
+        Raises:
+            TypeError: ``text`` is not a string.
+            ValueError: It is empty or has nothing but ``*``.
+        """
+        pattern, key = cls.parse(text), cls(untyped(text))
+        return (pattern,) if "*" in text or key == pattern else (pattern, key)
+
+    @classmethod
     def under(cls, parts: tuple[object, ...]) -> Pattern:
         """Return the pattern of the key whose segments are ``parts``, and of everything below it."""
         first, *others = parts

@@ -474,3 +474,33 @@ def test_pattern_of_many_stars_is_matched_in_one_pass():
     pattern = Pattern.parse("a*" * 40 + "b")
     assert not pattern.matches("a" * 200)
     assert pattern.matches("a" * 200 + "b")
+
+
+@pytest.mark.parametrize("argument", ["1", 1, [1, "2"], "a~b (c)", None])
+async def test_text_of_a_key_clears_that_key(argument):
+    """What ``cache_key`` returns can be handed to ``clear`` as it is."""
+    cache = Cache()
+
+    @cache.cache_function(key_prefix="f")
+    async def f(x):
+        return x
+
+    await f(argument)
+    cache.clear(f.cache_key(argument))
+    assert f.peek(argument) is MISSING
+
+
+def test_many_fences_cost_no_entry_that_they_do_not_mean(monkeypatch):
+    """Ten thousand clears of single parts leave all other entries alone, however large the cache is."""
+    monkeypatch.setattr("asyncfan.caching.operation.SCAN_LIMIT", 100)
+    cache = Cache()
+
+    @cache.cache_function(key_prefix="f")
+    def f(x):
+        return x
+
+    for x in range(3_000):
+        f.put(x, x)
+    for x in range(12_000):
+        cache.clear_prefix("f", -x - 1)
+    assert sum(f.peek(x) == x for x in range(3_000)) == 3_000
