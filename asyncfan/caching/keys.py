@@ -234,8 +234,8 @@ def _ordered_mapping(values: Mapping[Any, Any]) -> str:
 
 
 def _moment(value: Any) -> str:
-    zone = type(value.tzinfo)
-    if vars(object)["__str__"] is zone.__str__ and vars(object)["__repr__"] is zone.__repr__:
+    zone: Any = type(value.tzinfo)
+    if zone.__str__ is object.__str__ and zone.__repr__ is object.__repr__:
         raise Unkeyable(zone)  # it prints as an address
     return escape(f"{value.isoformat()}{'f' * value.fold} {value.tzinfo or ''}")
 

@@ -260,7 +260,7 @@ def test_missing_is_false_and_prints_its_name():
 async def test_peek_does_not_reorder(clock):
     """An entry that was only peeked at is still the one used longest ago."""
     cache = Cache(maxsize=2, clock=clock)
-    f, loads = twin(cache)
+    f, _ = twin(cache)
     await f(1)
     await f(2)
     f.peek(1)
@@ -372,7 +372,7 @@ async def test_refresh_does_not_count_as_a_call(cache):
 
 async def test_invalidate_drops_one_call_only(cache):
     """However it is spelled, the call's entry goes and no other."""
-    f, loads = twin(cache)
+    f, _ = twin(cache)
     await f(1)
     await f(10)
     assert f.invalidate(a=1).count == 1

@@ -460,7 +460,7 @@ async def test_sweep_after_a_clear_goes_in_slices(large, monkeypatch):
     """Between two turns of the loop at most 500 entries are looked at (F16)."""
     from asyncfan.caching.store import SWEEP_SLICE
 
-    cache, op, _ = large
+    cache, _, _ = large
     slices = []
     sweep = cache.store.sweep
     monkeypatch.setattr(cache.store, "sweep", lambda steps: slices.append(steps) or sweep(steps))

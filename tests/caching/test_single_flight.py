@@ -10,7 +10,8 @@ import pytest
 
 from asyncfan import RecursiveLoadError, SelfCancelledError
 from asyncfan.caching import Cache
-from asyncfan.testing import Gate
+from asyncfan.caching.flights import loading
+from asyncfan.testing import Gate, run
 
 
 class Loader:
@@ -148,6 +149,40 @@ async def test_new_load_waits_for_a_cancelled_one_to_unwind(cache):
     assert not second.done()
     cleaning.open()
     assert (await second, most) == ("second", 1)
+
+
+@pytest.mark.parametrize("meanwhile", ["invalidate", "refresh", "put", "cache_clear"])
+async def test_nothing_makes_a_new_load_overlap_an_unwinding_one(cache, meanwhile):
+    """Not even after a clear or a put does a load begin while a cancelled one of its key cleans up (F4)."""
+    cleaning, running, most = Gate(), 0, 0
+
+    @cache.cache_function
+    async def f():
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        try:
+            if not cleaning.entered:
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    await cleaning.enter()
+        finally:
+            running -= 1
+
+    first = asyncio.create_task(f())
+    await asyncio.sleep(0)
+    first.cancel()
+    await cleaning.reached()
+    if meanwhile == "put":
+        f.put("put")
+    elif meanwhile != "refresh":
+        getattr(f, meanwhile)()
+    second = asyncio.create_task(f.refresh())
+    await asyncio.sleep(1)
+    cleaning.open()
+    await second
+    assert most == 1
 
 
 async def test_load_that_survives_its_cancellation_is_not_stored(cache):
@@ -299,6 +334,29 @@ async def test_recursion_goes_as_deep_as_without_cache(cache):
         return 1 + await depth(n - 1) if n else 0
 
     assert await depth(500) == 500
+
+
+def test_load_remembers_no_load_that_has_ended(cache):
+    """However many loads a load makes, it waits for none when they are done, in a thread as in a loop (F7)."""
+    inner = cache.cache_function(lambda n: n)
+
+    @cache.cache_function
+    async def inner_async(n):
+        await asyncio.sleep(n % 2)
+
+    @cache.cache_function
+    def outer():
+        for n in range(10):
+            inner(n)
+        return list(loading.get().blocked_on)
+
+    @cache.cache_function
+    async def outer_async():
+        for n in range(10):
+            await inner_async(n)
+        return list(loading.get().blocked_on)
+
+    assert (outer(), run(outer_async())) == ([], [])
 
 
 async def test_background_task_may_call_what_started_it(cache):

@@ -403,6 +403,27 @@ async def test_sweep_of_expired_entries_goes_in_slices(monkeypatch):
     assert len(slices) >= 20_000 / SWEEP_SLICE
 
 
+async def test_timer_that_rings_too_soon_rings_again(monkeypatch):
+    """An event loop whose timers are a millisecond early, as uvloop's, sweeps all the same."""
+    loop = asyncio.get_running_loop()
+    call_later = loop.call_later
+    monkeypatch.setattr(loop, "call_later", lambda delay, *args: call_later(max(delay - 0.001, 0), *args))
+    cache = Cache(clock=loop.time)
+    await cache.cache_function(10)(_identity)(1)
+    await asyncio.sleep(20)
+    assert len(cache) == 0
+
+
+async def test_timer_that_no_longer_counts_changes_nothing():
+    """A timer that could not be cancelled, for it was another thread's, rings for nothing."""
+    cache = Cache(clock=asyncio.get_running_loop().time)
+    await cache.cache_function(10)(_identity)(1)
+    timer = cache.store._timer
+    cache.store.wake(cache.store._serial - 1)
+    assert cache.store._timer is timer is not None
+    cache.store.stop()
+
+
 async def test_timer_sleeps_when_nothing_expires():
     """A cache of entries that stay for good sets no timer."""
     cache = Cache(clock=asyncio.get_running_loop().time)

@@ -1,0 +1,120 @@
+"""What type checkers see of cached functions: parameters and results as they were, and the wrapper's methods."""
+
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any, assert_type
+
+from asyncfan import Cache, CacheLevel, cache, cache_function
+from asyncfan.caching import MISSING, AsyncCached, Cached, CacheInfo, Cleared, Missing
+
+
+@cache_function
+async def bare(number: int, *, unit: str = "m") -> str:
+    """Stand for a user's function."""
+    return f"{number} {unit}"
+
+
+@cache_function(expire=300, key_prefix="called")
+async def called(number: int, *, unit: str = "m") -> str:
+    """Stand for a user's function."""
+    return f"{number} {unit}"
+
+
+@cache_function
+def plain_bare(number: int) -> list[str]:
+    """Stand for a user's function."""
+    return [str(number)]
+
+
+@cache_function(timedelta(minutes=5), cache_level=CacheLevel.HIGH, copy="deep")
+def plain_called(number: int) -> list[str]:
+    """Stand for a user's function."""
+    return [str(number)]
+
+
+@Cache(maxsize=10).cache_function(expire=None, ignore=("session",))
+async def with_session(number: int, session: object) -> None:
+    """Stand for a user's function."""
+    del number, session
+
+
+class Service:
+    @cache_function
+    async def get(self, number: int) -> str:
+        return str(number)
+
+    @cache_function(expire=60)
+    async def fetch(self, number: int) -> str:
+        return str(number)
+
+    @cache.cache_function
+    def plain(self, number: int) -> bytes:
+        return bytes(number)
+
+
+async def functions() -> None:
+    """A cached ``async def`` is awaited as it was, a ``def`` called as it was."""
+    assert_type(await bare(1, unit="km"), str)
+    assert_type(await called(number=1), str)
+    assert_type(plain_bare(1), list[str])
+    assert_type(plain_called(1), list[str])
+    assert_type(await with_session(1, object()), None)
+    wanted: Callable[[int], Coroutine[Any, Any, str]] = bare
+    assert_type(await wanted(1), str)
+
+
+async def methods_of_the_wrapper() -> None:
+    """They take the arguments of a call, and give what the function gives."""
+    assert_type(bare.invalidate(1, unit="km"), Cleared)
+    assert_type(await bare.invalidate(1), int)
+    assert_type(await bare.refresh(1), str)
+    assert_type(plain_bare.refresh(1), list[str])
+    assert_type(bare.peek(1), str | Missing)
+    assert_type(bare.put("1 m", 1), None)
+    assert_type(bare.cache_key(1), str)
+    assert_type(bare.cache_info(), CacheInfo)
+    assert_type(bare.cache_info().hits, int)
+    assert_type(bare.cache_clear(), Cleared)
+    assert_type(await bare.__wrapped__(1), str)
+    assert_type(plain_bare.__wrapped__(1), list[str])
+
+
+async def bound_methods() -> None:
+    """On an instance neither the call nor the wrapper's methods take ``self``."""
+    service = Service()
+    assert_type(await service.get(1), str)
+    assert_type(await service.fetch(1), str)
+    assert_type(service.plain(1), bytes)
+    assert_type(service.get.invalidate(1), Cleared)
+    assert_type(service.plain.peek(1), bytes | Missing)
+    assert_type(await Service.get(service, 1), str)
+
+
+def missing() -> str:
+    """``MISSING`` is false, and tells what is left."""
+    found = bare.peek(1)
+    if found is MISSING or isinstance(found, Missing):
+        return "nothing"
+    assert_type(found, str)
+    return found
+
+
+async def protocols(one: AsyncCached[[int], str], other: Cached[[int], str]) -> None:
+    """The wrapper's types can be named."""
+    assert_type(await one(1), str)
+    assert_type(other(1), str)
+
+
+async def clears() -> None:
+    """A clear may be awaited or not."""
+    assert_type(cache.clear("user:*"), Cleared)
+    assert_type(await cache.clear_prefix("user", 42), int)
+    assert_type(await cache.clear_all(), int)
+
+
+async def wrong_uses() -> None:
+    """Wrong arguments are found by the checker: each line would be an unused ignore if they were not."""
+    await bare("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await bare.refresh(unit=1)  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    bare.put(1, 1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    cache_function(expire="60")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
