@@ -64,7 +64,7 @@ class scope:  # noqa: N801 - used like a function, as contextlib.suppress is
     __slots__ = ("_token", "values")
 
     def __init__(self, **values: Any) -> None:
-        self.values = values
+        self.values: dict[str, Any] = values
         self._token: contextvars.Token[Surroundings] | None = None
 
     def __enter__(self) -> Surroundings:

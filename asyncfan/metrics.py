@@ -44,8 +44,8 @@ class Histogram:
     __slots__ = ("_counts", "count", "total")
 
     def __init__(self) -> None:
-        self.count = 0
-        self.total = 0.0
+        self.count: int = 0
+        self.total: float = 0.0
         self._counts: list[int] | None = None  # one per bucket, and one above the last; made by the first record
 
     def record(self, seconds: float) -> None:

@@ -66,7 +66,7 @@ class Gate:
     def __init__(self) -> None:
         self._arrived = asyncio.Event()
         self._opened = asyncio.Event()
-        self.entered = 0  # how many have come to the gate so far
+        self.entered: int = 0  # how many have come to the gate so far
 
     async def enter(self) -> None:
         """Announce that the caller is here, and wait until the gate is open."""
@@ -121,8 +121,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         selector = _JumpingSelector()
         selector.loop = self
-        self.now = 0.0  # virtual seconds since the loop was made
-        self.threads_at_work = 0  # calls of run_in_executor that have not ended
+        self.now: float = 0.0  # virtual seconds since the loop was made
+        self.threads_at_work: int = 0  # calls of run_in_executor that have not ended
         super().__init__(selector)
 
     def time(self) -> float:

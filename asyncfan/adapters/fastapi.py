@@ -42,7 +42,7 @@ class Adapter(starlette.Adapter):
         added: dict[str, type] = {name: kind for found, name, kind in kinds if found is None}
         self._added = tuple(added)
         self._tasks = parameter_of(typed, BackgroundTasks)
-        self.signature = with_parameters(inspect.signature(fn), added)
+        self.signature: inspect.Signature | None = with_parameters(inspect.signature(fn), added)
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visit | None:
         """Return the visit of a call by FastAPI, which passes everything by name."""

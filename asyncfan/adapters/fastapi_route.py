@@ -38,14 +38,14 @@ class Route:
     """
 
     def __init__(self, scope: dict[str, Any], fn: Callable[..., Any]) -> None:
-        self.context = context_of(scope)
+        self.context: Any = context_of(scope)
         own: Dependant = self.context.dependant
         guards = guards_of(own)
         self.declared: Declared = declared(own, guards)
         fields = [*own.header_params, *own.cookie_params, *own.body_params]
-        self.arguments = tuple(field.name for field in fields)
-        self.parses_body = bool(own.body_params) and not any(guard.body_params for guard in guards)
-        self.render = _renderer(scope["route"], self.context, fn)
+        self.arguments: tuple[str, ...] = tuple(field.name for field in fields)
+        self.parses_body: bool = bool(own.body_params) and not any(guard.body_params for guard in guards)
+        self.render: Callable[[Request], Awaitable[Response]] = _renderer(scope["route"], self.context, fn)
 
 
 async def render_with(route: Route, request: Request, value: Any, sink: Response, headers: Headers) -> Response:

@@ -56,7 +56,7 @@ class AsyncQueryBatcher:
             raise TypeError("limiter has its own limits: give rate and burst to Limiter(...), not here")
         if not (key is None or callable(key)):
             raise TypeError(f"key must be a function key(query, *args), got {key!r}")
-        self.limiter = limiter or Limiter(name, max_concurrency=max_concurrency, rate=rate, burst=burst)
+        self.limiter: Limiter = limiter or Limiter(name, max_concurrency=max_concurrency, rate=rate, burst=burst)
         self.name = name
         self._key = key
         # {(loop, key): Flight}; present only while the query waits or runs

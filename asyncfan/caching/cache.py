@@ -56,7 +56,7 @@ class Cleared:
     def __init__(self, cache: Cache, count: int, fenced: dict[Operation, int]) -> None:
         self._cache = cache
         self._fenced = fenced  # {operation with a fence of this clear: its count of invalidated entries then}
-        self.count = count
+        self.count: int = count
 
     def __await__(self) -> Generator[Any, None, int]:
         return self._finish().__await__()
@@ -122,13 +122,13 @@ class Cache:
             raise ValueError(f"policy must be one of {', '.join(map(repr, POLICIES))}, got {policy!r}")
         if store is not None and not isinstance(store, MutableMapping):
             raise TypeError(f"store must be a mutable mapping, got {store!r}")
-        self.maxsize = maxsize if store is None else getattr(store, "maxsize", None)
+        self.maxsize: int | None = maxsize if store is None else getattr(store, "maxsize", None)
         self.clock = clock
         self.namespace = namespace
         self.tasks: set[asyncio.Task[Any]] = set()  # the loads that run now, in any loop
         self.operations: weakref.WeakSet[Operation] = weakref.WeakSet()
         order = make_order(policy if store is None else store, maxsize, max_bytes, _evicted)
-        self.store = Store(order, self.operations, self._forget_fences, clock)
+        self.store: Store = Store(order, self.operations, self._forget_fences, clock)
         self._marks: weakref.WeakKeyDictionary[Operation, int] = weakref.WeakKeyDictionary()
         _caches.add(self)
 
@@ -357,4 +357,4 @@ def _after_fork() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
-cache = Cache()
+cache: Cache = Cache()

@@ -28,10 +28,10 @@ class Token:
     """One instance of a class with cached methods, for as long as the instance lives; never a second one."""
 
     __slots__ = ("number",)
-    numbers = itertools.count(1)
+    numbers: itertools.count[int] = itertools.count(1)
 
     def __init__(self) -> None:
-        self.number = next(self.numbers)
+        self.number: int = next(self.numbers)
 
 
 class Instances:

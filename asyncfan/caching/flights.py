@@ -43,7 +43,7 @@ class Failure:
     __slots__ = ("error", "trace")
 
     def __init__(self, error: BaseException) -> None:
-        self.error = error
+        self.error: BaseException = error
         # without the frame that caught it, which is ours
         self.trace: TracebackType | None = error.__traceback__ and error.__traceback__.tb_next
 
@@ -62,15 +62,15 @@ class Flight:
     __slots__ = ("blocked_on", "cancelled", "depth", "key", "loop", "operation", "seal", "task", "waiters")
 
     def __init__(self, operation: Register, key: Any, loop: asyncio.AbstractEventLoop | None) -> None:
-        self.operation = operation
-        self.key = key
+        self.operation: Register = operation
+        self.key: Any = key
         self.seal: Seal = operation.seal  # as of its start: what was cleared since must not be stored
-        self.loop = loop  # where it runs; None: in a thread
+        self.loop: asyncio.AbstractEventLoop | None = loop  # where it runs; None: in a thread
         self.task: asyncio.Task[Any] | None = None  # None: it runs in its first caller's own task or thread
         self.waiters: dict[Waiter, None] | None = {}  # in the order in which they came; None: settled
-        self.cancelled = False  # all waiters left, or its leader: never stored, only waited for
+        self.cancelled: bool = False  # all waiters left, or its leader: never stored, only waited for
         self.blocked_on: list[Flight] = []  # the flights that its load waits for right now
-        self.depth = 0  # how many loads it was started inside of
+        self.depth: int = 0  # how many loads it was started inside of
 
     def lead(self, waiter: Waiter) -> None:
         """Add the first waiter, and note that the caller's own load now waits for this one. Under the lock."""

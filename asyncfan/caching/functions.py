@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar, overload
 
 from ..context import scopes_in_use
-from .call_keys import CallKeys, Instance, Instances
+from .call_keys import CallKeys, Instance, Instances, Key
 from .compiling import compile_wrapper, plain_parameters
 from .keys import escape
 from .level import CacheLevel, Expire, expiry, surroundings_at
@@ -169,14 +169,14 @@ class CachedFunction:
         self.level = level
         self.copy = copy
         # an object may be called through an `async def __call__`
-        self.is_async = any(map(inspect.iscoroutinefunction, (function, getattr(function, "__call__", None))))  # noqa: B004
+        self.is_async: bool = any(map(inspect.iscoroutinefunction, (function, getattr(function, "__call__", None))))  # noqa: B004
         name = f"{_module(function)}.{_qualname(function)}"
         parameters = [x for x in plain_parameters(function) if x not in ignore]
         keys = CallKeys(prefix, name, ["key"] if key else parameters)
-        self.exact = keys.exact
+        self.exact: Callable[[Key], Key] = keys.exact
         self.operation: Operation = cache.operation(prefix, name, text=keys.text)
         instance = _instance_parameter(function, plain_parameters(function))
-        self.is_method = instance is not None
+        self.is_method: bool = instance is not None
         surroundings = surroundings_at(level)
         operation = self.operation
         given: dict[str, Any] = {
@@ -192,6 +192,8 @@ class CachedFunction:
         given |= {"surroundings": surroundings} if surroundings else {}
         given |= {"copy": copy} if copy else {}
         given |= {"key_of": key} if key else {}
+        self.wrapper: Callable[..., Any]
+        self.bind: Callable[..., tuple[Any, tuple[Any, ...], dict[str, Any]]]
         self.wrapper, self.bind = compile_wrapper(
             function,
             given,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Loaded", "Operation"]
 
 V = TypeVar("V")
-log = logging.getLogger("asyncfan.caching")
+log: logging.Logger = logging.getLogger("asyncfan.caching")
 
 # Loads that start inside one another share a stack; each so many-th one gets a stack of its own.
 MAX_EAGER_DEPTH = 16
@@ -50,16 +50,18 @@ class Operation(Register):
     Values belong to the process, a load to the event loop or thread of its first caller.
     """
 
+    hits: int  # the register's, counted here too
+
     def __init__(self, cache: Cache, prefix: str, name: str, text: Callable[[Any], str]) -> None:
         super().__init__(cache, prefix, text)
         self.name = name
-        self.task_name = f"asyncfan:load:{prefix}"
-        self.misses = 0  # calls that started a load, or tried to
-        self.joined = 0  # calls that waited for another's
-        self.loads_ok = 0
-        self.loads_failed = 0
-        self.loads_cancelled = 0
-        self.load_time = Histogram()
+        self.task_name: str = f"asyncfan:load:{prefix}"
+        self.misses: int = 0  # calls that started a load, or tried to
+        self.joined: int = 0  # calls that waited for another's
+        self.loads_ok: int = 0
+        self.loads_failed: int = 0
+        self.loads_cancelled: int = 0
+        self.load_time: Histogram = Histogram()
 
     def settle(self, flight: Flight, result: Any, loaded: Loaded[Any] | None = None) -> None:
         """End a flight: store what was loaded unless it was fenced meanwhile, and give every waiter the result."""

@@ -25,13 +25,13 @@ class Entry:
     __slots__ = ("expires", "key", "newer", "older", "seal", "value", "weight")
 
     def __init__(self, key: Any, value: Any, expires: float, seal: Seal) -> None:
-        self.key = key
-        self.value = value
-        self.expires = expires  # by the cache's clock
-        self.seal = seal  # the operation it belongs to, and the last of its clears that the entry survived
+        self.key: Any = key
+        self.value: Any = value
+        self.expires: float = expires  # by the cache's clock
+        self.seal: Seal = seal  # the operation it belongs to, and the last of its clears that the entry survived
         self.older: Entry | None = None  # its neighbours in `Recency`; None outside of it
         self.newer: Entry | None = None
-        self.weight = 1  # bytes where max_bytes is set
+        self.weight: int = 1  # bytes where max_bytes is set
 
 
 class Order(Protocol):
@@ -157,7 +157,7 @@ class Mapped:
 
     def __init__(self, mapping: MutableMapping[Entry, Entry]) -> None:
         self._mapping = mapping
-        self.silent = not isinstance(mapping, Told)
+        self.silent: bool = not isinstance(mapping, Told)
 
     def add(self, entry: Entry) -> bool:
         """Hand an entry to the mapping, as key and value."""

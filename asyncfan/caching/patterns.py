@@ -110,7 +110,7 @@ class Fences:
     __slots__ = ("_exact", "_lengths", "_patterns", "_starts", "floor")
 
     def __init__(self) -> None:
-        self.floor = 0  # everything from before this number is cleared
+        self.floor: int = 0  # everything from before this number is cleared
         self._exact: dict[str, int] = {}  # {text: number of the last clear that named it}
         self._starts: dict[str, int] = {}  # {beginning of texts: number}
         self._lengths: set[int] = set()  # of the keys of _starts: few, so that a text has few beginnings to look up

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Literal, final
 
@@ -13,6 +14,7 @@ from .patterns import Fences, Pattern
 
 if TYPE_CHECKING:
     from .cache import Cache
+    from .store import Store
 
 __all__ = ["MISSING", "Missing", "Register", "Seal"]
 
@@ -43,8 +45,8 @@ class Seal:
     __slots__ = ("number", "operation")
 
     def __init__(self, operation: Register, number: int) -> None:
-        self.operation = operation
-        self.number = number
+        self.operation: Register = operation
+        self.number: int = number
 
 
 class Register:
@@ -57,16 +59,16 @@ class Register:
         self.cache = cache
         self.prefix = prefix  # untyped text that every key's text begins with
         self.text = text
-        self.store = cache.store
-        self.lock = cache.store.lock
+        self.store: Store = cache.store
+        self.lock: threading.RLock = cache.store.lock
         self.table: dict[Any, Entry] = {}  # {key: entry}; read without the lock, changed under it
         self.flights: dict[Any, Flight] = {}  # {key: the flight that later callers may join}
-        self.seal = Seal(self, 0)
-        self.fences = Fences()
-        self.cleared_whole = 0  # number of the last clear of the whole operation
-        self.live = 0  # entries stored since then and not removed
-        self.hits = 0
-        self.removed = {"size": 0, "expired": 0, "invalidated": 0, "replaced": 0, "too_big": 0}
+        self.seal: Seal = Seal(self, 0)
+        self.fences: Fences = Fences()
+        self.cleared_whole: int = 0  # number of the last clear of the whole operation
+        self.live: int = 0  # entries stored since then and not removed
+        self.hits: int = 0
+        self.removed: dict[str, int] = {"size": 0, "expired": 0, "invalidated": 0, "replaced": 0, "too_big": 0}
 
     # -- entries ------------------------------------------------------------------------------------------------
 

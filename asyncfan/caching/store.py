@@ -40,7 +40,9 @@ class Store:
         round_ended: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
-        self.lock = threading.RLock()  # of the whole cache; re-entrant, for a finalizer may call the cache
+        self.lock: threading.RLock = (
+            threading.RLock()
+        )  # of the whole cache; re-entrant, for a finalizer may call the cache
         self.order = order
         self.touched: deque[Entry] = deque(maxlen=1024)
         self._operations = operations

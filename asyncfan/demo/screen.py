@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Self, TextIO
 from .report import Line, Marks
 
 try:
-    from . import with_rich
+    from . import with_rich as _rich
 except ImportError:
-    with_rich = None  # type: ignore[assignment]  # plain text then
+    _rich = None  # type: ignore[assignment]  # plain text then
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -53,8 +53,8 @@ def width_of(stream: TextIO) -> int:
 
 def print_lines(lines: Iterable[Line], stream: TextIO) -> None:
     """Write ``lines``, in colour where ``stream`` is a terminal, rich is there and NO_COLOR is not set."""
-    if with_rich is not None:
-        with_rich.write_lines(lines, _STYLES, stream)
+    if _rich is not None:
+        _rich.write_lines(lines, _STYLES, stream)
         return
     stream.writelines("".join(text for text, _ in line).rstrip() + "\n" for line in lines)
 
@@ -81,9 +81,9 @@ def progress(stream: TextIO) -> Progress:
     """Return a progress bar for ``stream``: one that shows nothing where that is no terminal."""
     if not stream.isatty() or os.environ.get("TERM") == "dumb":
         return Progress()
-    if with_rich is None:
+    if _rich is None:
         return _PlainBar(stream)
-    return _RichBar(with_rich.progress_on(stream))
+    return _RichBar(_rich.progress_on(stream))
 
 
 class _PlainBar(Progress):

@@ -42,8 +42,8 @@ class UseCase(ABC):
         self, load: Load, requests: list[Sequence[Key]], *, noun: str, expire: float, tick: Callable[[], None]
     ) -> None:
         self.requests = requests
-        self.cache = Cache()
-        self.recorder = Recorder()
+        self.cache: Cache = Cache()
+        self.recorder: Recorder = Recorder()
         self._load = load
         self._fetch = self.cache.cache_function(expire=expire, key_prefix=noun)(load)
         self._noun = noun
@@ -89,8 +89,8 @@ class RecordsByKey(UseCase):
     def __init__(self, load: Load, options: Options, noun: str, tick: Callable[[], None]) -> None:
         keys = options.keys
         super().__init__(load, [keys, keys[::5]], noun=noun, expire=300, tick=tick)
-        self.title = f"Many {noun}s by key, in batches of {options.batch_size}"
-        self.callers = f"2 callers, for {len(keys)} {noun}s and for every fifth of them"
+        self.title: str = f"Many {noun}s by key, in batches of {options.batch_size}"
+        self.callers: str = f"2 callers, for {len(keys)} {noun}s and for every fifth of them"
         self._options = options
 
     async def serve(self, items: Sequence[Key]) -> Answer:
@@ -115,7 +115,7 @@ class Dashboard(UseCase):
     ) -> None:
         super().__init__(load, [parts] * _VIEWERS, noun="dashboard", expire=600, tick=tick)
         self.title = title
-        self.callers = f"{_VIEWERS} callers, each for all {len(parts)} parts"
+        self.callers: str = f"{_VIEWERS} callers, each for all {len(parts)} parts"
         self._options = options
 
     async def serve(self, items: Sequence[Key]) -> Answer:

@@ -23,7 +23,7 @@ class _Placed(Generic[P, R]):
     def __init__(self, function: Callable[P, R]) -> None:
         if not callable(function):
             raise TypeError(f"{type(self).__name__} takes a function, got {function!r}")
-        self.function = function
+        self.function: Callable[P, R] = function
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)

@@ -28,18 +28,18 @@ class Crew:
     """
 
     def __init__(self, max_workers: int | None, name: str) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.max_workers = float("inf") if max_workers is None else max_workers
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
+        self.max_workers: float = float("inf") if max_workers is None else max_workers
         self.name = name
-        self.context = contextvars.copy_context()  # what each item's own context is a copy of
+        self.context: contextvars.Context = contextvars.copy_context()  # what each item's own context is a copy of
         self.tasks: set[asyncio.Task[None]] = set()
         self.caller: Caller | None = None  # while the caller's own task works too
         self.closed: Closed | None = None  # why no new item is taken; None while it may be
         self.cause: BaseException | None = None  # what closed it, unless an item did
         self.fatal: BaseException | None = None  # KeyboardInterrupt and its like
-        self.hold = False  # whether a worker must ask `must_end` before it takes an item
-        self.exhausted = False  # whether the source has ended
-        self.stride = 0  # a worker looks at the clock where `index & stride` is 0
+        self.hold: bool = False  # whether a worker must ask `must_end` before it takes an item
+        self.exhausted: bool = False  # whether the source has ended
+        self.stride: int = 0  # a worker looks at the clock where `index & stride` is 0
         self._slice_end: float | None = None  # None until a worker looks at the clock in this pass of the loop
         self._looked = 0.0
         self.worker: tuple[Any, ...] = ()  # what one more worker does: (coroutine function, *arguments)

@@ -54,10 +54,10 @@ class Limiter:
         if burst is not None and rate is None:
             raise TypeError("burst needs a rate: Limiter(rate=100, burst=10)")
         self.name = name
-        self.max_concurrency = max_concurrency
-        self.rate = rate
-        self.burst = burst or 1
-        self.running = 0  # weight inside
+        self.max_concurrency: int | None = max_concurrency
+        self.rate: float | None = rate
+        self.burst: int = burst or 1
+        self.running: int = 0  # weight inside
         self._lock = threading.Lock()  # held for a few instructions, never while waiting
         self._queue: OrderedDict[_Waiter, None] = OrderedDict()  # who waits, the longest first
         self._loops: Counter[asyncio.AbstractEventLoop] = Counter()  # {loop: its waiters in the queue}, all > 0

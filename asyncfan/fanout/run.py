@@ -28,6 +28,10 @@ _NOTES = 10  # further failures that are named on the one that is raised
 class Run(Crew):
     """One fan-out, from its first item to its last worker's end; made and used up by one call."""
 
+    worker: tuple[Any, ...]  # the crew's, set here too
+    fatal: BaseException | None
+    cause: BaseException | None
+
     def __init__(
         self,
         call: Callable[..., Any],
@@ -47,19 +51,24 @@ class Run(Crew):
         self.on_error = on_error
         self.progress = progress
         self.meter = meter
-        self.noun, self.names, self.total = noun, names, total
-        self.nouns = noun + ("es" if noun.endswith("ch") else "s")
-        self.clock = self.loop.time
-        self.began = self.clock()
-        self.allowed = min((s for s in (deadline, time_left()) if s is not None), default=None)
+        self.noun: str = noun
+        self.names: Sequence[Any] | None = names
+        self.total: int | None = total
+        self.nouns: str = noun + ("es" if noun.endswith("ch") else "s")
+        self.clock: Callable[[], float] = self.loop.time
+        self.began: float = self.clock()
+        self.allowed: float | None = min((s for s in (deadline, time_left()) if s is not None), default=None)
         self._scope = deadline_scope(self.allowed, self.clock)
         self._timer: asyncio.TimerHandle | None = None
-        self.keep = on_error == "collect" or self.allowed is not None  # whether each result is an outcome
+        self.keep: bool = on_error == "collect" or self.allowed is not None  # whether each result is an outcome
         self.sample = 0 if self.keep or (total is not None and total <= _SHORT) else _SAMPLE
         self.out: Any = {}  # {index: result}, or an outcome if they are kept
         self.source: Iterator[tuple[int, Any]] | None = None  # unless items must be waited for
-        self.pulled = 0  # items of an async source so far
-        self.succeeded = self.errors = self.timeouts = self.cancellations = 0
+        self.pulled: int = 0  # items of an async source so far
+        self.succeeded: int = 0
+        self.errors: int = 0
+        self.timeouts: int = 0
+        self.cancellations: int = 0
         self.failures: list[tuple[int, BaseException]] = []
 
     # -- running

@@ -113,11 +113,14 @@ class Stream:
 class StreamRun(Run):
     """The books of a stream: at most ``window`` items are between the source and the consumer."""
 
+    pulled: int  # the run's, set here too
+    hold: bool
+
     def __init__(self, *args: Any, ordered: bool, window: int, **facts: Any) -> None:
         super().__init__(*args, **facts)
         self.window = window
-        self.taken = 0  # results that the consumer has
-        self.out = _InOrder(self._wake) if ordered else _AsCompleted(self._wake)
+        self.taken: int = 0  # results that the consumer has
+        self.out: Any = _InOrder(self._wake) if ordered else _AsCompleted(self._wake)
         self._parked: deque[asyncio.Future[None]] = deque()  # workers that wait for room, the longest first
         self._news: asyncio.Future[None] | None = None  # set while the consumer waits
 

@@ -139,10 +139,10 @@ class Caller:
     __slots__ = ("by_items", "by_run", "task", "waiting")
 
     def __init__(self, task: asyncio.Task[Any]) -> None:
-        self.task = task
-        self.waiting = False  # whether an item of it waits, so that a cancellation reaches the item
-        self.by_run = 0  # cancellations that the run sent to stop the item
-        self.by_items = 0  # those that the items' own code made and did not take back
+        self.task: asyncio.Task[Any] = task
+        self.waiting: bool = False  # whether an item of it waits, so that a cancellation reaches the item
+        self.by_run: int = 0  # cancellations that the run sent to stop the item
+        self.by_items: int = 0  # those that the items' own code made and did not take back
 
     def watch(self, step: Callable[..., Any], level: int) -> Callable[..., Any]:
         """Note that an item waits for the first time, and return what is to run its further steps."""

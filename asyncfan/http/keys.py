@@ -61,7 +61,7 @@ class KeyRule:
         asked = {name.strip().lower().encode("latin-1") for name in vary} | declared.headers
         if level is CacheLevel.HIGH:
             asked |= _NEGOTIATION
-        self.vary = tuple(sorted(asked))
+        self.vary: tuple[bytes, ...] = tuple(sorted(asked))
         shown = frozenset() if public else _SHOWN_CREDENTIALS | declared.credentials
         cookies = {b"cookie"} if declared.cookies else set()
         self.named: frozenset[bytes] = shown.union(asked, declared.own_headers, cookies)
