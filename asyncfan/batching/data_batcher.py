@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
 
 from ..fanout.checks import positive_int
 from ..fanout.processor import ParallelProcessor
+from ..fanout.signatures import AsyncFunction, Items, Mode, OnError, Options, Raising
+from ..fanout.stream import Stream
 from .chunks import chunks
 
 if TYPE_CHECKING:
     from ..fanout.limiter import Limiter
     from ..fanout.offload import SupportsSubmit
-    from ..fanout.run import OnError
     from ..fanout.stats import ProcessorStats
-    from ..fanout.stream import Stream
 
 __all__ = ["DataBatcher"]
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
-class DataBatcher:
+class DataBatcher(Generic[Mode]):
     """Cuts items into batches and calls a function with each batch.
 
     Args:
@@ -46,6 +47,28 @@ class DataBatcher:
         [2, 1]
     """
 
+    @overload
+    def __init__(
+        self: DataBatcher[Raising],
+        batch_size: int = 100,
+        *,
+        max_concurrent_batches: int | None = 1,
+        weight: Callable[[Any], float] | None = None,
+        max_batch_weight: float | None = None,
+        on_error: Raising = "raise",
+        **options: Unpack[Options],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        batch_size: int = 100,
+        *,
+        max_concurrent_batches: int | None = 1,
+        weight: Callable[[Any], float] | None = None,
+        max_batch_weight: float | None = None,
+        on_error: Mode,
+        **options: Unpack[Options],
+    ) -> None: ...
     def __init__(
         self,
         batch_size: int = 100,
@@ -84,7 +107,15 @@ class DataBatcher:
             name=name,
         )
 
-    async def process_batches(self, items: Iterable[T] | AsyncIterable[T], fn: Callable[[list[T]], Any]) -> list[Any]:
+    # Results have a type where they have one in `ParallelProcessor`.
+
+    @overload
+    async def process_batches(
+        self: DataBatcher[Raising], items: Items[T], fn: AsyncFunction[list[T], R]
+    ) -> list[R]: ...
+    @overload
+    async def process_batches(self, items: Items[T], fn: Callable[[list[T]], object]) -> list[Any]: ...
+    async def process_batches(self, items: Items[Any], fn: Callable[[list[Any]], Any]) -> list[Any]:
         """Call ``fn`` with each batch, a list, and return one result a batch, in order.
 
         Items are pulled when a batch is about to be worked on: an iterable may be endless only if ``fn``
@@ -98,9 +129,13 @@ class DataBatcher:
         """
         return await self._processor.map(fn, self._batches(items))
 
+    @overload
     def stream_batches(
-        self, items: Iterable[T] | AsyncIterable[T], fn: Callable[[list[T]], Any], *, ordered: bool = True
-    ) -> Stream:
+        self: DataBatcher[Raising], items: Items[T], fn: AsyncFunction[list[T], R], *, ordered: bool = True
+    ) -> Stream[R]: ...
+    @overload
+    def stream_batches(self, items: Items[T], fn: Callable[[list[T]], object], *, ordered: bool = True) -> Stream[Any]: ...
+    def stream_batches(self, items: Items[Any], fn: Callable[[list[Any]], Any], *, ordered: bool = True) -> Stream[Any]:
         """Call ``fn`` with each batch and iterate over the results while they come, in constant memory.
 
         At most ``max_concurrent_batches + 1`` batches are ahead of the consumer. See
@@ -123,5 +158,5 @@ class DataBatcher:
         return chunks(items, self.batch_size, self.weight, self.max_batch_weight)
 
 
-class _BatchProcessor(ParallelProcessor):
+class _BatchProcessor(ParallelProcessor[OnError]):
     noun = "batch"

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple, overload
 
 from ..fanout.calling import as_coroutine_function, close_coroutines
 from ..fanout.checks import positive_int
 from ..fanout.limiter import Limiter
 from ..fanout.processor import ParallelProcessor
+from ..fanout.signatures import AsyncTask, Task
 from .flight import Flight
 
 __all__ = ["AsyncQueryBatcher"]
 
-Query = Callable[..., Any]
+K = TypeVar("K")
+R = TypeVar("R")
+Args = TypeVarTuple("Args")
 
 
 class AsyncQueryBatcher:
@@ -62,7 +65,11 @@ class AsyncQueryBatcher:
         # {(loop, key): Flight}; present only while the query waits or runs
         self._flights: dict[tuple[asyncio.AbstractEventLoop, Hashable], Flight] = {}
 
-    async def execute(self, query: Query, *args: Any) -> Any:
+    @overload
+    async def execute(self, query: Callable[[*Args], Awaitable[R]], *args: *Args) -> R: ...
+    @overload
+    async def execute(self, query: Callable[[*Args], Awaitable[R] | R], *args: *Args) -> R: ...
+    async def execute(self, query: Callable[[*Args], Any], *args: *Args) -> Any:
         """Call ``query(*args)`` when the limit allows it, and return its result.
 
         Args:
@@ -78,7 +85,7 @@ class AsyncQueryBatcher:
         """
         return await self._execute(as_coroutine_function(query), query, *args)
 
-    async def _execute(self, call: Callable[..., Any], query: Query, *args: Any) -> Any:
+    async def _execute(self, call: Callable[..., Any], query: Callable[..., Any], *args: Any) -> Any:
         key = None if self._key is None else self._key(query, *args)
         if key is None:
             async with self.limiter:
@@ -95,7 +102,16 @@ class AsyncQueryBatcher:
             self._flights[place] = flight
         return await flight.join()
 
-    async def execute_many(self, queries: Iterable[Query] | Mapping[Any, Query]) -> list[Any] | dict[Any, Any]:
+    # A mapping is an iterable too, of its names: it must come first.
+    @overload
+    async def execute_many(self, queries: Mapping[K, AsyncTask[R]]) -> dict[K, R]: ...  # type: ignore[overload-overlap]
+    @overload
+    async def execute_many(self, queries: Mapping[K, Task[R]]) -> dict[K, R]: ...  # type: ignore[overload-overlap]
+    @overload
+    async def execute_many(self, queries: Iterable[AsyncTask[R]]) -> list[R]: ...
+    @overload
+    async def execute_many(self, queries: Iterable[Task[R]]) -> list[R]: ...
+    async def execute_many(self, queries: Iterable[Any] | Mapping[Any, Any]) -> list[Any] | dict[Any, Any]:
         """Execute all queries; return a list of their results in order, or ``{name: result}`` of a mapping.
 
         Raises:

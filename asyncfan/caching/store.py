@@ -40,9 +40,7 @@ class Store:
         round_ended: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
-        self.lock: threading.RLock = (
-            threading.RLock()
-        )  # of the whole cache; re-entrant, for a finalizer may call the cache
+        self.lock: threading.RLock = threading.RLock()  # the whole cache's; re-entrant: a finalizer may call the cache
         self.order = order
         self.touched: deque[Entry] = deque(maxlen=1024)
         self._operations = operations

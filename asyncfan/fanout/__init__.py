@@ -5,6 +5,7 @@ worker       the inner loop; crew: the tasks of one run; run: its books, from ou
 named        a task each; stream: results while they come
 limiter      limits shared between calls
 stats        what a processor has seen
+signatures   the types of what it takes
 processor    the class; functions: the same without it
 """
 

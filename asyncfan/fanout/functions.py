@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, Unpack, overload
 
+from .limiter import Limiter
+from .offload import SupportsSubmit
+from .outcome import Outcome
 from .processor import ParallelProcessor
+from .signatures import (
+    AsyncFunction,
+    AsyncTask,
+    Collecting,
+    Function,
+    Items,
+    MapOptions,
+    OnError,
+    Raising,
+    StreamOptions,
+    Task,
+)
 from .stream import Stream
 
 __all__ = ["amap", "astream", "gather"]
 
+K = TypeVar("K")
+T = TypeVar("T")
+R = TypeVar("R")
 
+
+# Where keys may be names, both say str. Named plain functions give Any: mypy finds no R for async ones beside them.
+@overload
+async def gather(tasks: Mapping[K, AsyncTask[R]], /) -> dict[K, R]: ...  # type: ignore[overload-overlap]
+@overload
+async def gather(tasks: Mapping[K, Task[R]], /) -> dict[K, R]: ...  # type: ignore[overload-overlap]
+@overload
+async def gather(tasks: Mapping[str, AsyncTask[R]] | None = None, /, **named: AsyncTask[R]) -> dict[str, R]: ...
+@overload
+async def gather(
+    tasks: Mapping[str, Callable[[], object]] | None = None, /, **named: Callable[[], object]
+) -> dict[str, Any]: ...
 async def gather(tasks: Mapping[Any, Callable[[], Any]] | None = None, /, **named: Callable[[], Any]) -> dict[Any, Any]:
     """Call all functions at once and return ``{name: result}``; a failure cancels the others and is raised.
 
@@ -33,12 +63,34 @@ async def gather(tasks: Mapping[Any, Callable[[], Any]] | None = None, /, **name
     )
 
 
+@overload
+async def amap(
+    fn: AsyncFunction[T, R], items: Items[T], *, on_error: Raising = "raise", **options: Unpack[MapOptions]
+) -> list[R]: ...
+@overload
+async def amap(
+    fn: AsyncFunction[T, R], items: Items[T], *, on_error: Collecting, **options: Unpack[MapOptions]
+) -> list[Outcome[R]]: ...
+@overload
+async def amap(
+    fn: Function[T, R], items: Items[T], *, on_error: Raising = "raise", **options: Unpack[MapOptions]
+) -> list[R]: ...
+@overload
+async def amap(
+    fn: Function[T, R], items: Items[T], *, on_error: Collecting, **options: Unpack[MapOptions]
+) -> list[Outcome[R]]: ...
 async def amap(
     fn: Callable[[Any], Any],
-    items: Iterable[Any] | AsyncIterable[Any],
+    items: Items[Any],
     *,
     max_workers: int | None = 32,
-    **options: Any,
+    on_error: OnError = "raise",
+    timeout: float | None = None,
+    deadline: float | None = None,
+    limiter: Limiter | None = None,
+    executor: SupportsSubmit | None = None,
+    progress: Callable[[int, int | None], object] | None = None,
+    name: str | None = None,
 ) -> list[Any]:
     """Call ``fn`` with each item, ``max_workers`` at a time, and return the results in the items' order.
 
@@ -56,18 +108,50 @@ async def amap(
         >>> run(amap(double, range(3)))
         [0, 2, 4]
     """
-    return await ParallelProcessor(max_workers, **options).map(fn, items)
+    processor = ParallelProcessor(
+        max_workers,
+        on_error=on_error,
+        timeout=timeout,
+        deadline=deadline,
+        limiter=limiter,
+        executor=executor,
+        progress=progress,
+        name=name,
+    )
+    return await processor.map(fn, items)
 
 
+@overload
+def astream(
+    fn: AsyncFunction[T, R], items: Items[T], *, on_error: Raising = "raise", **options: Unpack[StreamOptions]
+) -> Stream[R]: ...
+@overload
+def astream(
+    fn: AsyncFunction[T, R], items: Items[T], *, on_error: Collecting, **options: Unpack[StreamOptions]
+) -> Stream[Outcome[R]]: ...
+@overload
+def astream(
+    fn: Function[T, R], items: Items[T], *, on_error: Raising = "raise", **options: Unpack[StreamOptions]
+) -> Stream[R]: ...
+@overload
+def astream(
+    fn: Function[T, R], items: Items[T], *, on_error: Collecting, **options: Unpack[StreamOptions]
+) -> Stream[Outcome[R]]: ...
 def astream(
     fn: Callable[[Any], Any],
-    items: Iterable[Any] | AsyncIterable[Any],
+    items: Items[Any],
     *,
     max_workers: int | None = 32,
     ordered: bool = True,
     buffer_size: int | None = None,
-    **options: Any,
-) -> Stream:
+    on_error: OnError = "raise",
+    timeout: float | None = None,
+    deadline: float | None = None,
+    limiter: Limiter | None = None,
+    executor: SupportsSubmit | None = None,
+    progress: Callable[[int, int | None], object] | None = None,
+    name: str | None = None,
+) -> Stream[Any]:
     """Call ``fn`` with each item, ``max_workers`` at a time, and iterate over the results in constant memory.
 
     As `ParallelProcessor.stream`, whose options it takes.
@@ -81,4 +165,14 @@ def astream(
         >>> run(main())
         [0, 2, 4]
     """
-    return ParallelProcessor(max_workers, **options).stream(fn, items, ordered=ordered, buffer_size=buffer_size)
+    processor = ParallelProcessor(
+        max_workers,
+        on_error=on_error,
+        timeout=timeout,
+        deadline=deadline,
+        limiter=limiter,
+        executor=executor,
+        progress=progress,
+        name=name,
+    )
+    return processor.stream(fn, items, ordered=ordered, buffer_size=buffer_size)

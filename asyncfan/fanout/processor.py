@@ -7,14 +7,15 @@ import inspect
 import operator
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping, Sized
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
 
 from ..exceptions import AttemptTimeoutError
 from .calling import as_coroutine_function, close_coroutines
 from .checks import positive_int, positive_number
 from .late_binding import warn_of_late_binding
 from .named import NamedRun
-from .run import OnError, Run
+from .run import Run
+from .signatures import AsyncFunction, AsyncTask, Items, Mode, OnError, Options, Raising
 from .stats import Meter, ProcessorStats
 from .stream import Stream, StreamRun
 
@@ -26,9 +27,11 @@ __all__ = ["ParallelProcessor"]
 
 Call = Callable[..., Coroutine[Any, Any, Any]]
 K = TypeVar("K")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
-class ParallelProcessor:
+class ParallelProcessor(Generic[Mode]):
     """Runs many calls at once, never more than ``max_workers`` of them.
 
     Args:
@@ -63,6 +66,16 @@ class ParallelProcessor:
 
     noun = "item"  # what messages call an item of `map` and `stream`
 
+    @overload
+    def __init__(
+        self: ParallelProcessor[Raising],
+        max_workers: int | None = 32,
+        *,
+        on_error: Raising = "raise",
+        **options: Unpack[Options],
+    ) -> None: ...
+    @overload
+    def __init__(self, max_workers: int | None = 32, *, on_error: Mode, **options: Unpack[Options]) -> None: ...
     def __init__(
         self,
         max_workers: int | None = 32,
@@ -94,7 +107,14 @@ class ParallelProcessor:
         self.name = name
         self._meter = Meter()
 
-    async def execute_parallel(self, tasks: Mapping[K, Callable[[], Any]]) -> dict[K, Any]:
+    # Results have a type where all of them are what the functions return; collected ones, and those of plain
+    # functions, are Any: a type for each mode and kind would be four signatures a method.
+
+    @overload
+    async def execute_parallel(self: ParallelProcessor[Raising], tasks: Mapping[K, AsyncTask[R]]) -> dict[K, R]: ...
+    @overload
+    async def execute_parallel(self, tasks: Mapping[K, Callable[[], object]]) -> dict[K, Any]: ...
+    async def execute_parallel(self, tasks: Mapping[K, Callable[[], object]]) -> dict[K, Any]:
         """Call each function in an `asyncio.Task` of its own that has its name, and return their results.
 
         Args:
@@ -128,7 +148,11 @@ class ParallelProcessor:
         run = self._run(operator.call, "ParallelProcessor", kind=NamedRun, noun="task", names=names, total=len(names))
         return dict(zip(names, await run.every(calls), strict=True))
 
-    async def map(self, fn: Callable[[Any], Any], items: Iterable[Any] | AsyncIterable[Any]) -> list[Any]:
+    @overload
+    async def map(self: ParallelProcessor[Raising], fn: AsyncFunction[T, R], items: Items[T]) -> list[R]: ...
+    @overload
+    async def map(self, fn: Callable[[T], object], items: Items[T]) -> list[Any]: ...
+    async def map(self, fn: Callable[[Any], Any], items: Items[Any]) -> list[Any]:
         """Call ``fn`` with each item and return the results in the items' order.
 
         Items are pulled when a worker is free. The first worker is the caller's own task, so that calls that
@@ -143,14 +167,27 @@ class ParallelProcessor:
         results: list[Any] = await run.every(items)
         return results
 
+    @overload
     def stream(
-        self,
-        fn: Callable[[Any], Any],
-        items: Iterable[Any] | AsyncIterable[Any],
+        self: ParallelProcessor[Raising],
+        fn: AsyncFunction[T, R],
+        items: Items[T],
         *,
         ordered: bool = True,
         buffer_size: int | None = None,
-    ) -> Stream:
+    ) -> Stream[R]: ...
+    @overload
+    def stream(
+        self, fn: Callable[[T], object], items: Items[T], *, ordered: bool = True, buffer_size: int | None = None
+    ) -> Stream[Any]: ...
+    def stream(
+        self,
+        fn: Callable[[Any], Any],
+        items: Items[Any],
+        *,
+        ordered: bool = True,
+        buffer_size: int | None = None,
+    ) -> Stream[Any]:
         """Call ``fn`` with each item and iterate over the results while they come, in constant memory.
 
         Args:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ..context import deadline_scope, time_left
 from ..exceptions import AttemptTimeoutError, DeadlineExceededError, SelfCancelledError
 from .crew import Crew
 from .outcome import Outcome, Status
+from .signatures import OnError
 from .worker import Caller, awaitable, work
 
 if TYPE_CHECKING:
     from .stats import Meter
 
-__all__ = ["OnError", "Run"]
-
-OnError = Literal["raise", "group", "collect"]
+__all__ = ["Run"]
 
 _SAMPLE = 63  # a long run measures the items whose index & 63 is 0: 1.2 us each
 _SHORT = 1000  # items up to which a run measures each one

@@ -13,7 +13,7 @@ from collections.abc import (
     Iterable,
     Iterator,
 )
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 from .crew import Closed
 from .outcome import Outcome
@@ -21,8 +21,10 @@ from .run import Run
 
 __all__ = ["Stream", "StreamRun"]
 
+R = TypeVar("R")
 
-class Stream:
+
+class Stream(Generic[R]):
     """The results of one streamed fan-out; made by `ParallelProcessor.stream`.
 
     Nothing runs before the first result is asked for. Leaving the loop early stops the workers: ``async
@@ -52,12 +54,12 @@ class Stream:
         self._make_run = make_run
         self._items = items
         self._run: StreamRun | None = None  # from the first result on
-        self._results = self._iterate()
+        self._results: AsyncGenerator[R, None] = self._iterate()
 
-    def __aiter__(self) -> AsyncIterator[Any]:
+    def __aiter__(self) -> AsyncIterator[R]:
         return self._results  # itself, not self: a bare `break` drops the generator, and the loop then closes it
 
-    async def __anext__(self) -> Any:
+    async def __anext__(self) -> R:
         return await self._results.__anext__()
 
     async def __aenter__(self) -> Self:

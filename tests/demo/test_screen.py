@@ -24,7 +24,7 @@ def with_or_without_rich(request, monkeypatch):
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
     if request.param == "plain":
-        monkeypatch.setattr(screen, "with_rich", None)
+        monkeypatch.setattr(screen, "_rich", None)
 
 
 @pytest.mark.usefixtures("with_or_without_rich")
@@ -85,7 +85,7 @@ def test_bar_wipes_its_line():
 
 def test_plain_bar_fills_with_the_items(monkeypatch):
     """Half of the items are half of the bar."""
-    monkeypatch.setattr(screen, "with_rich", None)
+    monkeypatch.setattr(screen, "_rich", None)
     stream = _Terminal()
     with screen.progress(stream) as bar:
         bar.begin("sequential", 10)

@@ -1,0 +1,72 @@
+"""What a fan-out takes, in types: functions, items, what becomes of errors, and the options besides.
+
+A function's overloads name the ``Async`` form first: mypy cannot tell the result from ``Awaitable[R] | R`` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Literal, TypedDict, TypeVar
+
+from .limiter import Limiter
+from .offload import SupportsSubmit
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as DefaultTypeVar  # 4 ms, which no import has to pay for a type
+
+__all__ = [
+    "AsyncFunction",
+    "AsyncTask",
+    "Collecting",
+    "Function",
+    "Items",
+    "MapOptions",
+    "Mode",
+    "OnError",
+    "Options",
+    "Raising",
+    "StreamOptions",
+    "Task",
+]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+AsyncFunction = Callable[[T], Awaitable[R]]
+Function = Callable[[T], Awaitable[R] | R]
+AsyncTask = Callable[[], Awaitable[R]]
+Task = Callable[[], Awaitable[R] | R]
+Items = Iterable[T] | AsyncIterable[T]
+
+Raising = Literal["raise", "group"]  # modes in which a result is what the function returned
+Collecting = Literal["collect"]  # the mode in which it is an `Outcome`
+OnError = Literal["raise", "group", "collect"]
+
+if TYPE_CHECKING:
+    Mode = DefaultTypeVar("Mode", bound=OnError, default=Raising)
+else:
+    Mode = TypeVar("Mode", bound=OnError)
+
+
+class Options(TypedDict, total=False):
+    """What can be said of any fan-out besides its size and ``on_error``; see `ParallelProcessor`."""
+
+    timeout: float | None
+    deadline: float | None
+    limiter: Limiter | None
+    executor: SupportsSubmit | None
+    progress: Callable[[int, int | None], object] | None
+    name: str | None
+
+
+class MapOptions(Options, total=False):
+    """What can be said of `amap` besides ``on_error``."""
+
+    max_workers: int | None
+
+
+class StreamOptions(MapOptions, total=False):
+    """What can be said of `astream` besides ``on_error``."""
+
+    ordered: bool
+    buffer_size: int | None

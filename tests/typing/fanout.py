@@ -1,0 +1,156 @@
+"""What type checkers see of fan-out and batching: checked by mypy and pyright, never run."""
+
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
+from typing import Any, Literal, assert_type
+
+from asyncfan import (
+    AsyncQueryBatcher,
+    DataBatcher,
+    Outcome,
+    ParallelProcessor,
+    amap,
+    astream,
+    gather,
+    in_thread,
+    on_loop,
+)
+from asyncfan.fanout import Stream
+from asyncfan.fanout.signatures import OnError
+
+
+async def price(item: str) -> int:
+    """Be async."""
+    return len(item)
+
+
+async def padded(item: str, width: int = 3) -> str:
+    """Have a default."""
+    return item.ljust(width)
+
+
+def weigh(item: str) -> float:
+    """Be plain."""
+    return len(item)
+
+
+async def total(batch: list[str]) -> int:
+    """Take a batch."""
+    return len(batch)
+
+
+async def user() -> str:
+    """Be an async task."""
+    return "ann"
+
+
+def version() -> int:
+    """Be a plain task."""
+    return 1
+
+
+async def names() -> AsyncIterator[str]:
+    """Be an async source."""
+    yield "tea"
+
+
+ITEMS = ["tea", "milk"]
+
+
+async def map_gives_what_the_function_returns() -> None:
+    """`amap` of an async function, a partial or a lambda gives a list of its results."""
+    assert_type(await amap(price, ITEMS), list[int])
+    assert_type(await amap(padded, names()), list[str])
+    assert_type(await amap(partial(padded, width=5), ITEMS), list[str])
+    assert_type(await amap(lambda item: price(item + "!"), ITEMS), list[int])
+
+
+async def map_takes_plain_functions() -> None:
+    """`amap` of a plain function, or of one with its place, gives a list of its results."""
+    assert_type(await amap(weigh, ITEMS), list[float])
+    assert_type(await amap(len, ITEMS), list[int])
+    assert_type(await amap(in_thread(weigh), ITEMS), list[float])
+    assert_type(await amap(on_loop(price), ITEMS), list[int])
+
+
+async def collected_results_are_outcomes() -> None:
+    """With ``on_error="collect"`` each result is an `Outcome` of its type."""
+    outcomes = await amap(price, ITEMS, on_error="collect", max_workers=5, timeout=1)
+    assert_type(outcomes, list[Outcome[int]])
+    assert_type(outcomes[0].unwrap(), int)
+    assert_type(await amap(weigh, ITEMS, on_error="collect"), list[Outcome[float]])
+    assert_type(await amap(price, ITEMS, on_error="group"), list[int])
+
+
+async def streams_give_what_the_function_returns() -> None:
+    """`astream` gives a `Stream` of the results."""
+    assert_type(astream(price, ITEMS, ordered=False, buffer_size=3), Stream[int])
+    assert_type(astream(weigh, names()), Stream[float])
+    assert_type(astream(price, ITEMS, on_error="collect"), Stream[Outcome[int]])
+    async with astream(price, ITEMS) as prices:
+        async for found in prices:
+            assert_type(found, int)
+
+
+async def gathered_results_keep_their_names() -> None:
+    """`gather` gives results under keys of the tasks' type; where they differ, the caller may say Any."""
+    assert_type(await gather({1: user}), dict[int, str])
+    assert_type(await gather({1: version}), dict[int, int])
+    assert_type(await gather(one=user, two=lambda: padded("tea")), dict[str, str])
+    assert_type(await gather({"one": user}, two=user), dict[str, str])
+    mixed: Mapping[str, Any] = await gather(one=user, two=version, three=lambda: price("tea"))
+    assert_type(mixed["two"], Any)
+
+
+async def a_processor_that_raises_gives_what_the_functions_return() -> None:
+    """`ParallelProcessor` gives the results of async functions their type."""
+    processor = ParallelProcessor(5, deadline=3)
+    assert_type(processor, ParallelProcessor)
+    assert_type(await processor.map(price, ITEMS), list[int])
+    assert_type(processor.stream(price, names()), Stream[int])
+    assert_type(await processor.execute_parallel({1: user}), dict[int, str])
+    assert_type(await processor.execute_parallel({"version": version}), dict[str, Any])
+
+
+async def a_processor_that_collects_gives_any() -> None:
+    """`ParallelProcessor(on_error="collect")` never claims that an outcome is a result."""
+    processor = ParallelProcessor(on_error="collect")
+    assert_type(processor, ParallelProcessor[Literal["collect"]])
+    assert_type(await processor.map(price, ITEMS), list[Any])
+    assert_type(processor.stream(price, ITEMS), Stream[Any])
+    assert_type(await processor.execute_parallel({1: user}), dict[int, Any])
+
+
+async def a_mode_may_be_a_variable(mode: OnError) -> None:
+    """Where the mode is only known at run time, results are Any."""
+    assert_type(await ParallelProcessor(on_error=mode).map(price, ITEMS), list[Any])
+    assert_type(await DataBatcher(on_error=mode).process_batches(ITEMS, total), list[Any])
+
+
+async def batches_give_what_the_function_returns() -> None:
+    """`DataBatcher` gives the results of an async function their type."""
+    batcher = DataBatcher(batch_size=2)
+    assert_type(batcher, DataBatcher)
+    assert_type(await batcher.process_batches(ITEMS, total), list[int])
+    assert_type(batcher.stream_batches(names(), total), Stream[int])
+    assert_type(await DataBatcher(on_error="collect").process_batches(ITEMS, total), list[Any])
+
+
+async def queries_give_what_they_return() -> None:
+    """`AsyncQueryBatcher` checks a query's arguments and gives its result its type."""
+    queries = AsyncQueryBatcher()
+    assert_type(await queries.execute(user), str)
+    assert_type(await queries.execute(padded, "tea"), str)
+    assert_type(await queries.execute(padded, "tea", 5), str)
+    assert_type(await queries.execute(weigh, "tea"), float)
+    assert_type(await queries.execute_many([user]), list[str])
+    assert_type(await queries.execute_many(partial(price, item) for item in ITEMS), list[int])
+    assert_type(await queries.execute_many({1: user}), dict[int, str])
+
+
+async def wrong_calls_are_errors() -> None:
+    """Wrong items, options, modes and arguments are found."""
+    await amap(price, [1])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    await amap(price, ITEMS, timeuot=1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    await amap(price, ITEMS, on_error="ignore")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    await AsyncQueryBatcher().execute(price, 1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
