@@ -152,7 +152,7 @@ class Crew:
     def slice_used_up(self) -> bool:
         """Look at the clock: have the items of this run used up their share of this pass of the loop?"""
         now = time.monotonic()  # real time is what other tasks are kept waiting for, also in a test's virtual time
-        self.stride = min(2 * self.stride + 1, 63) if now - self._looked < _SLICE / 8 else 0
+        self.stride = min(2 * self.stride + 1, 15) if now - self._looked < _SLICE / 8 else 0
         self._looked = now
         if self._slice_end is None:
             self._slice_end = now + _SLICE

@@ -46,6 +46,8 @@ def work(  # noqa: C901, PLR0912, PLR0915 - one frame, and no call that an item 
     if source is run.source and run.hold and (yield from run.must_end()):
         return
     for i, item in source:
+        if untouched:
+            untouched = context_root() is root
         started = None if i & sample else clock()
         value, failure = None, None
         try:
@@ -77,8 +79,6 @@ def work(  # noqa: C901, PLR0912, PLR0915 - one frame, and no call that an item 
         if failure is None:
             out[i] = value if started is None else run.measured(i, value, started)
             run.succeeded += 1
-        if untouched:
-            untouched = context_root() is root
         if cancelling() != level:
             yield from _settle_cancellation(run, task, level, caller, waited=waited)
         if failure is not None:
