@@ -159,6 +159,10 @@ class Crew:
             self.loop.call_soon(self._new_pass)
         return now >= self._slice_end
 
+    def pass_is_full(self) -> bool:
+        """Say whether others have used up the share of this pass, for one who gave way in the last."""
+        return self._slice_end is not None and time.monotonic() >= self._slice_end
+
     def _new_pass(self) -> None:
         self._slice_end = None
 

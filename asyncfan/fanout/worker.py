@@ -85,10 +85,12 @@ def work(  # noqa: C901, PLR0912, PLR0915 - one frame, and no call that an item 
             run.failed(i, failure, started)
         if told is not None:
             run.tell()
-        if run.hold and (yield from run.must_end()):
-            return
         if not i & run.stride and run.slice_used_up():
             yield
+            while run.pass_is_full():  # others were first: a worker that ran an item each time would make it 100 items
+                yield
+        if run.hold and (yield from run.must_end()):  # asked last: the run may have ended while we gave way
+            return
     if source is run.source:
         run.source_ended()
 

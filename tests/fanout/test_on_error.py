@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import gc
+import time
 import weakref
 
 import pytest
@@ -293,6 +294,25 @@ async def test_a_failure_of_an_eager_sibling_stops_the_first_item():
     with pytest.raises(ValueError, match="1"):
         await amap(item, range(3))
     assert asyncio.get_running_loop().time() == 0
+
+
+async def test_no_item_starts_after_a_failure_while_the_first_worker_gives_way():
+    """A failure while the caller's own worker lets the loop turn is seen before the next item."""
+    begun = []
+
+    async def item(i):
+        begun.append(i)
+        if i < 2:
+            await asyncio.sleep(1)
+        if i == 1:
+            raise ValueError("no")
+        end = time.perf_counter() + 0.02  # more than a slice
+        while i == 2 and time.perf_counter() < end:
+            pass
+
+    with pytest.raises(ValueError, match="no"):
+        await amap(item, range(9), max_workers=2)
+    assert begun == [0, 1, 2]
 
 
 async def test_a_frozen_exception_is_raised_itself():
