@@ -239,6 +239,8 @@ def _name_of(fn: Any) -> str:
 
 
 def _length(items: Any, what: str) -> int | None:
+    if isinstance(items, AsyncIterable) and isinstance(items, Iterable):
+        return None  # it is iterated asynchronously, so that len() might block: Django's QuerySet asks the database
     if isinstance(items, Iterable | AsyncIterable):
         return len(items) if isinstance(items, Sized) else None
     if hasattr(items, "__getitem__"):  # the old protocol of sequences
