@@ -15,7 +15,7 @@ from starlette.responses import Response
 from ..http.messages import Declared, Draft, Visit
 from . import starlette
 from .fastapi_route import Route, context_of, render_with
-from .fastapi_signature import parameter_of, refuse_registered, with_parameters
+from .fastapi_signature import parameter_of, refuse_misplaced, with_parameters
 
 __all__ = ["Adapter"]
 
@@ -32,10 +32,10 @@ class Adapter(starlette.Adapter):
     """Ties one FastAPI handler to the cache; adds the Request and Response parameters that it lacks."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
-        refuse_registered(fn)
         super().__init__(fn)
         self._routes: dict[int, Route] = {}  # {id of the route: what is known of it}
         typed = get_typed_signature(fn).parameters
+        refuse_misplaced(fn, typed)
         request, sink = parameter_of(typed, Request), parameter_of(typed, Response)
         self._request, self._sink = request or "asyncfan_request", sink or "asyncfan_response"
         kinds = ((request, self._request, Request), (sink, self._sink, Response))
