@@ -67,7 +67,7 @@ class KeyRule:
         self._ignored = declared.credential_query.union(ignore)  # credentials are digested, not shown
         self._names = self._query_names(params)
         self._credentials = _CREDENTIALS | declared.credentials
-        self._request_lines: dict[tuple[str, str, bytes, bytes, bytes], str] = {}  # bounded; {request line: text}
+        self._request_lines: dict[tuple[str, str, bytes, bytes, bytes], Key] = {}  # bounded; {request line: key}
         self._opaque = declared.opaque and vary is None and not public
         asked = {name.strip().lower().encode("latin-1") for name in vary or ()} | declared.headers
         if level is CacheLevel.HIGH:
@@ -75,6 +75,10 @@ class KeyRule:
         self.vary = tuple(sorted(asked))
         shown = frozenset() if public else _SHOWN_CREDENTIALS | declared.credentials
         cookies = {b"cookie"} if declared.cookies else set()
+        # nothing of a request but its line is in the key, as long as nobody is known and nothing learned
+        self._bare = level is not CacheLevel.HIGH and not (
+            public or self._opaque or declared.headers or declared.credential_query
+        )
         anything = {b"*"} if self._opaque else set()
         self.named: frozenset[bytes] = shown.union(asked, declared.own_headers, cookies, anything)
 
@@ -106,6 +110,10 @@ class KeyRule:
             resolves: Whether the application was asked who it is: HIGH takes no credentials for an answer.
             query: Whether the query belongs to the key.
         """
+        line = self._request_line(parts, seen.get(b"host", b""), query=query)
+        known = arguments or identity is not None or scopes_in_use
+        if self._bare and not known and not self.vary and self._credentials.isdisjoint(seen):
+            return line  # most requests
         ambient: Mapping[str, Any] = current_scope() if scopes_in_use else {}
         if identity is None and not resolves:
             identity = ambient.get("principal")
@@ -120,7 +128,7 @@ class KeyRule:
             private = True
         else:
             private = False
-        text = self._request_line(parts, seen.get(b"host", b""), query=query)
+        text = line.text
         if arguments:
             text += f":a={_short(arguments)}"
         if self.vary:
@@ -164,11 +172,11 @@ class KeyRule:
             return []
         return [*(seen.get(name) for name in sorted(self._credentials)), *shown]
 
-    def _request_line(self, parts: RequestParts, host: bytes, *, query: bool) -> str:
+    def _request_line(self, parts: RequestParts, host: bytes, *, query: bool) -> Key:
         method = "GET" if parts.method == "HEAD" else parts.method
         line = (method, parts.scheme, host, parts.path, parts.query if query else b"")
-        text = self._request_lines.get(line)
-        if text is None:
+        key = self._request_lines.get(line)
+        if key is None:
             text = ":".join(
                 (
                     self._prefix,
@@ -181,8 +189,8 @@ class KeyRule:
             )
             if len(self._request_lines) >= _MOST_REMEMBERED:
                 self._request_lines.clear()
-            self._request_lines[line] = text
-        return text
+            key = self._request_lines[line] = Key(text, private=False)
+        return key
 
     def _query_names(self, params: Iterable[str] | None) -> frozenset[str] | None:
         if params is not None:
