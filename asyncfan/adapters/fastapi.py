@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from fastapi.dependencies.utils import get_typed_signature
 from starlette.background import BackgroundTasks
@@ -15,7 +15,7 @@ from starlette.responses import Response
 from ..http.messages import Declared, Draft, Visit
 from . import starlette
 from .fastapi_route import Route, context_of, render_with
-from .fastapi_signature import parameter_of, refuse_registered, with_parameters
+from .fastapi_signature import parameter_of, refuse_misplaced, with_parameters
 
 __all__ = ["Adapter"]
 
@@ -32,10 +32,10 @@ class Adapter(starlette.Adapter):
     """Ties one FastAPI handler to the cache; adds the Request and Response parameters that it lacks."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
-        refuse_registered(fn)
         super().__init__(fn)
         self._routes: dict[int, Route] = {}  # {id of the route: what is known of it}
         typed = get_typed_signature(fn).parameters
+        refuse_misplaced(fn, typed)
         request, sink = parameter_of(typed, Request), parameter_of(typed, Response)
         self._request, self._sink = request or "asyncfan_request", sink or "asyncfan_response"
         kinds = ((request, self._request, Request), (sink, self._sink, Response))
@@ -51,18 +51,18 @@ class Adapter(starlette.Adapter):
             return None
         for name in self._added:
             del kwargs[name]
-        visit = _Visit(request, args, kwargs, tuple(sink.raw_headers), sink, sink.status_code)
-        visit.queued = self._queued(kwargs)
-        visit.route = self._route(request.scope)
-        return visit
+        queued, route = self._queued(kwargs), self._route(request.scope)
+        return _Visit(request, args, kwargs, tuple(sink.raw_headers), sink, sink.status_code, queued, route)
 
     def declared(self, visit: Any) -> Declared:
         """Return what the route's dependency tree reads."""
-        return cast("Declared", visit.route.declared)
+        declared: Declared = visit.route.declared
+        return declared
 
     def arguments(self, visit: Any) -> Mapping[str, Any]:
         """Return the handler's arguments from headers, cookies and the body."""
-        return {name: visit.kwargs[name] for name in visit.route.arguments if name in visit.kwargs}
+        names = visit.route.arguments
+        return {name: visit.kwargs[name] for name in names if name in visit.kwargs} if names else {}
 
     async def body(self, visit: Any) -> bytes | None:
         """Read the body where parameters don't hold it all."""

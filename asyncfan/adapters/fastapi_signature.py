@@ -6,9 +6,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, get_args, get_origin
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, WebSocket
 
-__all__ = ["parameter_of", "refuse_registered", "with_parameters"]
+__all__ = ["parameter_of", "refuse_misplaced", "with_parameters"]
 
 
 def parameter_of(parameters: Mapping[str, inspect.Parameter], kind: type) -> str | None:
@@ -34,12 +34,17 @@ def with_parameters(signature: inspect.Signature, kinds: Mapping[str, type]) -> 
     return signature.replace(parameters=[*parameters[:end], *added, *parameters[end:]])
 
 
-def refuse_registered(fn: Callable[..., Any]) -> None:
-    """Refuse a handler that a router of its own module has already, so without the cache.
+def refuse_misplaced(fn: Callable[..., Any], parameters: Mapping[str, inspect.Parameter]) -> None:
+    """Refuse a handler of a WebSocket, and one that a router of its own module has already, so without the cache.
 
     Raises:
-        TypeError: Always then: the decorators are in the wrong order.
+        TypeError: Always then: there is no response to cache, or the decorators are in the wrong order.
     """
+    if parameter_of(parameters, WebSocket) is not None:
+        raise TypeError(
+            f"{fn.__qualname__} takes a WebSocket, and has no response to cache. Take @cache_response away, "
+            f"or cache what it sends with @cache_function"
+        )
     routers = [value for value in fn.__globals__.values() if isinstance(value, (APIRouter, FastAPI))]
     if any(getattr(route, "endpoint", None) is fn for router in routers for route in router.routes):
         raise TypeError(

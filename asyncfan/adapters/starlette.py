@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -47,8 +47,8 @@ class Adapter:
     def parts(self, visit: Visit) -> RequestParts:
         """Return the request's parts, from its ASGI scope."""
         scope = visit.request.scope
-        path = scope.get("raw_path") or quote(scope["path"]).encode()
-        return RequestParts(scope["method"], scope.get("scheme", "http"), path, scope["query_string"], scope["headers"])
+        scheme, path = scope.get("scheme", "http"), _path(scope)
+        return RequestParts(scope["method"], scheme, path, scope["query_string"], scope["headers"])
 
     def declared(self, visit: Visit) -> Declared:  # noqa: ARG002 - other frameworks declare by route
         """Starlette's routes declare nothing but their path."""
@@ -87,6 +87,12 @@ class Adapter:
         if isinstance(result, Response):
             result.headers[name] = value
         return result
+
+
+def _path(scope: Mapping[str, Any]) -> bytes:
+    path, raw = scope["path"], scope.get("raw_path") or b""
+    same = raw == path.encode() or unquote(raw.decode("latin-1")) == path
+    return raw if same else quote(path).encode()  # a middleware has rewritten it: routes see the new one
 
 
 def _is_plain(cls: type[Response]) -> bool:

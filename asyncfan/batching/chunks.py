@@ -16,7 +16,7 @@ def chunks(
     """Return the batches of ``items``, as lists: asynchronously if ``items`` are, sized if that is known.
 
     Raises (while iterating):
-        ValueError: One item alone weighs more than ``max_weight``.
+        ValueError: One item alone weighs more than ``max_weight``, or less than 0.
     """
     if isinstance(items, AsyncIterable):
         return _async_chunks(items, _Batch(size, weight, max_weight))
@@ -55,6 +55,8 @@ class _Batch:
         if self._weight is None:
             return 0.0
         weighs = self._weight(item)
+        if not weighs >= 0:
+            raise ValueError(f"weight must return a number >= 0, got {weighs!r} for item {self._count}")
         if self._max_weight is not None and weighs > self._max_weight:
             raise ValueError(
                 f"item {self._count} weighs {weighs!r}, more than a whole batch may: "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
 
 from ..fanout.checks import positive_int
 from ..fanout.processor import ParallelProcessor
-from ..fanout.signatures import AsyncFunction, Items, Mode, OnError, Options, Raising
+from ..fanout.signatures import AsyncFunction, Collecting, Function, Items, Mode, OnError, Options, Raising
 from ..fanout.stream import Stream
 from .chunks import chunks
 
@@ -114,7 +114,11 @@ class DataBatcher(Generic[Mode]):
         self: DataBatcher[Raising], items: Items[T], fn: AsyncFunction[list[T], R]
     ) -> list[R]: ...
     @overload
-    async def process_batches(self, items: Items[T], fn: Callable[[list[T]], object]) -> list[Any]: ...
+    async def process_batches(self: DataBatcher[Raising], items: Items[T], fn: Function[list[T], R]) -> list[R]: ...
+    @overload
+    async def process_batches(
+        self: DataBatcher[Collecting] | DataBatcher[OnError], items: Items[T], fn: Callable[[list[T]], object]
+    ) -> list[Any]: ...
     async def process_batches(self, items: Items[Any], fn: Callable[[list[Any]], Any]) -> list[Any]:
         """Call ``fn`` with each batch, a list, and return one result a batch, in order.
 
@@ -134,7 +138,17 @@ class DataBatcher(Generic[Mode]):
         self: DataBatcher[Raising], items: Items[T], fn: AsyncFunction[list[T], R], *, ordered: bool = True
     ) -> Stream[R]: ...
     @overload
-    def stream_batches(self, items: Items[T], fn: Callable[[list[T]], object], *, ordered: bool = True) -> Stream[Any]: ...
+    def stream_batches(
+        self: DataBatcher[Raising], items: Items[T], fn: Function[list[T], R], *, ordered: bool = True
+    ) -> Stream[R]: ...
+    @overload
+    def stream_batches(
+        self: DataBatcher[Collecting] | DataBatcher[OnError],
+        items: Items[T],
+        fn: Callable[[list[T]], object],
+        *,
+        ordered: bool = True,
+    ) -> Stream[Any]: ...
     def stream_batches(self, items: Items[Any], fn: Callable[[list[Any]], Any], *, ordered: bool = True) -> Stream[Any]:
         """Call ``fn`` with each batch and iterate over the results while they come, in constant memory.
 

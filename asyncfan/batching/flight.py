@@ -47,9 +47,9 @@ class Flight:
             await waiter
         except asyncio.CancelledError as error:
             self._waiters.discard(waiter)
-            if not self._waiters and not self._task.done():
-                raise error from await self._cancel()
-            raise
+            if self._waiters:
+                raise
+            raise error from await self._cancel()
         if self._task.cancelled():
             raise SelfCancelledError(f"{self._task.get_name()} raised CancelledError, but nobody had cancelled it")
         return self._task.result()

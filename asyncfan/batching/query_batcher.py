@@ -91,7 +91,10 @@ class AsyncQueryBatcher:
             async with self.limiter:
                 return await call(*args)
         place = (asyncio.get_running_loop(), key)
-        flight = self._flights.get(place)
+        try:
+            flight = self._flights.get(place)
+        except TypeError as error:
+            raise TypeError(f"key must return something hashable, or None to join nothing, got {key!r}") from error
         if flight is None:
 
             async def main() -> Any:

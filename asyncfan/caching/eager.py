@@ -31,9 +31,12 @@ else:
         Before 3.12 a task can only ask its loop to call its first step soon: the loop is made to hand the step over.
         """
         steps: list[tuple[Callable[[], None], contextvars.Context]] = []
+        call_soon: Callable[..., Any] = loop.call_soon
 
-        def hand_over(step: Callable[[], None], *, context: contextvars.Context) -> None:
-            steps.append((step, context))
+        def hand_over(callback: Any, *args: Any, context: Any = None) -> Any:
+            if steps or type(callback).__name__ != "TaskStepMethWrapper":  # a finalizer's, run in between
+                return call_soon(callback, *args, context=context)
+            return steps.append((callback, context))
 
         loop.call_soon = hand_over  # type: ignore[method-assign, assignment]
         try:
@@ -41,11 +44,11 @@ else:
         finally:
             del loop.call_soon
         caller = asyncio.current_task(loop)
-        step, context = steps[0]
         if caller is not None:
             asyncio._leave_task(loop, caller)  # noqa: SLF001 - documented for this
         try:
-            context.run(step)
+            for step, context in steps:
+                context.run(step)
         finally:
             if caller is not None:
                 asyncio._enter_task(loop, caller)  # noqa: SLF001

@@ -178,7 +178,12 @@ def _field_names(kind: type) -> Iterable[str] | None:
 
 
 def _fields(value: Any, kind: type, names: Iterable[str]) -> str:
-    pairs = [f"{escape(name)}={_text(getattr(value, name))}" for name in names if hasattr(value, name)]
+    given = getattr(value, "__pydantic_fields_set__", names)  # what model_dump(exclude_unset=True) shows
+    pairs = [
+        f"{escape(name)}{'' if name in given else '?'}={_text(getattr(value, name))}"
+        for name in names
+        if hasattr(value, name)
+    ]
     extra = getattr(value, "__pydantic_extra__", None) or {}
     pairs += [f"{escape(name)}={_text(extra[name])}" for name in sorted(extra)]
     return f"({','.join(pairs)})~{_path(kind)}"

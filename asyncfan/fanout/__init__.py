@@ -2,7 +2,7 @@
 
 calling      how a function of the user's is called (offload: in threads and executors)
 worker       the inner loop; crew: the tasks of one run; run: its books, from outcomes to the verdict
-named        a task each; stream: results while they come
+named        a task each; stream: results while they come; source: where items come from
 limiter      limits shared between calls
 stats        what a processor has seen
 signatures   the types of what it takes

@@ -152,12 +152,16 @@ class Crew:
     def slice_used_up(self) -> bool:
         """Look at the clock: have the items of this run used up their share of this pass of the loop?"""
         now = time.monotonic()  # real time is what other tasks are kept waiting for, also in a test's virtual time
-        self.stride = min(2 * self.stride + 1, 63) if now - self._looked < _SLICE / 8 else 0
+        self.stride = min(2 * self.stride + 1, 15) if now - self._looked < _SLICE / 8 else 0
         self._looked = now
         if self._slice_end is None:
             self._slice_end = now + _SLICE
             self.loop.call_soon(self._new_pass)
         return now >= self._slice_end
+
+    def pass_is_full(self) -> bool:
+        """Say whether others have used up the share of this pass, for one who gave way in the last."""
+        return self._slice_end is not None and time.monotonic() >= self._slice_end
 
     def _new_pass(self) -> None:
         self._slice_end = None

@@ -25,10 +25,13 @@ def warn_of_late_binding(tasks: Mapping[Any, Any]) -> None:
     for other in others:
         if not _is_plain_lambda(tasks[other]) or tasks[other].__code__ is not function.__code__:
             return
-        if tasks[other].__closure__ != function.__closure__:
+        if any(a is not b for a, b in zip(tasks[other].__closure__ or (), function.__closure__ or (), strict=True)):
             return
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        value = cell.cell_contents
+        try:
+            value = cell.cell_contents
+        except ValueError:  # not assigned yet
+            continue
         text = str(value) if isinstance(value, str | int) else ""
         if text and text in str(last) and not any(text in str(other) for other in others):
             warnings.warn(

@@ -99,7 +99,9 @@ class Limiter:
 
         Raises:
             RuntimeError: More is released than was acquired.
+            ValueError: ``weight`` is less than 1.
         """
+        positive_int("weight", weight, none="")
         with self._lock:
             if weight > self.running:
                 raise RuntimeError(f"{self!r} cannot release {weight}: acquire() comes first, once for each release()")
@@ -130,8 +132,10 @@ class Limiter:
         rate = self.rate if rate is _KEEP else rate
         _check(concurrency, rate)
         with self._lock:
+            owed = max(0.0, self._due - self._read) * self.rate / rate if self.rate and rate else 0.0
+            self._due = min(self._due, self._read) + owed
             self.max_concurrency, self.rate = concurrency, rate
-            self._due = min(self._due, self._read)
+            self._timers.clear()  # they may be too late now
             for waiter in [w for w in self._queue if concurrency is not None and w.weight > concurrency]:
                 self._leave_queue(waiter)
                 waiter.wake(self._too_heavy(waiter.weight))

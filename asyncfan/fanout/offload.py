@@ -69,7 +69,9 @@ async def run_in_executor(executor: SupportsSubmit, function: Callable[..., Any]
     try:
         return submitted.result()
     except Exception as error:
-        if "pickle" in str(error):  # PicklingError, AttributeError or TypeError, as pickle pleases
+        if not isinstance(executor, ThreadPoolExecutor) and "pickle" in str(
+            error
+        ):  # PicklingError, AttributeError or TypeError, as pickle pleases
             error.add_note(
                 f"{type(executor).__name__} sends functions and arguments to another process: define the function at "
                 "the top of a module, and bind arguments with functools.partial, not with a lambda"

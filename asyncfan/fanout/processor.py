@@ -15,7 +15,19 @@ from .checks import positive_int, positive_number
 from .late_binding import warn_of_late_binding
 from .named import NamedRun
 from .run import Run
-from .signatures import AsyncFunction, AsyncTask, Items, Mode, OnError, Options, Raising
+from .signatures import (
+    AsyncFunction,
+    AsyncTask,
+    Collecting,
+    Function,
+    Items,
+    Mode,
+    OnError,
+    Options,
+    Raising,
+    Task,
+    Window,
+)
 from .stats import Meter, ProcessorStats
 from .stream import Stream, StreamRun
 
@@ -107,13 +119,17 @@ class ParallelProcessor(Generic[Mode]):
         self.name = name
         self._meter = Meter()
 
-    # Results have a type where all of them are what the functions return; collected ones, and those of plain
-    # functions, are Any: a type for each mode and kind would be four signatures a method.
+    # Results have the type of what the functions return, unless they may be outcomes: those are Any, for a type of
+    # their own would double the signatures.
 
     @overload
     async def execute_parallel(self: ParallelProcessor[Raising], tasks: Mapping[K, AsyncTask[R]]) -> dict[K, R]: ...
     @overload
-    async def execute_parallel(self, tasks: Mapping[K, Callable[[], object]]) -> dict[K, Any]: ...
+    async def execute_parallel(self: ParallelProcessor[Raising], tasks: Mapping[K, Task[R]]) -> dict[K, R]: ...
+    @overload
+    async def execute_parallel(
+        self: ParallelProcessor[Collecting] | ParallelProcessor[OnError], tasks: Mapping[K, Callable[[], object]]
+    ) -> dict[K, Any]: ...
     async def execute_parallel(self, tasks: Mapping[K, Callable[[], object]]) -> dict[K, Any]:
         """Call each function in an `asyncio.Task` of its own that has its name, and return their results.
 
@@ -151,7 +167,11 @@ class ParallelProcessor(Generic[Mode]):
     @overload
     async def map(self: ParallelProcessor[Raising], fn: AsyncFunction[T, R], items: Items[T]) -> list[R]: ...
     @overload
-    async def map(self, fn: Callable[[T], object], items: Items[T]) -> list[Any]: ...
+    async def map(self: ParallelProcessor[Raising], fn: Function[T, R], items: Items[T]) -> list[R]: ...
+    @overload
+    async def map(
+        self: ParallelProcessor[Collecting] | ParallelProcessor[OnError], fn: Callable[[T], object], items: Items[T]
+    ) -> list[Any]: ...
     async def map(self, fn: Callable[[Any], Any], items: Items[Any]) -> list[Any]:
         """Call ``fn`` with each item and return the results in the items' order.
 
@@ -169,16 +189,18 @@ class ParallelProcessor(Generic[Mode]):
 
     @overload
     def stream(
-        self: ParallelProcessor[Raising],
-        fn: AsyncFunction[T, R],
-        items: Items[T],
-        *,
-        ordered: bool = True,
-        buffer_size: int | None = None,
+        self: ParallelProcessor[Raising], fn: AsyncFunction[T, R], items: Items[T], **options: Unpack[Window]
     ) -> Stream[R]: ...
     @overload
     def stream(
-        self, fn: Callable[[T], object], items: Items[T], *, ordered: bool = True, buffer_size: int | None = None
+        self: ParallelProcessor[Raising], fn: Function[T, R], items: Items[T], **options: Unpack[Window]
+    ) -> Stream[R]: ...
+    @overload
+    def stream(
+        self: ParallelProcessor[Collecting] | ParallelProcessor[OnError],
+        fn: Callable[[T], object],
+        items: Items[T],
+        **options: Unpack[Window],
     ) -> Stream[Any]: ...
     def stream(
         self,
@@ -276,6 +298,8 @@ def _name_of(fn: Any) -> str:
 
 
 def _length(items: Any, what: str) -> int | None:
+    if isinstance(items, AsyncIterable) and isinstance(items, Iterable):
+        return None  # it is iterated asynchronously, so that len() might block: Django's QuerySet asks the database
     if isinstance(items, Iterable | AsyncIterable):
         return len(items) if isinstance(items, Sized) else None
     if hasattr(items, "__getitem__"):  # the old protocol of sequences

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from ..exceptions import AttemptTimeoutError, DeadlineExceededError, SelfCancell
 from .crew import Crew
 from .outcome import Outcome, Status
 from .signatures import OnError
+from .source import AsyncSource, Source
 from .worker import Caller, awaitable, work
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ __all__ = ["Run"]
 _SAMPLE = 63  # a long run measures the items whose index & 63 is 0: 1.2 us each
 _SHORT = 1000  # items up to which a run measures each one
 _NOTES = 10  # further failures that are named on the one that is raised
+_TICK = 0.001  # seconds; uvloop's clock is no finer
 
 
 class Run(Crew):
@@ -63,6 +65,8 @@ class Run(Crew):
         self.sample = 0 if self.keep or (total is not None and total <= _SHORT) else _SAMPLE
         self.out: Any = {}  # {index: result}, or an outcome if they are kept
         self.source: Iterator[tuple[int, Any]] | None = None  # unless items must be waited for
+        self._items: Source | AsyncSource | None = None  # from `open` on
+        self._asking = 0  # workers that wait for an item
         self.pulled: int = 0  # items of an async source so far
         self.succeeded: int = 0
         self.errors: int = 0
@@ -78,7 +82,7 @@ class Run(Crew):
         try:
             if self.open(items):
                 await self.go()
-            await self.join()
+            await self.finish()
         except GeneratorExit:  # the loop is gone
             self.close("left")
             raise
@@ -107,6 +111,13 @@ class Run(Crew):
             else:
                 self._timer = self.loop.call_later(self.allowed, self.close, "deadline")
 
+    async def finish(self) -> None:
+        """Wait until every task has ended, and close a source that is not at its end."""
+        await self.join()
+        if self._items is not None and not self.exhausted:
+            self.spawn(f"asyncfan:{self.name}:close", self._items.close)
+            await self.join()
+
     def end(self) -> None:
         """Close the books: no worker is left."""
         if self._timer is not None:
@@ -120,12 +131,13 @@ class Run(Crew):
         """Get ready to pull from ``items``; False if there is no time for it."""
         if self.closed:
             return False
+        context = self.context.copy()
         if isinstance(items, AsyncIterable):
-            self._pull = aiter(items).__anext__
-            self._turn = asyncio.Lock()
-            self.worker = (self._wait_and_work,)
+            self._items = AsyncSource(items, context)
+            self.worker = (self._wait_and_work, self._items.take, asyncio.Lock())
         else:
-            self.source = self.number(items)
+            self._items = Source(items, context)
+            self.source = self.number(self._items.items)
             self.worker = (work, self, self.source)
         return True
 
@@ -138,21 +150,26 @@ class Run(Crew):
         self.pulled += 1
         return self.pulled - 1
 
-    async def _wait_and_work(self) -> None:
-        while (pair := await self._next_pair()) is not None:
+    def _may_grow(self) -> bool:
+        return super()._may_grow() and not self._asking  # or each item of a slow source would add an idle worker
+
+    async def _wait_and_work(self, take: Callable[[], Awaitable[Any]], turn: asyncio.Lock) -> None:
+        while (pair := await self._next_pair(take, turn)) is not None:
             await work(self, iter((pair,)))
 
-    async def _next_pair(self) -> tuple[int, Any] | None:
-        while not (self.hold and await awaitable(self.must_end())) and not self.exhausted:
-            async with self._turn:  # one waits for the source at a time: an async generator allows no more
-                if self.hold or self.exhausted:  # meanwhile; but nobody waits for room while it is his turn
-                    continue
-                try:
-                    item = await self._pull()
-                except StopAsyncIteration:
-                    self.source_ended()
-                    return None
-                return self.pull(), item
+    async def _next_pair(self, take: Callable[[], Awaitable[Any]], turn: asyncio.Lock) -> tuple[int, Any] | None:
+        self._asking += 1
+        try:
+            while not (self.hold and await awaitable(self.must_end())) and not self.exhausted:
+                async with turn:  # one waits for the source at a time: an async generator allows no more
+                    if self.hold or self.exhausted:  # meanwhile; but nobody waits for room while it is his turn
+                        continue
+                    item = await take()
+                    return None if self.closed else (self.pull(), item)
+        except StopAsyncIteration:
+            self.source_ended()
+        finally:
+            self._asking -= 1
         return None
 
     # -- what became of an item
@@ -175,7 +192,8 @@ class Run(Crew):
 
     def failed(self, i: int, error: BaseException, started: float | None) -> None:
         """Note that item ``i`` raised ``error``, and end the run if that is what ``on_error`` says."""
-        error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next  # without our frame, and no cycle
+        trace = error.__traceback__  # without our frame, and no cycle; assigned, it would be refused by a frozen error
+        error.with_traceback(trace and trace.tb_next)
         if not isinstance(error, Exception | asyncio.CancelledError):
             self.fatal = self.fatal or error
             self.close("broken")
@@ -186,7 +204,8 @@ class Run(Crew):
             self.meter.record(started - self.began, duration)
         if self.keep:
             self.out[i] = Outcome(self.key(i), status, None, found, 1, duration)
-        if found is not None and self.on_error != "collect" and not isinstance(found, DeadlineExceededError):
+        late = self.closed == "deadline" and isinstance(found, DeadlineExceededError)
+        if found is not None and self.on_error != "collect" and not late:
             self.failures.append((i, found))
             if self.on_error == "raise":
                 self.close("failure")
@@ -204,7 +223,11 @@ class Run(Crew):
             found = SelfCancelledError(f"{self.label(i)} raised CancelledError, but nobody had cancelled it")
             found.__cause__ = error
             return "cancelled", found
-        if isinstance(error, AttemptTimeoutError):
+        if isinstance(error, DeadlineExceededError) and self._timer and self._timer.when() <= self.clock() + _TICK:
+            self.close("deadline")  # a fan-out inside the item noticed first that our time is up
+        if isinstance(error, AttemptTimeoutError) or (
+            self.closed == "deadline" and isinstance(error, DeadlineExceededError)
+        ):
             self.timeouts += 1
             return "timeout", error
         self.errors += 1
@@ -240,7 +263,7 @@ class Run(Crew):
 
     def outcomes(self) -> list[Outcome[Any]]:
         """Return an outcome for each item that was pulled, and for those of a sized source that were not."""
-        n = max(len(self.out), self.total or 0)
+        n = max(len(self.out), 0 if self.exhausted else self.total or 0)  # the source's length may have lied
         return [self.out.get(i) or Outcome(self.key(i), "not_started", attempts=0) for i in range(n)]
 
     def results(self) -> list[Any]:
@@ -270,7 +293,7 @@ class Run(Crew):
 
     def _with_notes(self, error: BaseException, others: list[tuple[int, BaseException]]) -> BaseException:
         for i, other in others[:_NOTES]:
-            _note(error, f"then {self.label(i)} failed too: {type(other).__name__}: {other}")
+            _note(error, f"then {self.label(i)} failed too: {_in_words(other)}")
         if len(others) > _NOTES:
             _note(error, f"then {len(others) - _NOTES} more failed")
         return error
@@ -289,6 +312,13 @@ class Run(Crew):
             f"{self.name}: {done} of {of} {self.nouns} were done at the deadline of {self.allowed:g} s",
             found if self.names is None else {outcome.key: outcome for outcome in found},
         )
+
+
+def _in_words(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - its __str__ is broken
+        return type(error).__name__
 
 
 def _note(error: BaseException, text: str) -> None:

@@ -27,6 +27,7 @@ __all__ = [
     "Raising",
     "StreamOptions",
     "Task",
+    "Window",
 ]
 
 T = TypeVar("T")
@@ -65,8 +66,12 @@ class MapOptions(Options, total=False):
     max_workers: int | None
 
 
-class StreamOptions(MapOptions, total=False):
-    """What can be said of `astream` besides ``on_error``."""
+class Window(TypedDict, total=False):
+    """How a stream gives its results; see `ParallelProcessor.stream`."""
 
     ordered: bool
     buffer_size: int | None
+
+
+class StreamOptions(MapOptions, Window, total=False):
+    """What can be said of `astream` besides ``on_error``."""

@@ -107,7 +107,7 @@ class Stream(Generic[R]):
     async def _end(self, run: StreamRun, why: Closed, cause: BaseException | None = None) -> None:
         if run.tasks or cause is not None:  # a cancellation counts even if all had just ended
             run.close(why, cause)
-        await run.join()
+        await run.finish()
         run.end()
         run.verdict()
 
@@ -186,7 +186,7 @@ class StreamRun(Run):
 
     def never_started(self) -> list[Outcome[Any]]:
         """Return an outcome for each item of a sized source that was never pulled, if outcomes are kept."""
-        if not self.keep or self.total is None:
+        if not self.keep or self.total is None or self.exhausted:
             return []
         return [Outcome(self.key(i), "not_started", attempts=0) for i in range(self.pulled, self.total)]
 

@@ -46,6 +46,8 @@ def work(  # noqa: C901, PLR0912, PLR0915 - one frame, and no call that an item 
     if source is run.source and run.hold and (yield from run.must_end()):
         return
     for i, item in source:
+        if untouched:
+            untouched = context_root() is root
         started = None if i & sample else clock()
         value, failure = None, None
         try:
@@ -77,18 +79,18 @@ def work(  # noqa: C901, PLR0912, PLR0915 - one frame, and no call that an item 
         if failure is None:
             out[i] = value if started is None else run.measured(i, value, started)
             run.succeeded += 1
-        if untouched:
-            untouched = context_root() is root
         if cancelling() != level:
             yield from _settle_cancellation(run, task, level, caller, waited=waited)
         if failure is not None:
             run.failed(i, failure, started)
         if told is not None:
             run.tell()
-        if run.hold and (yield from run.must_end()):
-            return
         if not i & run.stride and run.slice_used_up():
             yield
+            while run.pass_is_full():  # others were first: a worker that ran an item each time would make it 100 items
+                yield
+        if run.hold and (yield from run.must_end()):  # asked last: the run may have ended while we gave way
+            return
     if source is run.source:
         run.source_ended()
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
-__all__ = ["MOST_SECONDS", "directives", "freshness", "seconds"]
+__all__ = ["MOST_SECONDS", "directives", "freshness", "seconds", "too_old"]
 
 MOST_SECONDS = 2**31  # RFC 9111 section 1.2.2: what an overflowing number of seconds counts as
 
@@ -63,6 +64,16 @@ def freshness(control: dict[str, str | None], expires: str | None, now: float, *
         return max(0.0, parsedate_to_datetime(expires).timestamp() - now)
     except (ValueError, OverflowError):
         return 0.0
+
+
+def too_old(wish: Mapping[str, str | None], age: float) -> bool:
+    """Say whether a client that wishes for this does not want a response of this age, in seconds."""
+    if "no-cache" in wish:
+        return True
+    if "max-age" not in wish:
+        return False
+    most = seconds(wish["max-age"])
+    return most == 0 or age > most
 
 
 def _unquoted(text: str | None) -> str | None:

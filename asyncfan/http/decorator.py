@@ -19,6 +19,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "QUERY"})
+_UNSAFE = frozenset({"PUT", "PATCH", "DELETE"})
 
 
 class ResponseDecorator(Protocol):
@@ -39,7 +40,7 @@ def cache_response(
     *,
     key: Callable[..., Any] | None = None,
     ignore: Iterable[str] = (),
-    vary: Iterable[str] = (),
+    vary: Iterable[str] | None = None,
     params: Iterable[str] | None = None,
     public: bool = False,
     identity: Callable[[Any], Hashable] | None = None,
@@ -58,8 +59,9 @@ def cache_response(
     a stream, a response with ``no-store``, or one for a single person under a key that does not name them.
 
     A request with credentials (Authorization, a cookie, a security scheme of the route) gets entries of its
-    own, or at ``CacheLevel.LOW`` none. A handler or guard that tells people apart by a header which it reads
-    from the request without declaring it must name that header in ``vary``.
+    own, or at ``CacheLevel.LOW`` none. Where a guard (a dependency) takes the whole request, every header that
+    is not known to be the transport's counts as credentials, since the guard may tell people apart by it. A handler
+    that does so itself, by a header which it reads without declaring it, must name that header in ``vary``.
 
     Args:
         expire: Seconds or a timedelta; None is never. By default the level's own: 60, 300 or 3600 s. The
@@ -68,12 +70,14 @@ def cache_response(
         cache_level: How much of the request's surroundings is in the key.
         key: Called with the handler's own arguments; what it returns replaces query and arguments in the key.
         ignore: Parameters in the query, headers, cookies or body that are no part of the key.
-        vary: Request headers to key by, at every level, beside those that responses name in ``Vary``.
+        vary: Request headers to key by, at every level, beside those that are declared or that responses name in
+            ``Vary``. Given, even as ``()``, it says what guards that take the whole request may read.
         params: The only query parameters to key by.
         public: The response is the same whoever asks: credentials are no part of the key, nor of ``Vary``.
         identity: Called with the framework's request; returns who is asking, or None for nobody known. By
             default the surrounding ``scope(principal=...)``, then the credentials themselves.
-        methods: Methods to cache; GET, HEAD, POST and QUERY by default. Others run the handler.
+        methods: Methods to cache. Others run the handler; by default GET, HEAD, POST and QUERY are cached, and
+            PUT, PATCH and DELETE refused.
         cache_statuses: Status codes to store.
         max_body: Bytes of the largest body to store.
         cache: Where the entries live; the default cache if None.
@@ -83,8 +87,8 @@ def cache_response(
 
     Raises:
         ValueError: ``expire``, ``max_body`` or ``methods`` makes no sense.
-        TypeError: The handler is a generator, whose stream cannot be stored, or is registered already; or
-            ``identity`` is asynchronous.
+        TypeError: The handler is no function, or a generator, whose stream cannot be stored, or registered already;
+            ``identity`` is asynchronous; or another option is of the wrong type.
 
     Example:
         A handler under FastAPI's ``@router.get("/dashboard")``::
@@ -99,7 +103,12 @@ def cache_response(
     """
     if callable(expire):
         raise TypeError("write @cache_response() with parentheses")
+    if not isinstance(cache_level, CacheLevel):
+        raise TypeError(f"cache_level must be a CacheLevel, got {cache_level!r}")
     expiry(expire, cache_level)  # refuses it here, where it is written
+    for name, names in (("ignore", ignore), ("vary", vary), ("params", params), ("methods", methods)):
+        if isinstance(names, str):  # its letters would be the names
+            raise TypeError(f"{name} must be several names, such as ({names!r},), got {names!r}")
     if max_body < 0:
         raise ValueError(f"max_body must be >= 0 bytes, got {max_body!r}")
     if inspect.iscoroutinefunction(identity):
@@ -112,9 +121,12 @@ def cache_response(
     def decorate(fn: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
         from .endpoint import Options, endpoint  # noqa: PLC0415 - a program without endpoints does without all of it
 
+        if not hasattr(fn, "__globals__"):
+            raise TypeError(f"@cache_response must stand directly above a function or method, got {fn!r}")
         _refuse_generator(fn)
         options = Options(
-            expire, cache_level, prefix, wanted, identity, key, frozenset(ignore), tuple(vary), params, public,
+            expire, cache_level, prefix, wanted, _UNSAFE if methods is None else frozenset(), identity, key,
+            frozenset(ignore), None if vary is None else tuple(vary), params, public,
             frozenset(cache_statuses), max_body, expose_status, honor_client_cache_control,
         )  # fmt: skip
         return endpoint(fn, home, adapter, options)

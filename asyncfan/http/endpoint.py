@@ -30,10 +30,11 @@ class Options(NamedTuple):
     level: CacheLevel
     prefix: str | None
     methods: frozenset[str]
+    refused: frozenset[str]
     identity: Callable[[Any], Hashable] | None
     key: Callable[..., Any] | None
     ignore: frozenset[str]
-    vary: tuple[str, ...]
+    vary: tuple[str, ...] | None
     params: Iterable[str] | None
     public: bool
     statuses: frozenset[int]
@@ -62,6 +63,7 @@ def endpoint(
         ),
         name=name,
         methods=options.methods,
+        refused=options.refused,
         identity=options.identity,
         key=options.key,
         ignore=options.ignore,

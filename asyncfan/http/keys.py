@@ -22,6 +22,16 @@ _SECRET = secrets.token_bytes(32)  # digests of credentials mean nothing outside
 _CREDENTIALS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 _SHOWN_CREDENTIALS = frozenset({b"authorization", b"cookie"})
 _NEGOTIATION = frozenset({b"accept", b"accept-language"})
+# What clients and proxies send with every request, whoever asks: in no key unless somebody declares it.
+_TRANSPORT = _CREDENTIALS | frozenset(
+    b"host connection keep-alive te upgrade upgrade-insecure-requests expect content-type content-length "
+    b"transfer-encoding accept accept-charset accept-encoding accept-language user-agent dnt origin referer priority "
+    b"cache-control pragma if-match if-none-match if-modified-since if-unmodified-since if-range range via forwarded "
+    b"x-forwarded-for x-forwarded-port x-forwarded-proto x-real-ip x-requested-with x-request-id x-correlation-id "
+    b"x-request-start traceparent tracestate baggage b3 x-b3-traceid x-b3-spanid x-b3-parentspanid x-b3-sampled "
+    b"x-amzn-trace-id x-cloud-trace-context cf-ray sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-fetch-dest "
+    b"sec-fetch-mode sec-fetch-site sec-fetch-user sec-gpc sec-purpose".split()
+)
 
 
 class Key(NamedTuple):
@@ -45,7 +55,7 @@ class KeyRule:
         level: CacheLevel,
         declared: Declared,
         *,
-        vary: Iterable[str] = (),
+        vary: Iterable[str] | None = None,
         params: Iterable[str] | None = None,
         ignore: Iterable[str] = (),
         public: bool = False,
@@ -54,17 +64,23 @@ class KeyRule:
         self._level = level
         self._declared = declared
         self._public = public
-        self._ignored = frozenset(ignore)
+        self._ignored = declared.credential_query.union(ignore)  # credentials are digested, not shown
         self._names = self._query_names(params)
         self._credentials = _CREDENTIALS | declared.credentials
-        self._request_lines: dict[tuple[str, str, bytes, bytes, bytes], str] = {}  # bounded; {request line: text}
-        asked = {name.strip().lower().encode("latin-1") for name in vary} | declared.headers
+        self._request_lines: dict[tuple[str, str, bytes, bytes, bytes], Key] = {}  # bounded; {request line: key}
+        self._opaque = declared.opaque and vary is None and not public
+        asked = {name.strip().lower().encode("latin-1") for name in vary or ()} | declared.headers
         if level is CacheLevel.HIGH:
             asked |= _NEGOTIATION
         self.vary: tuple[bytes, ...] = tuple(sorted(asked))
         shown = frozenset() if public else _SHOWN_CREDENTIALS | declared.credentials
         cookies = {b"cookie"} if declared.cookies else set()
-        self.named: frozenset[bytes] = shown.union(asked, declared.own_headers, cookies)
+        # nothing of a request but its line is in the key, as long as nobody is known and nothing learned
+        self._bare = level is not CacheLevel.HIGH and not (
+            public or self._opaque or declared.headers or declared.credential_query
+        )
+        anything = {b"*"} if self._opaque else set()
+        self.named: frozenset[bytes] = shown.union(asked, declared.own_headers, cookies, anything)
 
     def learn(self, names: Iterable[bytes]) -> bool:
         """Vary on more request headers from now on; return False if the level or their number forbids it."""
@@ -94,37 +110,44 @@ class KeyRule:
             resolves: Whether the application was asked who it is: HIGH takes no credentials for an answer.
             query: Whether the query belongs to the key.
         """
+        line = self._request_line(parts, seen.get(b"host", b""), query=query)
+        known = arguments or identity is not None or scopes_in_use
+        if self._bare and not known and not self.vary and self._credentials.isdisjoint(seen):
+            return line  # most requests
         ambient: Mapping[str, Any] = current_scope() if scopes_in_use else {}
         if identity is None and not resolves:
             identity = ambient.get("principal")
-        has_credentials = self._has_credentials(parts, seen)
-        guarded = not self._declared.headers.isdisjoint(seen)
-        if not self._public and (has_credentials or guarded or identity is not None):
+        credentials = self._presented(parts, seen)
+        unknown = sorted(seen.keys() - _TRANSPORT) if self._opaque else ()
+        guarded = bool(unknown) or not self._declared.headers.isdisjoint(seen)
+        if not self._public and (credentials or guarded or identity is not None):
             if self._level is CacheLevel.LOW:
                 return "credentials"
-            if self._level is CacheLevel.HIGH and has_credentials and identity is None and resolves:
+            if self._level is CacheLevel.HIGH and credentials and identity is None and resolves:
                 return "unresolved-credentials"
             private = True
         else:
             private = False
-        text = self._request_line(parts, seen.get(b"host", b""), query=query)
+        text = line.text
         if arguments:
             text += f":a={_short(arguments)}"
         if self.vary:
             text += f":v={_digest(*(seen.get(name) for name in self.vary))}"
+        if unknown:
+            text += f":u={_digest(*(part for name in unknown for part in (name, seen[name])))}"
         if self._public or identity is not None:
             text += self._cookies(seen)
         if ambient:
             text += self._surroundings(ambient)
-        return Key(text + self._who(seen, identity), private)
+        return Key(text + self._who(credentials, identity), private)
 
-    def _who(self, seen: dict[bytes, bytes], identity: Hashable) -> str:
+    def _who(self, credentials: list[bytes | None], identity: Hashable) -> str:
         if self._public:
             return ""
         if identity is not None:
             return f":w=i{_digest(key_text(identity).encode())}"
-        if not self._credentials.isdisjoint(seen):
-            return f":w=c{_digest(*(seen.get(name) for name in sorted(self._credentials)))}"
+        if credentials:
+            return f":w=c{_digest(*credentials)}"
         return ":w=anonymous" if self._level is CacheLevel.HIGH else ""
 
     def _surroundings(self, ambient: Mapping[str, Any]) -> str:
@@ -141,17 +164,19 @@ class KeyRule:
         values = {name.strip(): value for name, _, value in pairs}
         return f":c={_digest(*(values.get(name) for name in sorted(self._declared.cookies)))}"
 
-    def _has_credentials(self, parts: RequestParts, seen: dict[bytes, bytes]) -> bool:
-        if not self._credentials.isdisjoint(seen):
-            return True
+    def _presented(self, parts: RequestParts, seen: dict[bytes, bytes]) -> list[bytes | None]:
+        """The credentials of a request, in one order; empty if it has none."""
         schemes = self._declared.credential_query
-        return bool(schemes) and any(name in schemes for name, _ in _pairs(parts.query))
+        shown = [text.encode() for name, text in _pairs(parts.query) if name in schemes] if schemes else []
+        if self._credentials.isdisjoint(seen) and not shown:
+            return []
+        return [*(seen.get(name) for name in sorted(self._credentials)), *shown]
 
-    def _request_line(self, parts: RequestParts, host: bytes, *, query: bool) -> str:
+    def _request_line(self, parts: RequestParts, host: bytes, *, query: bool) -> Key:
         method = "GET" if parts.method == "HEAD" else parts.method
         line = (method, parts.scheme, host, parts.path, parts.query if query else b"")
-        text = self._request_lines.get(line)
-        if text is None:
+        key = self._request_lines.get(line)
+        if key is None:
             text = ":".join(
                 (
                     self._prefix,
@@ -164,8 +189,8 @@ class KeyRule:
             )
             if len(self._request_lines) >= _MOST_REMEMBERED:
                 self._request_lines.clear()
-            self._request_lines[line] = text
-        return text
+            key = self._request_lines[line] = Key(text, private=False)
+        return key
 
     def _query_names(self, params: Iterable[str] | None) -> frozenset[str] | None:
         if params is not None:

@@ -68,6 +68,7 @@ class Declared:
         cookies: Cookies that they read.
         credentials: Headers that security schemes read, beside Authorization and Cookie.
         credential_query: Query parameters that security schemes read.
+        opaque: Whether guards take the whole request, so may read what nobody declares.
     """
 
     query: frozenset[str] | None = None
@@ -76,6 +77,7 @@ class Declared:
     cookies: frozenset[bytes] = frozenset()
     credentials: frozenset[bytes] = frozenset()
     credential_query: frozenset[str] = frozenset()
+    opaque: bool = False
 
 
 @dataclass(frozen=True, slots=True)

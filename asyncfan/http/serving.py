@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
@@ -12,10 +12,10 @@ from ..caching.keys import Unkeyable, key_text
 from ..caching.operation import Loaded, Operation
 from ..caching.register import MISSING
 from .answering import answer
-from .cache_control import MOST_SECONDS, directives, seconds
+from .cache_control import MOST_SECONDS, directives, too_old
 from .keys import Key, KeyRule, by_name
-from .messages import Adapter, Declared, Draft, Frozen, Headers, RequestParts, Unshared, Visit
-from .storing import StoreRule, vary_names
+from .messages import Adapter, Declared, Frozen, RequestParts, Unshared, Visit
+from .storing import StoreRule, as_sent, vary_names
 
 __all__ = ["Server"]
 
@@ -34,6 +34,7 @@ class _Asked:
     rule: KeyRule
     arguments: str = ""
     identity: Hashable = None
+    varied_on: tuple[bytes, ...] = ()  # the headers that its key was made with
 
 
 class Server:
@@ -45,6 +46,7 @@ class Server:
         rule: Makes the key rule of a route from what it declares.
         name: The handler's name, for messages.
         methods: The methods that are cached.
+        refused: Those that the handler must not be asked for.
         identity: Says who is asking, from the framework's request.
         key: Makes what is keyed of the handler's own arguments.
         ignore: Parameters that are no part of the key.
@@ -60,6 +62,7 @@ class Server:
         *,
         name: str,
         methods: frozenset[str],
+        refused: frozenset[str],
         identity: Callable[[Any], Hashable] | None,
         key: Callable[..., Any] | None,
         ignore: frozenset[str],
@@ -73,6 +76,7 @@ class Server:
         self._rules: dict[int, tuple[KeyRule, Declared]] = {}
         self._name = name
         self._methods = methods
+        self._refused = refused
         self._identity = identity
         self._key = key
         self._ignore = ignore
@@ -112,7 +116,7 @@ class Server:
         if "no-store" in wish:
             return await self._pass(asked.adapter, asked.visit, "fwd=request; detail=no-store")
         found = self._operation.lookup(key.text)
-        if found is not MISSING and not _too_old(wish, self._age(found)):
+        if found is not MISSING and not too_old(wish, self._age(found)):
             return self._hit(asked, found)
         if "only-if-cached" in wish:
             return self._emit(asked, 504, [], b"", "fwd=request; detail=only-if-cached")
@@ -121,10 +125,9 @@ class Server:
     async def _load(self, asked: _Asked, key: Key, forward: str) -> Any:
         if asked.parts.method == "HEAD":  # its response may lack what a GET's has: never stored
             return await self._pass(asked.adapter, asked.visit, forward)
-        varied_on = asked.rule.vary
 
         async def load() -> Loaded[Frozen | Unshared]:
-            if asked.rule.vary is not varied_on:  # whom this one waited for taught a name: another key
+            if asked.rule.vary != asked.varied_on:  # whom this one waited for taught a name: another key
                 return Loaded(await self._look_again(asked), None)
             return await self._run(asked, key)
 
@@ -147,9 +150,9 @@ class Server:
         response, draft = await adapter.freeze(visit, await adapter.call(visit))
         if draft is None:
             return Loaded(Unshared(response, "unrepeatable"), None)
-        sent = _as_sent(draft, visit.extra)
+        sent = as_sent(draft, visit.extra)
         expire = self._store.lifetime(sent, private=key.private)
-        if not isinstance(expire, str) and not (more := vary_names(sent.headers)) <= set(asked.rule.vary):
+        if not isinstance(expire, str) and not (more := vary_names(sent.headers)) <= set(asked.varied_on):
             asked.rule.learn(more)
             expire = "vary"  # this one's key lacks the new name; the next request's has it
         if isinstance(expire, str):
@@ -185,6 +188,8 @@ class Server:
         if body is None:
             return False
         kind = asked.seen.get(b"content-type", b"").decode("latin-1").strip().lower()
+        if not body:  # the arguments hold it: of a form's type, only the boundary differs each time
+            kind = kind.partition(";")[0]
         digest = blake2b(body, digest_size=24).hexdigest() if body else ""
         asked.arguments = key_text([kind, digest])
         return True
@@ -193,6 +198,7 @@ class Server:
         return key_text([(name, value) for name, value in arguments.items() if name not in self._ignore])
 
     def _compose(self, asked: _Asked) -> Key | str:
+        asked.varied_on = asked.rule.vary
         return asked.rule.key(
             asked.parts,
             asked.seen,
@@ -204,13 +210,17 @@ class Server:
 
     def _hit(self, asked: _Asked, frozen: Frozen) -> Any:
         age = self._age(frozen)
-        return self._send(asked, frozen, f"hit; ttl={int(min(frozen.expire - age, MOST_SECONDS))}", age)
+        code, headers, body = answer(frozen, asked.parts.method, asked.seen, asked.visit.extra, age)
+        if self._expose_status:
+            headers.append((b"cache-status", b"asyncfan; hit; ttl=%d" % min(frozen.expire - age, MOST_SECONDS)))
+        return asked.adapter.emit(code, headers, body)
 
     def _age(self, frozen: Frozen) -> float:
-        return min(max(0.0, self._store.clock() - frozen.stored_at), frozen.expire)
+        age = self._store.clock() - frozen.stored_at
+        return age if 0.0 <= age <= frozen.expire else min(max(0.0, age), frozen.expire)
 
-    def _send(self, asked: _Asked, frozen: Frozen, status: str, age: float | None = None) -> Any:
-        code, headers, body = answer(frozen, asked.parts.method, asked.seen, asked.visit.extra, age)
+    def _send(self, asked: _Asked, frozen: Frozen, status: str) -> Any:
+        code, headers, body = answer(frozen, asked.parts.method, asked.seen, asked.visit.extra, None)
         return self._emit(asked, code, headers, body, status)
 
     def _emit(self, asked: _Asked, code: int, headers: list[tuple[bytes, bytes]], body: bytes, status: str) -> Any:
@@ -225,7 +235,7 @@ class Server:
         return adapter.mark(visit, result, "cache-status", f"asyncfan; {status}") if self._expose_status else result
 
     def _refuse_unsafe(self, method: str) -> None:
-        if method in {"PUT", "PATCH", "DELETE"}:
+        if method in self._refused:
             raise ValueError(
                 f"{self._name}: a {method} request changes something, so its handler must run every time, "
                 f"but @cache_response would skip it. Take @cache_response away, or, if {method} only reads "
@@ -238,18 +248,3 @@ class Server:
 
 def _has_body(seen: dict[bytes, bytes]) -> bool:
     return seen.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in seen
-
-
-def _too_old(wish: Mapping[str, str | None], age: float) -> bool:
-    if "no-cache" in wish:
-        return True
-    if "max-age" not in wish:
-        return False
-    most = seconds(wish["max-age"])
-    return most == 0 or age > most
-
-
-def _as_sent(draft: Draft, extra: Headers) -> Draft:
-    """What guards say of the response counts as the handler's word; their cookies travel beside the entry."""
-    said = tuple(pair for pair in extra if pair[0] != b"set-cookie") if draft.merges else ()
-    return replace(draft, headers=(*draft.headers, *said)) if said else draft

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from .cache_control import MOST_SECONDS, directives, freshness
 from .messages import Draft, Frozen, Headers
 from .validators import entity_tag
 
-__all__ = ["StoreRule", "header_values", "vary_names"]
+__all__ = ["StoreRule", "as_sent", "header_values", "vary_names"]
 
 _CONNECTION = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
@@ -33,6 +33,12 @@ def vary_names(headers: Headers) -> frozenset[bytes]:
     """
     lines = b",".join(header_values(headers, b"vary"))
     return frozenset(name.strip().lower() for name in lines.split(b",") if name.strip())
+
+
+def as_sent(draft: Draft, extra: Headers) -> Draft:
+    """Return ``draft`` with what guards say of the response; their cookies travel beside the entry."""
+    said = tuple(pair for pair in extra if pair[0] != b"set-cookie") if draft.merges else ()
+    return replace(draft, headers=(*draft.headers, *said)) if said else draft
 
 
 @dataclass(frozen=True, slots=True)

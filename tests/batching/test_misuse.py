@@ -68,6 +68,20 @@ async def test_an_item_heavier_than_a_batch_is_refused():
         await DataBatcher(weight=len, max_batch_weight=4).process_batches(["ok", "heavy"], select)
 
 
+async def test_a_weight_that_is_none_is_refused():
+    """A weight that is negative or no number at all would let batches grow without limit."""
+    batcher = DataBatcher(weight=lambda _: float("nan"), max_batch_weight=4)
+    with pytest.raises(ValueError, match=re.escape("weight must return a number >= 0, got nan for item 0")):
+        await batcher.process_batches(["x"], select)
+
+
+async def test_a_key_that_cannot_be_compared_is_refused():
+    """An unhashable key is named, with the rule."""
+    message = "key must return something hashable, or None to join nothing, got [1]"
+    with pytest.raises(TypeError, match=re.escape(message)):
+        await AsyncQueryBatcher(key=lambda _, *args: list(args)).execute(select, 1)
+
+
 async def test_a_coroutine_is_not_a_query():
     """A coroutine in place of a function is refused with the right code, and does not warn."""
     message = "expected a function, got the coroutine select(): pass select or lambda: select(...)"

@@ -157,3 +157,21 @@ async def test_a_limiter_can_be_shared_with_others():
         assert not task.done()
         assert repr(queries) == "<AsyncQueryBatcher 'reports' <Limiter 'db' 1/1 running, 1 waiting>, 0 keys in flight>"
     assert await task == 1
+
+
+@pytest.mark.parametrize("ticks", range(5))
+async def test_a_query_that_fails_while_its_caller_leaves_loses_no_error(ticks):
+    """Whenever the caller is cancelled, the query's error is its cause, or the caller's own end."""
+    queries = AsyncQueryBatcher(key=lambda *_: 1)
+
+    async def fail():
+        await asyncio.sleep(1)
+        raise ValueError("no")
+
+    caller = asyncio.ensure_future(queries.execute(fail))
+    await asyncio.sleep(1)
+    for _ in range(ticks):
+        await asyncio.sleep(0)
+    caller.cancel()
+    with pytest.raises((asyncio.CancelledError, ValueError)):
+        await caller

@@ -50,8 +50,16 @@ async def test_cleared_entry_is_gone_when_clear_returns(cache, path, clear):
 
     await f(1)
     clear(cache, f)
-    assert f.peek(1) is MISSING
     assert await f(1) == 2
+
+
+@every_clear
+def test_cleared_entry_cannot_be_peeked_at(cache, path, clear):
+    """What is no longer served is no longer shown."""
+    f = cache.cache_function(key_prefix="p")(lambda a: a)
+    f(1)
+    clear(cache, f)
+    assert f.peek(1) is MISSING
 
 
 @every_clear
@@ -184,6 +192,18 @@ async def test_count_is_right_when_fenced_entries_were_not_looked_at():
     assert cleared.count == 0
     assert await cleared == 1 + 10 + 100 + 1_000
     assert len(cache) == sum(len(op.table) for op in cache.operations) == 5_000 - 1_111
+
+
+async def test_count_is_right_when_a_sweep_was_under_way():
+    """What an unfinished round had already passed by is looked at again."""
+    cache = Cache(maxsize=None, clock=ManualClock())
+    f = cache.cache_function(key_prefix="p")(lambda a: a)
+    for n in range(5_000):
+        f(n)
+    with cache.store.lock:
+        assert not cache.store.sweep(4_000)
+    assert await cache.clear("p:1*") == 1_111
+    assert sum(len(op.table) for op in cache.operations) == 5_000 - 1_111
 
 
 async def test_clear_all_counts_at_once():

@@ -378,6 +378,32 @@ async def test_background_task_may_call_what_started_it(cache):
     assert await tasks[0] == 1
 
 
+async def test_task_of_a_load_that_has_just_ended_is_in_no_ring(cache):
+    """Between the end of a load and the next step of who waited for it, what it started may join that one (F7)."""
+    gate, ended, tasks = Gate(), asyncio.Event(), []
+
+    async def background():
+        await ended.wait()
+        return await outer()
+
+    @cache.cache_function
+    async def inner():
+        tasks.append(asyncio.create_task(background()))
+        await gate.enter()
+        ended.set()
+        return 1
+
+    @cache.cache_function
+    async def outer():
+        return await inner()
+
+    call = asyncio.create_task(outer())
+    await gate.reached()
+    await asyncio.sleep(0)
+    gate.open()
+    assert (await call, await tasks[0]) == (1, 1)
+
+
 async def test_every_caller_gets_the_exception(cache):
     """One failure, one load, and each caller raises the same exception (F8)."""
 

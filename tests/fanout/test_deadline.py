@@ -129,3 +129,29 @@ async def test_a_caller_cancelled_at_the_deadline_is_cancelled():
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+async def test_a_deadline_missed_inside_an_item_is_its_failure(workers):
+    """A nested call's own deadline fails the item that made it, and never shortens the results."""
+
+    async def item(x):
+        return await ParallelProcessor(deadline=1).map(nap, [5 if x == 2 else 0.5])
+
+    with pytest.raises(DeadlineExceededError, match="0 of 1 items were done at the deadline of 1 s"):
+        await ParallelProcessor(workers).map(item, range(3))
+    outcomes = await ParallelProcessor(workers, on_error="collect").map(item, range(3))
+    assert [outcome.status for outcome in outcomes] == ["ok", "ok", "error"]
+
+
+async def test_the_outer_deadline_is_raised_by_the_outer_call():
+    """Where inner and outer calls run out of the same time, the outer one's outcomes are raised."""
+    inner = ParallelProcessor(on_error="raise")
+
+    async def item(x):
+        await asyncio.sleep(0.1 * x)
+        return await inner.map(nap, [0.7 * x])
+
+    with pytest.raises(DeadlineExceededError, match=r"1 of 3 items were done at the deadline of 0\.7 s") as caught:
+        await ParallelProcessor(deadline=0.7).map(item, range(3))
+    assert [outcome.status for outcome in caught.value.outcomes] == ["ok", "timeout", "timeout"]

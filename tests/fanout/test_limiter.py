@@ -242,3 +242,34 @@ async def test_processors_share_a_limiter():
     one, two = ParallelProcessor(limiter=limiter), ParallelProcessor(limiter=limiter)
     await asyncio.gather(one.map(asyncio.sleep, [1] * 4), two.map(asyncio.sleep, [1] * 4))
     assert asyncio.get_running_loop().time() == 4
+
+
+async def entries(limiter, n):
+    """Let ``n`` callers in; return the times at which they entered."""
+    times = []
+
+    async def call():
+        async with limiter:
+            times.append(round(asyncio.get_running_loop().time(), 6))
+
+    await asyncio.gather(*(call() for _ in range(n)))
+    return times
+
+
+async def test_resizing_gives_no_rate_away():
+    """However often the limits are changed, no more enter than the rate allows."""
+    limiter = Limiter(rate=1)
+    waiting = asyncio.ensure_future(entries(limiter, 4))
+    for _ in range(5):
+        await asyncio.sleep(0.1)
+        limiter.resize(max_concurrency=5, rate=1)
+    assert await waiting == [0, 1, 2, 3]
+
+
+async def test_a_new_rate_holds_for_all_who_wait():
+    """Nobody waits for the time at which the old rate would have let somebody in."""
+    limiter = Limiter(rate=0.001)
+    waiting = asyncio.ensure_future(entries(limiter, 4))
+    await asyncio.sleep(0.05)
+    limiter.resize(rate=10)
+    assert await waiting == [0, 0.1, 0.2, 0.3]

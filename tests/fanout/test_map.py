@@ -195,6 +195,30 @@ async def test_items_that_never_wait_leave_the_loop_alive():
     assert sorted(gaps)[-3] < 0.05  # the machine itself may stop twice
 
 
+async def test_many_workers_leave_the_loop_alive():
+    """Many workers share one slice of a pass: the loop turns far more often than once in as many items."""
+    turns = 0
+
+    async def item(i):
+        if i < 50:
+            await asyncio.sleep(0)  # so that there are 50 workers
+            return
+        end = time.perf_counter() + 0.001
+        while time.perf_counter() < end:
+            pass
+
+    async def beat():
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    beating = asyncio.ensure_future(beat())
+    await amap(item, range(350), max_workers=50)
+    beating.cancel()
+    assert turns >= 30
+
+
 async def test_a_lazy_source_is_pulled_as_workers_get_free():
     """An iterable is never further ahead than the items at work."""
     pulled = 0

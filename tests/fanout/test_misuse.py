@@ -65,6 +65,7 @@ async def pages():
             RuntimeError,
             ("<Limiter 'db' 0 running, 0 waiting> cannot release 1: acquire() comes first, once for each release()"),
         ),
+        (lambda: Limiter("db").release(-1), ValueError, "weight must be >= 1, got -1"),
         (lambda: in_thread(3), TypeError, "in_thread takes a function, got 3"),
         (lambda: on_loop(None), TypeError, "on_loop takes a function, got None"),
     ],
@@ -135,3 +136,27 @@ async def test_equal_lambdas_on_purpose_are_not_warned_of():
         "call_c": 7,
     }
     assert await gather({f"item_{i}": lambda i=i: fetch(i) for i in range(2)}) == {"item_0": 0, "item_1": 1}
+
+
+async def test_lambdas_from_a_factory_are_never_compared():
+    """What lambdas hold may not be comparable, as an array is not; a variable may not be assigned yet."""
+
+    class Array:
+        def __eq__(self, other):
+            raise ValueError("the truth value of an array is ambiguous")
+
+        __hash__ = None
+
+    def task(array):
+        return lambda: fetch(array)
+
+    assert len(await gather({f"part_{i}": task(Array()) for i in range(3)})) == 3
+
+
+async def test_lambdas_may_use_what_is_assigned_later():
+    """A variable that has no value yet is no reason to refuse."""
+    waiting = gather({f"part_{i}": lambda: later(7) for i in range(2)})
+    calls = asyncio.ensure_future(waiting)
+    await asyncio.sleep(0)
+    later = fetch
+    assert await calls == {"part_0": 7, "part_1": 7}

@@ -1,7 +1,9 @@
 """What a caller gets when items fail, by `on_error`."""
 
 import asyncio
+import dataclasses
 import gc
+import time
 import weakref
 
 import pytest
@@ -292,3 +294,55 @@ async def test_a_failure_of_an_eager_sibling_stops_the_first_item():
     with pytest.raises(ValueError, match="1"):
         await amap(item, range(3))
     assert asyncio.get_running_loop().time() == 0
+
+
+async def test_no_item_starts_after_a_failure_while_the_first_worker_gives_way():
+    """A failure while the caller's own worker lets the loop turn is seen before the next item."""
+    begun = []
+
+    async def item(i):
+        begun.append(i)
+        if i < 2:
+            await asyncio.sleep(1)
+        if i == 1:
+            raise ValueError("no")
+        end = time.perf_counter() + 0.02  # more than a slice
+        while i == 2 and time.perf_counter() < end:
+            pass
+
+    with pytest.raises(ValueError, match="no"):
+        await amap(item, range(9), max_workers=2)
+    assert begun == [0, 1, 2]
+
+
+async def test_a_frozen_exception_is_raised_itself():
+    """An exception that lets nobody set its attributes arrives as it is."""
+
+    @dataclasses.dataclass(frozen=True)
+    class OutOfStockError(Exception):
+        item: str
+
+    async def bad():
+        await asyncio.sleep(1)
+        raise OutOfStockError("tea")
+
+    with pytest.raises(OutOfStockError):
+        await gather(bad=bad, other=lambda: asyncio.sleep(2))
+
+
+async def test_an_exception_without_words_does_not_hide_the_first():
+    """An exception whose ``str`` fails is noted by its type."""
+
+    class MuteError(Exception):
+        def __str__(self):
+            raise RuntimeError("no words")
+
+    async def mute():
+        try:
+            await asyncio.sleep(9)
+        finally:
+            raise MuteError
+
+    with pytest.raises(ValueError, match="after 1") as caught:
+        await gather(bad=lambda: fail_later(1), mute=mute)
+    assert caught.value.__notes__[1:] == ["then gather:task 'mute' failed too: MuteError"]

@@ -4,7 +4,7 @@ import re
 
 import httpx
 import pytest
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, WebSocket
 
 from asyncfan.adapters import register
 from asyncfan.caching.cache import Cache
@@ -33,6 +33,42 @@ def test_impossible_option(options, message):
     """An option that makes no sense is refused at decoration."""
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         cache_response(**options)
+
+
+@pytest.mark.parametrize("option", ["ignore", "vary", "params", "methods"])
+def test_one_name_for_several(option):
+    """A bare string is no collection of names: its letters would be taken for them."""
+    message = f"{option} must be several names, such as ('X-User',), got 'X-User'"
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        cache_response(**{option: "X-User"})
+
+
+def test_level_by_its_name():
+    """A level is a CacheLevel."""
+    with pytest.raises(TypeError, match=r"^cache_level must be a CacheLevel, got 'low'$"):
+        cache_response(cache_level="low")
+
+
+@pytest.mark.parametrize("thing", [staticmethod(handler), FastAPI, None])
+def test_no_function(thing):
+    """What is no function has no response."""
+    message = f"@cache_response must stand directly above a function or method, got {thing!r}"
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        cache_response()(thing)
+
+
+def test_websocket():
+    """A WebSocket has no response."""
+
+    async def talk(socket: WebSocket):
+        raise NotImplementedError
+
+    message = (
+        f"{talk.__qualname__} takes a WebSocket, and has no response to cache. Take @cache_response away, "
+        "or cache what it sends with @cache_function"
+    )
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        cache_response()(talk)
 
 
 def test_missing_parentheses():
@@ -101,3 +137,16 @@ def test_adapter_of_a_wrong_form():
     """An adapter is registered by the text of its place."""
     with pytest.raises(ValueError, match=re.escape("adapter must be \"package.module:Class\", got 'module'")):
         register("framework.requests", "module")
+
+
+async def test_methods_that_are_named_run_the_others():
+    """Where methods= says what is cached, any other method runs the handler."""
+    app = FastAPI()
+
+    @app.delete("/")
+    @cache_response(methods=("GET",), cache=Cache())
+    async def drop():
+        return "dropped"
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        assert (await client.delete("/")).json() == "dropped"

@@ -103,13 +103,15 @@ async def gathered_results_keep_their_names() -> None:
 
 
 async def a_processor_that_raises_gives_what_the_functions_return() -> None:
-    """`ParallelProcessor` gives the results of async functions their type."""
+    """`ParallelProcessor` gives results the type of what the functions return."""
     processor = ParallelProcessor(5, deadline=3)
     assert_type(processor, ParallelProcessor)
     assert_type(await processor.map(price, ITEMS), list[int])
     assert_type(processor.stream(price, names()), Stream[int])
     assert_type(await processor.execute_parallel({1: user}), dict[int, str])
-    assert_type(await processor.execute_parallel({"version": version}), dict[str, Any])
+    assert_type(await processor.execute_parallel({"version": version}), dict[str, int])
+    assert_type(await processor.map(weigh, ITEMS), list[float])
+    assert_type(processor.stream(weigh, ITEMS, ordered=False), Stream[float])
 
 
 async def a_processor_that_collects_gives_any() -> None:
