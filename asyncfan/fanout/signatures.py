@@ -12,7 +12,7 @@ from .limiter import Limiter
 from .offload import SupportsSubmit
 
 if TYPE_CHECKING:
-    from typing_extensions import TypeVar as DefaultTypeVar  # 4 ms, which no import has to pay for a type
+    from typing_extensions import TypeVar as DefaultTypeVar  # 2 ms that no import has to pay for a type
 
 __all__ = [
     "AsyncFunction",
