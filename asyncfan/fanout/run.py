@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Run"]
 
+MISSING: Any = object()  # in the place of an item that has no result yet
 _SAMPLE = 63  # a long run measures the items whose index & 63 is 0: 1.2 us each
+_ROOM = 1000  # places that are made for results at once
 _SHORT = 1000  # items up to which a run measures each one
 _NOTES = 10  # further failures that are named on the one that is raised
 _TICK = 0.001  # seconds; uvloop's clock is no finer
@@ -63,7 +65,7 @@ class Run(Crew):
         self._timer: asyncio.TimerHandle | None = None
         self.keep: bool = on_error == "collect" or self.allowed is not None  # whether each result is an outcome
         self.sample = 0 if self.keep or (total is not None and total <= _SHORT) else _SAMPLE
-        self.out: Any = {}  # {index: result}, or an outcome if they are kept
+        self.out: Any = []  # the result of each item, or its outcome if they are kept, in its place; or MISSING
         self.source: Iterator[tuple[int, Any]] | None = None  # unless items must be waited for
         self._items: Source | AsyncSource | None = None  # from `open` on
         self._asking = 0  # workers that wait for an item
@@ -190,6 +192,14 @@ class Run(Crew):
         self.meter.record(started - self.began, duration)
         return Outcome(self.key(i), "ok", value, None, 1, duration) if self.keep else value
 
+    def put(self, i: int, result: Any) -> None:
+        """Keep the result of item ``i``, and make room for those that follow if it is the first of its thousand."""
+        try:
+            self.out[i] = result
+        except IndexError:
+            self.out += [MISSING] * (i + _ROOM - len(self.out))
+            self.out[i] = result
+
     def failed(self, i: int, error: BaseException, started: float | None) -> None:
         """Note that item ``i`` raised ``error``, and end the run if that is what ``on_error`` says."""
         trace = error.__traceback__  # without our frame, and no cycle; assigned, it would be refused by a frozen error
@@ -203,7 +213,7 @@ class Run(Crew):
         if started is not None:
             self.meter.record(started - self.began, duration)
         if self.keep:
-            self.out[i] = Outcome(self.key(i), status, None, found, 1, duration)
+            self.put(i, Outcome(self.key(i), status, None, found, 1, duration))
         late = self.closed == "deadline" and isinstance(found, DeadlineExceededError)
         if found is not None and self.on_error != "collect" and not late:
             self.failures.append((i, found))
@@ -261,16 +271,27 @@ class Run(Crew):
             return f"{self.name}:items"
         return f"{self.name}:{self.noun} {self.key(i)!r}"
 
+    def _places(self) -> list[Any]:
+        """Return the places of the items that were pulled: what lies behind the last one was room for more."""
+        while self.out and self.out[-1] is MISSING:
+            self.out.pop()
+        return self.out  # type: ignore[no-any-return]
+
     def outcomes(self) -> list[Outcome[Any]]:
         """Return an outcome for each item that was pulled, and for those of a sized source that were not."""
-        n = max(len(self.out), 0 if self.exhausted else self.total or 0)  # the source's length may have lied
-        return [self.out.get(i) or Outcome(self.key(i), "not_started", attempts=0) for i in range(n)]
+        places = self._places()
+        if not self.exhausted and self.total is not None:  # the source's length may have lied
+            places += [MISSING] * (self.total - len(places))
+        return [
+            Outcome(self.key(i), "not_started", attempts=0) if place is MISSING else place
+            for i, place in enumerate(places)
+        ]
 
     def results(self) -> list[Any]:
         """Return what the caller gets for each item."""
         if self.on_error == "collect":
             return self.outcomes()
-        found = [self.out[i] for i in range(len(self.out))]
+        found = self._places()
         return [outcome.value for outcome in found] if self.keep else found
 
     def verdict(self) -> None:

@@ -77,7 +77,11 @@ def work(  # noqa: C901, PLR0912, PLR0915 - one frame, and no call that an item 
         except BaseException as error:  # noqa: BLE001 - sorted out below
             failure = error
         if failure is None:
-            out[i] = value if started is None else run.measured(i, value, started)
+            result = value if started is None else run.measured(i, value, started)
+            try:
+                out[i] = result
+            except IndexError:  # no room: once in a thousand items
+                run.put(i, result)
             run.succeeded += 1
         if cancelling() != level:
             yield from _settle_cancellation(run, task, level, caller, waited=waited)

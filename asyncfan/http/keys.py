@@ -90,7 +90,7 @@ class KeyRule:
         self.vary = tuple(sorted(more))
         return True
 
-    def key(
+    def key(  # noqa: C901 - the table of the levels, row by row
         self,
         parts: RequestParts,
         seen: dict[bytes, bytes],
@@ -154,7 +154,7 @@ class KeyRule:
         if self._level is CacheLevel.LOW:
             return ""
         names = sorted(ambient) if self._level is CacheLevel.HIGH else [name for name in ambient if name == "tenant"]
-        return "".join(f":s={escape(name)}={key_text(ambient[name])}" for name in names if name != "principal")
+        return "".join(f":@{escape(name)}/{key_text(ambient[name])}" for name in names if name != "principal")
 
     def _cookies(self, seen: dict[bytes, bytes]) -> str:
         """Where the whole Cookie header is no part of the key, the cookies that guards read still are."""
