@@ -4,7 +4,9 @@ keys.py        the text of a value, by which calls are the same
 level.py       how much of the surroundings is in a key
 compiling.py   a hit: the cached function, compiled from the user's signature
 call_keys.py   from the looked-up key to the stored one
-functions.py   `cache_function`, and what its wrapper offers
+functions.py   `cache_function`: made of the three above
+methods.py     the same in a class body: the instance is filled in
+wrappers.py    what it makes of a function, for type checkers and readers
 register.py    what may be served and joined, and what was cleared of it
 operation.py   a miss: find, join or start; load; fence; store; every waiter
 flights.py     one load in progress and who waits for it
@@ -17,12 +19,12 @@ cache.py       `Cache`: the bounds and clears that functions share
 """
 
 from .cache import Cache, Cleared, cache
-from .functions import AsyncCached, Cached, CacheInfo
 from .keys import escape, key_text, register_key
 from .level import CacheLevel, Expire, expiry
 from .operation import Loaded, Operation
 from .register import MISSING, Missing
 from .stats import CacheStats, FunctionStats
+from .wrappers import AsyncCached, Cached, CacheInfo
 
 __all__ = [
     "MISSING",

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, Protocol, Self, TypeVar, overload
 
 from .call_keys import without_surroundings
-from .functions import AsyncCached, Cached, cached_function
+from .functions import cached_function
 from .keys import untyped
 from .level import CacheLevel, Expire
 from .operation import Operation
@@ -20,6 +20,7 @@ from .order import POLICIES, Entry, make_order
 from .patterns import Pattern
 from .stats import CacheStats, snapshot
 from .store import SWEEP_SLICE, Store
+from .wrappers import AsyncCached, Cached
 
 __all__ = ["Cache", "Cleared", "cache"]
 

@@ -1,151 +1,33 @@
-"""`cache_function`: a function that remembers, and the methods that its wrapper offers."""
+"""`cache_function`: a function that remembers, made of its key, its operation and its compiled wrapper."""
 
 from __future__ import annotations
 
 import copy as copying
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Collection, Coroutine
-from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar, overload
+from collections.abc import Awaitable, Callable, Collection
+from typing import TYPE_CHECKING, Any
 
 from ..context import scopes_in_use
 from .call_keys import CallKeys, Instance, Instances, Key
 from .compiling import compile_wrapper, plain_parameters
 from .keys import escape
 from .level import CacheLevel, Expire, expiry, surroundings_at
-from .register import MISSING, Missing
+from .methods import METHODS, CachedMethod
+from .register import MISSING
+from .wrappers import CacheInfo
 
 if TYPE_CHECKING:
     from .cache import Cache, Cleared
     from .operation import Operation
 
-__all__ = ["AsyncCached", "CacheInfo", "Cached", "CachedFunction", "cached_function"]
-
-P = ParamSpec("P")
-T = TypeVar("T")
-S = TypeVar("S")
-P2 = ParamSpec("P2")
+__all__ = ["CachedFunction", "cached_function", "prefix_of"]
 
 COPIES: dict[str, Callable[[Any], Any] | None] = {
     "none": None,
     "shallow": copying.copy,
     "deep": copying.deepcopy,
 }
-
-
-class AsyncCached(Protocol[P, T]):
-    """What `cache_function` makes of an ``async def``: the same function, and these methods.
-
-    Each takes the arguments of a call of the function.
-    """
-
-    @property
-    def __wrapped__(self) -> Callable[P, Coroutine[Any, Any, T]]:
-        """The function as it was."""
-        ...
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
-        """Return the value: stored, from a load that already runs, or from a new one."""
-        ...
-
-    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> Cleared:
-        """Drop the entry of one call, in every `scope`; a load in flight for it is neither stored nor joined."""
-        ...
-
-    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
-        """Load anew and store; the old entry is served meanwhile, and stays if the load fails."""
-        ...
-
-    def peek(self, *args: P.args, **kwargs: P.kwargs) -> T | Missing:
-        """Return what is stored, or `MISSING`; never load, count or reorder."""
-        ...
-
-    def put(self, value: T, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Store ``value`` as what the call gives; a load in flight for it will not replace it."""
-        ...
-
-    def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str:
-        """Return the text of the call's key, ``prefix:part:part``, which patterns match."""
-        ...
-
-    def cache_info(self) -> CacheInfo:
-        """Return hits, misses, maxsize, currsize and joined."""
-        ...
-
-    def cache_clear(self) -> Cleared:
-        """Drop all entries of the function; its loads in flight are neither stored nor joined."""
-        ...
-
-    @overload
-    def __get__(self, instance: None, owner: type | None = None) -> AsyncCached[P, T]: ...
-    @overload
-    def __get__(
-        self: AsyncCached[Concatenate[S, P2], T], instance: S, owner: type | None = None
-    ) -> AsyncCached[P2, T]: ...
-
-
-class Cached(Protocol[P, T]):
-    """What `cache_function` makes of a plain ``def``: as `AsyncCached`, without awaiting, for any thread."""
-
-    @property
-    def __wrapped__(self) -> Callable[P, T]:
-        """The function as it was."""
-        ...
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return the value: stored, from a load that another thread runs, or from a new one."""
-        ...
-
-    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> Cleared:
-        """Drop the entry of one call, in every `scope`; a load in flight for it is neither stored nor joined."""
-        ...
-
-    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Load anew and store; the old entry is served meanwhile, and stays if the load fails."""
-        ...
-
-    def peek(self, *args: P.args, **kwargs: P.kwargs) -> T | Missing:
-        """Return what is stored, or `MISSING`; never load, count or reorder."""
-        ...
-
-    def put(self, value: T, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Store ``value`` as what the call gives; a load in flight for it will not replace it."""
-        ...
-
-    def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str:
-        """Return the text of the call's key, ``prefix:part:part``, which patterns match."""
-        ...
-
-    def cache_info(self) -> CacheInfo:
-        """Return hits, misses, maxsize, currsize and joined."""
-        ...
-
-    def cache_clear(self) -> Cleared:
-        """Drop all entries of the function; its loads in flight are neither stored nor joined."""
-        ...
-
-    @overload
-    def __get__(self, instance: None, owner: type | None = None) -> Cached[P, T]: ...
-    @overload
-    def __get__(self: Cached[Concatenate[S, P2], T], instance: S, owner: type | None = None) -> Cached[P2, T]: ...
-
-
-class CacheInfo(NamedTuple):
-    """What `cache_info` returns: the standard library's four figures first.
-
-    Attributes:
-        hits: Calls answered from the cache.
-        misses: Calls that started a load.
-        maxsize: The most entries that the whole cache keeps, None without a limit.
-        currsize: Entries of this function now; expired ones count until they are swept.
-        joined: Calls that waited for a load already running.
-    """
-
-    hits: int
-    misses: int
-    maxsize: int | None
-    currsize: int
-    joined: int
 
 
 class CachedFunction:
@@ -275,45 +157,6 @@ class CachedFunction:
 
     def __repr__(self) -> str:
         return f"<CachedFunction {self.operation.name} {self.operation.live} entries>"
-
-
-METHODS = ("cache_clear", "cache_info", "cache_key", "invalidate", "peek", "put", "refresh")
-
-
-class BoundMethod(functools.partial[Any]):
-    """A cached method of one instance: calls, and its wrapper's methods, with the instance filled in."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name in {"__wrapped__", "__code__"}:  # would hide from inspect.signature that the instance is filled in
-            raise AttributeError(name)
-        method = getattr(self.func, name)
-        if name not in METHODS or name in {"cache_clear", "cache_info"}:
-            return method
-        if name == "put":
-            return lambda value, *args, **kwargs: method(value, *self.args, *args, **kwargs)
-        return functools.partial(method, *self.args)
-
-
-class CachedMethod:
-    """The descriptor that stands in a class for a cached method; each instance has entries of its own.
-
-    For a class method it is the class that is filled in, and that has entries of its own.
-    """
-
-    def __init__(self, wrapper: Callable[..., Any], *, of_class: bool = False) -> None:
-        self.wrapper = wrapper
-        self.of_class = of_class
-        functools.update_wrapper(self, wrapper)
-
-    def __get__(self, instance: Any, owner: type | None = None) -> Callable[..., Any]:
-        filled_in = owner if self.of_class else instance
-        return self.wrapper if filled_in is None else BoundMethod(self.wrapper, filled_in)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.wrapper(*args, **kwargs)
-
-    def __repr__(self) -> str:
-        return f"<CachedMethod {self.wrapper.__qualname__}>"
 
 
 def cached_function(
