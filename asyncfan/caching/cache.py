@@ -127,7 +127,8 @@ class Cache:
         self.clock = clock
         self.namespace = namespace
         self.tasks: set[asyncio.Task[Any]] = set()  # the loads that run now, in any loop
-        self.operations: weakref.WeakSet[Operation] = weakref.WeakSet()
+        # in the order in which they were made, which a set would not keep
+        self.operations: weakref.WeakKeyDictionary[Operation, None] = weakref.WeakKeyDictionary()
         order = make_order(policy if store is None else store, maxsize, max_bytes, _evicted)
         self.store: Store = Store(order, self.operations, self._forget_fences, clock)
         self._marks: weakref.WeakKeyDictionary[Operation, int] = weakref.WeakKeyDictionary()
@@ -211,7 +212,7 @@ class Cache:
     def operation(self, prefix: str, name: str, *, text: Callable[[Any], str] = str) -> Operation:
         """Register what is cached but is no function: ``text`` spells its keys, which begin with ``prefix``."""
         found = Operation(self, prefix, name, text)
-        self.operations.add(found)
+        self.operations[found] = None
         return found
 
     # -- clearing ---------------------------------------------------------------------------------------------------

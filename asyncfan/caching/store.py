@@ -7,7 +7,7 @@ import math
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,7 @@ class Store:
     def __init__(
         self,
         order: Order,
-        operations: Collection[Operation],
+        operations: Iterable[Operation],
         round_ended: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
@@ -75,7 +75,7 @@ class Store:
             entry = touched.popleft()
             touch(entry)
             if self._round is not None:  # which may pass it over now
-                self._soonest = min(self._soonest, entry.expires)
+                self._look_at(entry, self._clock())
 
     def want_round(self) -> None:
         """Have the next changes look at every entry, a few at a time: some were fenced."""
@@ -91,21 +91,25 @@ class Store:
             # what an order dropped in silence is only in the tables
             self._round = self._in_tables() if self.order.silent else self.order.walk()
             self._soonest, self._wanted = math.inf, False
-        now, order = self._clock(), self.order
+        now = self._clock()
         looked_at = 0
         for entry in islice(self._round, steps):
             looked_at += 1
-            if entry.expires <= now:
-                entry.seal.operation.drop(entry, "expired")
-            elif entry not in order:
-                entry.seal.operation.drop(entry, "size")
-            elif not entry.seal.operation.drop_if_cleared(entry) and entry.expires < self._soonest:
-                self._soonest = entry.expires
+            self._look_at(entry, now)
         if looked_at < steps:
             self._round = None
             self._round_ended()
             return True
         return False
+
+    def _look_at(self, entry: Entry, now: float) -> None:
+        """Drop an entry that is expired, evicted in silence or cleared; what is dropped already stays so."""
+        if entry.expires <= now:
+            entry.seal.operation.drop(entry, "expired")
+        elif entry not in self.order:
+            entry.seal.operation.drop(entry, "size")
+        elif not entry.seal.operation.drop_if_cleared(entry) and entry.expires < self._soonest:
+            self._soonest = entry.expires
 
     def _in_tables(self) -> Iterator[Entry]:
         for operation in list(self._operations):

@@ -524,3 +524,27 @@ def test_many_fences_cost_no_entry_that_they_do_not_mean(monkeypatch):
     for x in range(12_000):
         cache.clear_prefix("f", -x - 1)
     assert sum(f.peek(x) == x for x in range(3_000)) == 3_000
+
+
+def test_use_noted_late_does_not_hide_an_entry_from_the_sweep(monkeypatch):
+    """An entry used before a clear, and moved by that use in the middle of a round, is not forgotten with the fence."""
+    monkeypatch.setattr("asyncfan.caching.register.SCAN_LIMIT", 0)
+    monkeypatch.setattr("asyncfan.caching.store.STORE_STEPS", 0)
+    cache = Cache()
+
+    @cache.cache_function(key_prefix="f")
+    def f(x):
+        return x
+
+    for x in "abc":
+        f.put(x, x)
+    cache.store.sweep(2)  # a round: a and b have been looked at
+    f("b")
+    cache.clear("f:z*")
+    while not cache.store.sweep(1):
+        pass
+    cache.store.sweep(1)  # the next round: a has been looked at
+    f.put("d", "d")  # and only now b's use moves it behind the end of the round
+    while not cache.store.sweep(1):
+        pass
+    assert f.peek("b") == "b"
