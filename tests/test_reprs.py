@@ -9,12 +9,14 @@ from asyncfan.testing import Gate, ManualClock
 
 
 def histogram():
+    """Return a histogram of one duration."""
     found = Histogram()
     found.record(0.001)
     return found
 
 
 def cache():
+    """Return a cache with one entry."""
     found = Cache(maxsize=10)
 
     @found.cache_function(key_prefix="f")
