@@ -49,7 +49,8 @@ def work(  # noqa: C901, PLR0912, PLR0915 - one frame, and no call that an item 
         if untouched:
             untouched = context_root() is root
         started = None if i & sample else clock()
-        value, failure = None, None
+        value: Any = None
+        failure: BaseException | None = None
         try:
             coro = call(item)  # makes a coroutine, runs nothing: see as_coroutine_function
             if untouched:
@@ -72,8 +73,10 @@ def work(  # noqa: C901, PLR0912, PLR0915 - one frame, and no call that an item 
                         awaited = step(send, got)
         except StopIteration as stop:
             value = stop.value
-        except GeneratorExit:  # the loop is gone: nothing can be awaited any more
-            raise
+        except GeneratorExit as error:
+            if not _is_current(task):  # the loop is gone: nothing can be awaited any more
+                raise
+            failure = error  # the item's own
         except BaseException as error:  # noqa: BLE001 - sorted out below
             failure = error
         if failure is None:
@@ -97,6 +100,14 @@ def work(  # noqa: C901, PLR0912, PLR0915 - one frame, and no call that an item 
             return
     if source is run.source:
         run.source_ended()
+
+
+def _is_current(task: asyncio.Task[Any]) -> bool:
+    """Say whether ``task`` is at work, and not being collected with its loop."""
+    try:
+        return asyncio.current_task() is task
+    except RuntimeError:
+        return False
 
 
 def _settle_cancellation(
