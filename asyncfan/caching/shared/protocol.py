@@ -1,0 +1,149 @@
+"""What a server that processes share must be able to do, whatever its make."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+__all__ = ["HEAD", "Granted", "Held", "Ledger", "Store", "Stored"]
+
+# The first bytes of a value tell it from every other value: they hold its checksum.
+HEAD = 32
+
+
+class Stored(NamedTuple):
+    """A value in the server.
+
+    Attributes:
+        data: The bytes that were written.
+        left: Seconds until the server drops it; None: it does not.
+    """
+
+    data: bytes
+    left: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What the server remembers of clears: all of it in one record, so that it is there in whole or not at all.
+
+    A value carries the ledger's ``run`` and ``number`` as of before its load began. It was cleared if the run is
+    another one, if its number is below ``floor``, or if a clear with a higher number means its key or one of its tags.
+
+    Attributes:
+        run: Chosen at random when the record was made; another one means that clears were forgotten in between.
+            Empty: there is no record.
+        number: How many clears there were.
+        floor: Values of lower numbers are cleared, all of them.
+        tags: The number of the last clear of each tag that was asked for and was cleared.
+        patterns: The number of the last clear of each pattern, where patterns were asked for.
+    """
+
+    run: str = ""
+    number: int = 0
+    floor: int = 0
+    tags: Mapping[str, int] = field(default_factory=dict)
+    patterns: Mapping[str, int] = field(default_factory=dict)
+
+
+class Granted(NamedTuple):
+    """The lease is the caller's: it loads. The ledger is from before that."""
+
+    ledger: Ledger
+
+
+class Held(NamedTuple):
+    """Another one holds the lease, for at most so many seconds more unless it renews it."""
+
+    left: float
+
+
+class Store(Protocol):
+    """A server such as Redis or Valkey, as one process sees it; used from any event loop, each with its own connections.
+
+    Names are texts of keys, ASCII without spaces or ``{}[]?\\^`` and with ``*`` only where said. Every method is one
+    round trip, and may raise anything if the server cannot be reached or refuses. A cancelled call may have happened.
+    """
+
+    async def read(self, names: Sequence[str], tags: Sequence[str] = ()) -> tuple[list[Stored | None], Ledger]:
+        """Return each name's value, None where there is none, and the ledger, which is never older than the values."""
+        ...
+
+    async def ledger(self) -> Ledger:
+        """Return the ledger with all tags and all patterns in it."""
+        ...
+
+    async def lease(
+        self, name: str, token: str, seconds: float, *, unless: bytes | None = None, force: bool = False
+    ) -> Granted | Held | Stored:
+        """Ask for the right to load ``name``; makes the ledger if there is none.
+
+        Args:
+            name: The key's text.
+            token: Chosen at random by the caller; proves later that the lease is still the caller's.
+            seconds: How long the lease is valid unless renewed.
+            unless: The first `HEAD` bytes of a value that is of no use; any other value that is there is returned.
+            force: Take the lease from whoever has it, whatever is stored.
+        """
+        ...
+
+    async def renew(self, name: str, token: str, seconds: float) -> bool:
+        """Make the lease valid for ``seconds`` from now; False if it is no longer the caller's."""
+        ...
+
+    async def release(self, name: str, token: str) -> None:
+        """Give the lease back, if it is still the caller's."""
+        ...
+
+    async def write(self, name: str, token: str, data: bytes, seconds: float | None) -> bool:
+        """Store a value and end the lease, if it is still the caller's; says whether it was.
+
+        Args:
+            name: The key's text.
+            token: The lease's.
+            data: The value.
+            seconds: When the server drops it; None: never.
+        """
+        ...
+
+    async def put(self, name: str, data: bytes, seconds: float | None, message: bytes) -> None:
+        """Store a value whoever holds the lease, take the lease away, and send ``message`` to all listeners."""
+        ...
+
+    async def drop(self, names: Sequence[str], message: bytes) -> int:
+        """Remove values, take their leases away, and send ``message`` to all listeners; returns how many were there."""
+        ...
+
+    async def clear(
+        self, *, patterns: Sequence[str] = (), tags: Sequence[str] = (), everything: bool = False, message: str
+    ) -> int:
+        """Write a clear into the ledger and send a message to all listeners, both at once; returns the clear's number.
+
+        Args:
+            patterns: What `Pattern` texts were cleared.
+            tags: What tags were cleared.
+            everything: Raises the floor: all values so far are cleared.
+            message: Sent with ``%(run)s`` and ``%(number)d`` in it filled in.
+        """
+        ...
+
+    async def remove(self, names: Sequence[str]) -> int:
+        """Remove values only, to make room: nothing is fenced and nobody told; returns how many were there."""
+        ...
+
+    def scan(self, start: str) -> AsyncIterator[Sequence[str]]:
+        """Yield the names that begin with ``start``, some at a time; each that is there throughout, once or more."""
+        ...
+
+    def listen(self) -> AsyncIterator[bytes]:
+        """Yield every message sent from the first ``anext`` on that returned ``b""``, which says: connected.
+
+        Raises:
+            Exception: The connection is lost; messages may have been missed.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close this event loop's connections."""
+        ...
