@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+import random
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Coroutine, Generator, MutableMapping
+from collections.abc import Callable, Coroutine, Generator, MutableMapping
 from types import TracebackType
-from typing import Any, ParamSpec, Protocol, Self, TypeVar, overload
+from typing import Any, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
 from .call_keys import without_surroundings
+from .freshness import Freshness
 from .functions import cached_function
 from .keys import untyped
 from .level import CacheLevel, Expire
 from .operation import Operation
+from .options import CacheOptions, check_names
 from .order import POLICIES, Entry, make_order
 from .patterns import Pattern
 from .stats import CacheStats, snapshot
@@ -93,6 +97,7 @@ class Cache:
         store: A mapping with bounds of its own, to decide what stays in place of ``policy`` and the bounds above. It is
             given each entry as key and value; what it drops goes here too.
         clock: Gives the time in seconds that expiry is measured by; it must not go back.
+        random: Gives a number from [0, 1): for ``jitter`` and ``refresh_ahead``.
         namespace: Put before every key in a tier shared with other programs.
 
     Raises:
@@ -115,6 +120,7 @@ class Cache:
         policy: str = "lru",
         store: MutableMapping[Any, Any] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        random: Callable[[], float] = random.random,
         namespace: str = "",
     ) -> None:
         _check_bound("maxsize", maxsize)
@@ -125,8 +131,10 @@ class Cache:
             raise TypeError(f"store must be a mutable mapping, got {store!r}")
         self.maxsize: int | None = maxsize if store is None else getattr(store, "maxsize", None)
         self.clock = clock
+        self.random = random
         self.namespace = namespace
         self.tasks: set[asyncio.Task[Any]] = set()  # the loads that run now, in any loop
+        self.threads: set[threading.Thread] = set()  # those that run loads of plain functions in the background
         # in the order in which they were made, which a set would not keep
         self.operations: weakref.WeakKeyDictionary[Operation, None] = weakref.WeakKeyDictionary()
         order = make_order(policy if store is None else store, maxsize, max_bytes, _evicted)
@@ -148,10 +156,7 @@ class Cache:
         expire: Expire = ...,
         key_prefix: str | None = None,
         cache_level: CacheLevel | None = None,
-        *,
-        key: Callable[..., Any] | None = None,
-        ignore: Collection[str] = (),
-        copy: str = "none",
+        **options: Unpack[CacheOptions],
     ) -> CacheFunctionDecorator: ...
 
     def cache_function(
@@ -159,10 +164,7 @@ class Cache:
         expire: Any = ...,
         key_prefix: str | None = None,
         cache_level: CacheLevel | None = None,
-        *,
-        key: Callable[..., Any] | None = None,
-        ignore: Collection[str] = (),
-        copy: str = "none",
+        **options: Unpack[CacheOptions],
     ) -> Any:
         """Make a function remember what it returned: same arguments, same value, until it expires.
 
@@ -179,10 +181,9 @@ class Cache:
                 levels LOW, MEDIUM and HIGH.
             key_prefix: What the texts of the keys begin with, for `clear`; the function's module and name by default.
             cache_level: How much of the surrounding `scope` is in the key; MEDIUM by default.
-            key: Called with the arguments, gives the value to key by in their place.
-            ignore: Names of parameters that the result does not depend on.
-            copy: "none" hands the same object to every caller, who must not change it; "shallow" and "deep" hand each
-                caller a copy.
+            **options: See `CacheOptions`: keying (``key``, ``ignore``, ``copy``), freshness
+                (``stale_while_revalidate``, ``stale_if_error``, ``refresh_ahead``, ``jitter``, ``negative_expire``,
+                ``cache_exceptions``, ``cache_if``), loads (``soft_timeout``, ``hard_timeout``, ``limiter``), ``tags``.
 
         Raises:
             TypeError: It is no function, or a generator function; an option has the wrong type.
@@ -202,16 +203,22 @@ class Cache:
             >>> run(square(3)), square.peek(3), square.cache_key(3)
             (9, 9, 'square:3')
         """
-        options: dict[str, Any] = {
-            "key_prefix": key_prefix, "cache_level": cache_level, "key": key, "ignore": ignore, "copy": copy,
-        }  # fmt: skip
+        check_names(options)  # type: ignore[arg-type]  # a TypedDict is a dict of str
+        given: dict[str, Any] = {"key_prefix": key_prefix, "cache_level": cache_level, "options": options}
         if callable(expire) or isinstance(expire, (staticmethod, classmethod)) or asyncio.iscoroutine(expire):
-            return cached_function(self, expire, expire=..., **options)
-        return lambda function: cached_function(self, function, expire=expire, **options)
+            return cached_function(self, expire, expire=..., **given)
+        return lambda function: cached_function(self, function, expire=expire, **given)
 
-    def operation(self, prefix: str, name: str, *, text: Callable[[Any], str] = str) -> Operation:
-        """Register what is cached but is no function: ``text`` spells its keys, which begin with ``prefix``."""
-        found = Operation(self, prefix, name, text)
+    def operation(
+        self,
+        prefix: str,
+        name: str,
+        *,
+        text: Callable[[Any], str] = str,
+        freshness: Freshness = Freshness(math.inf),  # noqa: B008 - frozen
+    ) -> Operation:
+        """Register something cached: ``text`` spells its keys, which begin with ``prefix``."""
+        found = Operation(self, prefix, name, text, freshness)
         self.operations[found] = None
         return found
 
@@ -307,6 +314,8 @@ class Cache:
     async def aclose(self) -> None:
         """Cancel the loads that run in this event loop, and wait until they have ended; entries stay.
 
+        Loads of plain functions in the background cannot be cancelled: they are waited for.
+
         Callers that wait for one of them get `SelfCancelledError`. The cache may be used again.
         """
         loop = asyncio.get_running_loop()
@@ -317,6 +326,8 @@ class Cache:
             self.store.stop()
         if mine:
             await asyncio.wait(mine)
+        for thread in list(self.threads):
+            await asyncio.to_thread(thread.join)
 
     async def __aenter__(self) -> Self:
         return self
@@ -330,7 +341,7 @@ class Cache:
         """In a forked child: forget the parent's loads and timers, and everything if a change was under way."""
         whole = self.store.lock.acquire(blocking=False)
         lock = self.store.lock = threading.RLock()
-        self.tasks = set()
+        self.tasks, self.threads = set(), set()
         self.store.forget_timer()
         for op in list(self.operations):
             op.lock = lock

@@ -13,12 +13,15 @@ from .call_keys import CallKeys, Instance, Instances, Key
 from .compiling import compile_wrapper, plain_parameters
 from .keys import escape
 from .level import CacheLevel, Expire, expiry, surroundings_at
+from .limits import limited
 from .methods import METHODS, CachedMethod
+from .options import CacheOptions, freshness_of
 from .register import MISSING
 from .wrappers import CacheInfo
 
 if TYPE_CHECKING:
     from .cache import Cache, Cleared
+    from .freshness import Freshness
     from .operation import Operation
 
 __all__ = ["CachedFunction", "cached_function", "prefix_of"]
@@ -41,13 +44,11 @@ class CachedFunction:
         expire: float,
         prefix: str,
         level: CacheLevel,
-        key: Callable[..., Any] | None,
-        ignore: Collection[str],
-        copy: Callable[[Any], Any] | None,
+        options: CacheOptions,
     ) -> None:
+        key, ignore, copy = options.get("key"), options.get("ignore", ()), COPIES[options.get("copy", "none")]
         self.cache = cache
         self.function = function
-        self.expire = expire
         self.level = level
         self.copy = copy
         # an object may be called through an `async def __call__`
@@ -56,7 +57,8 @@ class CachedFunction:
         parameters = [x for x in plain_parameters(function) if x not in ignore]
         keys = CallKeys(prefix, name, ["key"] if key else parameters)
         self.exact: Callable[[Key], Key] = keys.exact
-        self.operation: Operation = cache.operation(prefix, name, text=keys.text)
+        self.freshness: Freshness = freshness_of(function, expire, options, is_async=self.is_async)
+        self.operation: Operation = cache.operation(prefix, name, text=keys.text, freshness=self.freshness)
         instance = _instance_parameter(function, plain_parameters(function))
         self.is_method: bool = instance is not None
         surroundings = surroundings_at(level)
@@ -91,12 +93,15 @@ class CachedFunction:
 
     def fetch(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, anew: bool = False) -> Any:
         """Return a call's value, as a coroutine where the function is one: stored, loading, or to be loaded."""
-        key = self.exact(key)
+        key, how = self.exact(key), self.freshness
+        tags = how.tags_of(*args, **kwargs) if how.tags_of else ()
         if self.is_async:
             call = functools.partial(self.function, *args, **kwargs)
-            found = self.operation.fetch(key, call, self.expire, anew=anew)
+            if how.hard_timeout is not None or how.limiter is not None:
+                call = limited(self.operation.name, call, how.hard_timeout, how.limiter)  # type: ignore[assignment]
+            found = self.operation.fetch(key, call, tags=tags, anew=anew)
             return found if self.copy is None else self._copied(found)
-        value = self.operation.fetch_in_thread(key, self._checked(args, kwargs), self.expire, anew=anew)
+        value = self.operation.fetch_in_thread(key, self._checked(args, kwargs), tags=tags, anew=anew)
         return value if self.copy is None else self.copy(value)
 
     async def _copied(self, found: Awaitable[Any]) -> Any:
@@ -135,7 +140,9 @@ class CachedFunction:
 
     def put(self, value: Any, *args: Any, **kwargs: Any) -> None:
         """Store ``value`` as what the call gives; a load in flight for it will not replace it."""
-        self.operation.put(self.key(*args, **kwargs), self.copy(value) if self.copy else value, self.expire)
+        key, args, kwargs = self.bind(*args, **kwargs)
+        tags = self.freshness.tags_of(*args, **kwargs) if self.freshness.tags_of else ()
+        self.operation.put(self.exact(key), self.copy(value) if self.copy else value, tags)
 
     def cache_key(self, *args: Any, **kwargs: Any) -> str:
         """Return the text of a call's key, as patterns and shared tiers see it."""
@@ -166,21 +173,12 @@ def cached_function(
     expire: Expire,
     key_prefix: str | None,
     cache_level: CacheLevel | None,
-    key: Callable[..., Any] | None,
-    ignore: Collection[str],
-    copy: str,
+    options: CacheOptions,
 ) -> Any:
     """Check what `Cache.cache_function` was given, and return the cached function or method."""
     if isinstance(function, (staticmethod, classmethod)):
         inner = cached_function(
-            cache,
-            function.__func__,
-            expire=expire,
-            key_prefix=key_prefix,
-            cache_level=cache_level,
-            key=key,
-            ignore=ignore,
-            copy=copy,
+            cache, function.__func__, expire=expire, key_prefix=key_prefix, cache_level=cache_level, options=options
         )
         if isinstance(function, classmethod):
             return CachedMethod(inner.wrapper, of_class=True)
@@ -189,21 +187,25 @@ def cached_function(
     level = CacheLevel.MEDIUM if cache_level is None else cache_level
     if not isinstance(level, CacheLevel):
         raise TypeError(f"cache_level must be a CacheLevel, got {level!r}")
-    if copy not in COPIES:
-        raise ValueError(f"copy must be one of {', '.join(map(repr, COPIES))}, got {copy!r}")
-    if key is not None and not callable(key):
-        raise TypeError(f"key must be a function of the call's arguments, got {key!r}")
+    _check_keying(function, options)
     found = CachedFunction(
         cache,
         function,
         expire=expiry(expire, level),
         prefix=prefix_of(function, key_prefix),
         level=level,
-        key=key,
-        ignore=_ignored(function, ignore),
-        copy=COPIES[copy],
+        options=options,
     )
     return CachedMethod(found.wrapper) if found.is_method else found.wrapper
+
+
+def _check_keying(function: Callable[..., Any], options: CacheOptions) -> None:
+    copy, key = options.get("copy", "none"), options.get("key")
+    if copy not in COPIES:
+        raise ValueError(f"copy must be one of {', '.join(map(repr, COPIES))}, got {copy!r}")
+    if key is not None and not callable(key):
+        raise TypeError(f"key must be a function of the call's arguments, got {key!r}")
+    _check_ignored(function, options.get("ignore", ()))
 
 
 def _check_function(function: Any) -> None:
@@ -226,7 +228,7 @@ def _check_function(function: Any) -> None:
         ) from None
 
 
-def _ignored(function: Callable[..., Any], ignore: Collection[str]) -> Collection[str]:
+def _check_ignored(function: Callable[..., Any], ignore: Collection[str]) -> None:
     names = plain_parameters(function)
     if isinstance(ignore, str):
         raise TypeError(f"ignore takes a tuple of parameter names, got the string {ignore!r}: write ({ignore!r},)")
@@ -235,7 +237,6 @@ def _ignored(function: Callable[..., Any], ignore: Collection[str]) -> Collectio
             raise ValueError(
                 f"ignore names {name!r}, but {_qualname(function)}() has the parameters {', '.join(names)}"
             )
-    return ignore
 
 
 def prefix_of(function: Callable[..., Any], key_prefix: str | None) -> str:

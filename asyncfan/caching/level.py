@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from ..context import current_scope
 from .keys import Unkeyable, escape, short_text
 
-__all__ = ["CacheLevel", "Expire", "expiry", "surroundings_at"]
+__all__ = ["CacheLevel", "Expire", "expiry", "seconds_of", "surroundings_at"]
 
 Expire: TypeAlias = float | timedelta | EllipsisType | None  # seconds; None: for good; ...: what the level says
 
@@ -48,8 +48,16 @@ def expiry(expire: Expire, level: CacheLevel) -> float:
         TypeError: It is neither a number nor a `timedelta` nor None.
         ValueError: It is not above 0, or not finite.
     """
-    if expire is ...:
-        return level.default_expire
+    return level.default_expire if expire is ... else seconds_of(expire)
+
+
+def seconds_of(expire: float | timedelta | None) -> float:
+    """Return ``expire`` in seconds, `math.inf` for None.
+
+    Raises:
+        TypeError: It is neither a number nor a `timedelta` nor None.
+        ValueError: It is not above 0, or not finite.
+    """
     if expire is None:
         return math.inf
     seconds = expire.total_seconds() if isinstance(expire, timedelta) else expire

@@ -20,9 +20,11 @@ ENTRY_BYTES = 400  # what an entry costs beside its value: key, record, its plac
 
 
 class Entry:
-    """One stored value."""
+    """One stored value; `Aging` is one that may be served, on conditions, when it has expired."""
 
     __slots__ = ("expires", "key", "newer", "older", "seal", "value", "weight")
+    tags: tuple[str, ...] = ()
+    validator: str | None = None
 
     def __init__(self, key: Any, value: Any, expires: float, seal: Seal) -> None:
         self.key: Any = key
@@ -32,6 +34,11 @@ class Entry:
         self.older: Entry | None = None  # its neighbours in `Recency`; None outside of it
         self.newer: Entry | None = None
         self.weight: int = 1  # bytes where max_bytes is set
+
+    @property
+    def gone(self) -> float:
+        """When it is of no more use to anybody."""
+        return self.expires
 
 
 class Order(Protocol):

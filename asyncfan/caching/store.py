@@ -48,7 +48,7 @@ class Store:
         self._clock = clock
         self._round: Iterator[Entry] | None = None  # the entries that this round of sweeping has still to look at
         self._wanted = False  # something was fenced since the last round began
-        self._soonest = math.inf  # no entry expires before; as of the last round and what was stored since
+        self._soonest = math.inf  # no entry is gone before; as of the last round and what was stored since
         self._due = math.inf  # when the timer will fire, by the cache's clock
         self._me: weakref.ref[Store] = weakref.ref(self)  # what the timer holds
         self._timer: asyncio.TimerHandle | None = None
@@ -62,10 +62,10 @@ class Store:
             return False
         if now >= self._soonest or self._round or self._wanted or self.order.silent:
             self.sweep(STORE_STEPS)
-        expires = entry.expires
-        self._soonest = min(self._soonest, expires)
-        if loop is not None and (expires < self._due or self._loop is not loop):
-            self._wake_by(expires, loop)
+        gone = entry.gone
+        self._soonest = min(self._soonest, gone)
+        if loop is not None and (gone < self._due or self._loop is not loop):
+            self._wake_by(gone, loop)
         return True
 
     def replay(self) -> None:
@@ -104,12 +104,12 @@ class Store:
 
     def _look_at(self, entry: Entry, now: float) -> None:
         """Drop an entry that is expired, evicted in silence or cleared; what is dropped already stays so."""
-        if entry.expires <= now:
+        if entry.gone <= now:
             entry.seal.operation.drop(entry, "expired")
         elif entry not in self.order:
             entry.seal.operation.drop(entry, "size")
-        elif not entry.seal.operation.drop_if_cleared(entry) and entry.expires < self._soonest:
-            self._soonest = entry.expires
+        elif not entry.seal.operation.drop_if_cleared(entry) and entry.gone < self._soonest:
+            self._soonest = entry.gone
 
     def _in_tables(self) -> Iterator[Entry]:
         for operation in list(self._operations):

@@ -32,7 +32,7 @@ MUTANTS = {
         Operation, "settle", "del self.flights[flight.key]", "pass"
     ),
     "nothing is stored": (
-        Operation, "settle", "self.keep(flight.key, loaded.value, loaded.expire, flight.loop)", "pass"
+        Operation, "settle", "self.keep(entry, flight.loop)", "pass"
     ),
     "waiters of a cancelled load get its CancelledError": (
         Operation, "settle", "result = AGAIN", "result = Failure(asyncio.CancelledError())"
@@ -59,7 +59,7 @@ MUTANTS = {
         Operation, "board", "flight.is_stranded() or", "True or"
     ),
     "put leaves the load in flight to be joined and stored": (
-        Operation, "put", "self.disown(key)", "pass"
+        Operation, "replace", "self.disown(entry.key)", "pass"
     ),
     "a clear of one key leaves the load in flight": (
         Operation, "clear_key", "self.disown(key)", "pass"
@@ -71,7 +71,7 @@ MUTANTS = {
         Operation, "_first_visit", "self.disown(key)", "pass"
     ),
     "an expired entry is served": (
-        Operation, "find", "if entry.expires <= self.cache.clock():", "if False:"
+        Operation, "find", "if entry.gone <= self.cache.clock():", "if False:"
     ),
     "a cleared entry is served": (
         Operation, "is_cleared", "if item.seal is self.seal:", "if True:"
