@@ -7,7 +7,7 @@ import math
 import string
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import timedelta
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from ..fanout import Limiter
 from .freshness import Freshness
@@ -143,7 +143,7 @@ def _limiter(value: Any) -> Limiter | None:
 def _tags_of(function: Callable[..., Any], tags: Any) -> Callable[..., tuple[str, ...]] | None:
     """Return what gives the tags of a call from its arguments; None where there are none."""
     if callable(tags):
-        return _checked(tags)
+        return _checked(cast("Callable[..., Iterable[str]]", tags))
     templates = checked_tags((tags,) if isinstance(tags, str) else tuple(tags))
     if not templates:
         return None

@@ -50,13 +50,13 @@ MUTANTS = {
         Operation, "fetch", "if result is not AGAIN:", "if True:"
     ),
     "a cleared flight is joined": (
-        Operation, "board", "not flight.cancelled and self.is_cleared(flight)", "False"
+        Operation, "in_flight", "not flight.cancelled and self.is_cleared(flight)", "False"
     ),
     "a new load does not wait for a cancelled one": (
-        Operation, "board", "(not flight.cancelled and self.is_cleared(flight))", "flight.cancelled"
+        Operation, "in_flight", "(not flight.cancelled and self.is_cleared(flight))", "flight.cancelled"
     ),
     "a new load begins beside the one that runs": (
-        Operation, "board", "flight.is_stranded() or", "True or"
+        Operation, "in_flight", "flight.is_stranded() or", "True or"
     ),
     "put leaves the load in flight to be joined and stored": (
         Operation, "replace", "self.disown(entry.key)", "pass"
