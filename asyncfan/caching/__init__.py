@@ -8,7 +8,12 @@ functions.py   `cache_function`: made of the three above
 methods.py     the same in a class body: the instance is filled in
 wrappers.py    what it makes of a function, for type checkers and readers
 register.py    what may be served and joined, and what was cleared of it
+options.py     what a cached function can be told, checked
+freshness.py   the same, made ready: how long a value lives
+aging.py       an entry that may be of use after it has expired
 operation.py   a miss: find, join or start; load; fence; store; every waiter
+limits.py      a load's time and place in a limiter
+load.py        `current_load`: what a load says of its own value
 flights.py     one load in progress and who waits for it
 patterns.py    what a clear names, and what was cleared since
 store.py       takes entries in, drops what is expired or cleared in small steps
@@ -21,7 +26,9 @@ cache.py       `Cache`: the bounds and clears that functions share
 from .cache import Cache, Cleared, cache
 from .keys import escape, key_text, register_key
 from .level import CacheLevel, Expire, expiry
+from .load import Load, current_load
 from .operation import Loaded, Operation
+from .options import CacheOptions
 from .register import MISSING, Missing
 from .stats import CacheStats, FunctionStats
 from .wrappers import AsyncCached, Cached, CacheInfo
@@ -32,15 +39,18 @@ __all__ = [
     "Cache",
     "CacheInfo",
     "CacheLevel",
+    "CacheOptions",
     "CacheStats",
     "Cached",
     "Cleared",
     "Expire",
     "FunctionStats",
+    "Load",
     "Loaded",
     "Missing",
     "Operation",
     "cache",
+    "current_load",
     "escape",
     "expiry",
     "key_text",

@@ -87,7 +87,7 @@ class Freshness:
         if self.jitter and expire < math.inf:
             expire *= 1 - self.jitter * random()
         tags = tags if load is None else load.tags
-        validator = None if load is None else load.validator
+        validator = None if load is None else load.validator_of(value)
         if not (tags or validator or self.outlives or value.__class__ is Failure):
             return Entry(key, value, now + expire, seal)
         life = (expire, expire + self.stale_while_revalidate, expire + self.stale_if_error)

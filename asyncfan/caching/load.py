@@ -18,20 +18,21 @@ class Load:
     Attributes:
         key: The text of the call's key; "" outside of a load.
         stale: The value that is stored still, though it has expired or is to be replaced; None if there is none.
-        validator: The ``validator`` that was stored with ``stale``, such as an ETag, for a request that asks only
-            whether it has changed; None if there is none. Set it to what belongs to the new value.
+        validator: What was stored with ``stale``, such as an ETag, for a request that asks only whether it has
+            changed; None if there is none. Set it to what belongs to the new value.
         tags: The tags of the new value so far: those of ``cache_function(tags=...)`` and those added since.
         stores: Whether the value will be stored.
     """
 
-    __slots__ = ("_expire", "key", "stale", "stores", "tags", "validator")
+    __slots__ = ("_expire", "_validator", "key", "stale", "stores", "tags", "validated")
 
     def __init__(
         self, key: str = "", stale: Any = None, validator: str | None = None, tags: tuple[str, ...] = ()
     ) -> None:
         self.key: str = key
         self.stale: Any = stale
-        self.validator: str | None = validator
+        self._validator: str | None = validator
+        self.validated: bool = False  # the load has set the validator itself
         self.tags: tuple[str, ...] = tags
         self.stores: bool = True
         self._expire: float | EllipsisType = ...
@@ -44,6 +45,19 @@ class Load:
     @expire.setter
     def expire(self, value: float | timedelta | EllipsisType | None) -> None:
         self._expire = ... if value is ... else seconds_of(value)
+
+    @property
+    def validator(self) -> str | None:
+        """What the old value was stored with; what was set, once it was."""
+        return self._validator
+
+    @validator.setter
+    def validator(self, value: str | None) -> None:
+        self._validator, self.validated = value, True
+
+    def validator_of(self, value: Any) -> str | None:
+        """Return what belongs to ``value``: the old validator only if it is the old value."""
+        return self._validator if self.validated or value is self.stale else None
 
     def tag(self, *tags: str) -> None:
         """Add tags, by which `Cache.clear_tags` can drop the value.

@@ -140,10 +140,10 @@ MUTANTS = {
         Operation, "lead", "if result is not AGAIN:", "if True:"
     ),
     "a result that belongs to its caller alone is shared": (
-        Operation, "lead", "UNSHARED if loaded.expire is None else loaded.value", "loaded.value"
+        Operation, "_to_share", "return UNSHARED, None", "return loaded.value, None"
     ),
     "a failed refresh drops the old entry": (
-        Operation, "_failed", "self.loads_failed += 1", "self.loads_failed += 1; self.table.clear()"
+        Operation, "_count_failure", "self.loads_failed += 1", "self.loads_failed += 1; self.table.clear()"
     ),
 }  # fmt: skip
 
