@@ -148,7 +148,9 @@ def report(stats: CacheStats) -> str:
     limit = "entries" if stats.maxsize is None else f"of at most {stats.maxsize} entries"
     lines = [f"{stats.entries} {limit}"]
     if stats.functions:
-        lines.append("   hits   stale  misses  joined  failed  entries      kB   p50 ms   p95 ms   p99 ms  saved s  function")
+        lines.append(
+            "   hits   stale  misses  joined  failed  entries      kB   p50 ms   p95 ms   p99 ms  saved s  function"
+        )
     for f in stats.functions:
         t = f.load_time
         lines.append(
