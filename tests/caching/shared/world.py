@@ -15,7 +15,12 @@ from asyncfan.testing import FailingStore, MemoryStore, VirtualTimeLoop
 
 TAGS = {"f:1": ("red",), "f:2": ("red", "blue"), "f:21~s": (), "g:1:a": ("blue",), "g:1:b": ()}
 KEYS = list(TAGS)
-PATTERNS = [Pattern("f:", tail=True), Pattern("f:2", tail=True), Pattern("g:1", subtree=True), Pattern("", rest=("1", ""))]
+PATTERNS = [
+    Pattern("f:", tail=True),
+    Pattern("f:2", tail=True),
+    Pattern("g:1", subtree=True),
+    Pattern("", rest=("1", "")),
+]
 KEPT = 1_000.0
 SOON = 2.0  # seconds that memory keeps a value where messages are lost
 LEASE = 0.6
@@ -42,9 +47,7 @@ class Node:
         self.number = number
         self.store = FailingStore(server.connect(), random=rng)
         self.guard = Guard(clock=world.loop.time)
-        self.tier = SharedTier(
-            self.store, guard=self.guard, lease=LEASE, random=rng, portal=Portal("home", world.loop)
-        )
+        self.tier = SharedTier(self.store, guard=self.guard, lease=LEASE, random=rng, portal=Portal("home", world.loop))
         self.tier.attach(self)
         self.memory = {}  # {text: (version, end)}
         self.gets = set()  # those under way
