@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Generator, MutableMapping
 from types import TracebackType
 from typing import Any, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
+from .adaptive import AdaptiveExpire
 from .call_keys import without_surroundings
 from .freshness import Freshness
 from .functions import cached_function
@@ -153,7 +154,7 @@ class Cache:
     @overload
     def cache_function(
         self,
-        expire: Expire = ...,
+        expire: Expire | AdaptiveExpire = ...,
         key_prefix: str | None = None,
         cache_level: CacheLevel | None = None,
         **options: Unpack[CacheOptions],
@@ -177,8 +178,8 @@ class Cache:
         alive by it.
 
         Args:
-            expire: Seconds or `timedelta` that a value is kept; None is for good. Not given: 60, 300 or 3600 s at the
-                levels LOW, MEDIUM and HIGH.
+            expire: Seconds or `timedelta` that a value is kept; None is for good; `AdaptiveExpire` finds it out. Not
+                given: 60, 300 or 3600 s at the levels LOW, MEDIUM and HIGH.
             key_prefix: What the texts of the keys begin with, for `clear`; the function's module and name by default.
             cache_level: How much of the surrounding `scope` is in the key; MEDIUM by default.
             **options: See `CacheOptions`: keying (``key``, ``ignore``, ``copy``), freshness

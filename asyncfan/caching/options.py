@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any, TypedDict, cast
 
 from ..fanout import Limiter
+from .adaptive import AdaptiveExpire
 from .freshness import Freshness
 from .level import seconds_of
 from .load import checked_tags
@@ -73,7 +74,9 @@ def check_names(options: dict[str, Any]) -> None:
             raise TypeError(f"cache_function() has no option {name!r}; it has {', '.join(known)}")
 
 
-def freshness_of(function: Callable[..., Any], expire: float, options: CacheOptions, *, is_async: bool) -> Freshness:
+def freshness_of(
+    function: Callable[..., Any], expire: float | AdaptiveExpire, options: CacheOptions, *, is_async: bool
+) -> Freshness:
     """Return the freshness that ``options`` describe, for values that are fresh for ``expire`` seconds.
 
     Raises:
@@ -83,8 +86,10 @@ def freshness_of(function: Callable[..., Any], expire: float, options: CacheOpti
     for name in ("hard_timeout", "limiter"):
         if options.get(name) is not None and not is_async:
             raise TypeError(f"{name} needs an 'async def': a plain function in a thread cannot be stopped or held back")
+    adaptive = expire if isinstance(expire, AdaptiveExpire) else None
     return Freshness(
-        expire,
+        expire.max if isinstance(expire, AdaptiveExpire) else expire,
+        adaptive,
         stale_while_revalidate=_seconds("stale_while_revalidate", options.get("stale_while_revalidate", 0)),
         stale_if_error=_seconds("stale_if_error", options.get("stale_if_error", 0)),
         beta=_number("refresh_ahead", float(options.get("refresh_ahead", 0)), math.inf),

@@ -36,6 +36,11 @@ class Entry:
         self.weight: int = 1  # bytes where max_bytes is set
 
     @property
+    def last(self) -> float:
+        """When it is no longer served, on no condition."""
+        return self.expires
+
+    @property
     def gone(self) -> float:
         """When it is of no more use to anybody."""
         return self.expires
