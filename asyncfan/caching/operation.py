@@ -394,16 +394,16 @@ class Operation(Register):
             with self.lock:
                 old = self.before(flight)
             self.adaptive.loaded(cost, _differs(old, value), len(self.flights))
+        if not self.freshness.stores(value, flight.load):
+            return None
         return self.entry(flight.key, value, flight.tags, cost, flight.load)
 
     def entry(
         self, key: Any, value: Any, tags: tuple[str, ...] = (), cost: float = 0.0, load: Load | None = None
-    ) -> Entry | None:
-        """Return the entry for a value that took ``cost`` seconds to load; None if it is not to be stored."""
+    ) -> Entry:
+        """Return the entry for a value that took ``cost`` seconds to load."""
         how = self.freshness
         expire = how.expire if self.adaptive is None else self.adaptive.current
-        if not how.stores(value, load):
-            return None
         return how.entry(
             key, value, self.cache.clock(), self.seal,
             expire=expire, cost=cost, load=load, tags=tags, random=self.cache.random,
@@ -411,16 +411,15 @@ class Operation(Register):
 
     def put(self, key: Any, value: Any, tags: tuple[str, ...] = ()) -> None:
         """Store ``value``; a load in flight for ``key`` can no longer replace it, nor be joined."""
-        entry = self.entry(key, value, tags)
-        if entry is not None:
-            self.replace(entry)
+        self.replace(self.entry(key, value, tags))
 
     def _failed(self, flight: Flight, error: BaseException, started: float) -> tuple[Any, Entry | None]:
         """Count a load that raised; return what its waiters get, and what is to be stored."""
         seconds = self._count_failure(error, started)
         if isinstance(error, self.freshness.cache_exceptions):
-            kept = kept_failure(error)
-            return Failure(error), self.entry(flight.key, kept, flight.tags, seconds, flight.load)
+            kept, load = kept_failure(error), flight.load
+            stored = self.freshness.stores(kept, load)
+            return Failure(error), self.entry(flight.key, kept, flight.tags, seconds, load) if stored else None
         if isinstance(error, Exception) and not flight.anew:
             with self.lock:
                 old = self.find(flight.key) if self.flights.get(flight.key) is flight else None

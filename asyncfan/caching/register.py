@@ -141,10 +141,10 @@ class Register:
         return entry.value
 
     def peek(self, key: Any) -> Any:
-        """Return the value stored for ``key``, or `MISSING`, and leave no trace of having looked."""
+        """Return the value stored for ``key``, or `MISSING`, also for an exception; leave no trace of having looked."""
         with self.lock:
             entry = self.find(key)
-        return MISSING if entry is None else entry.value
+        return MISSING if entry is None or entry.value.__class__ is Failure else entry.value
 
     def replace(self, entry: Entry) -> None:
         """Store an entry; a load in flight for its key can no longer replace it, nor be joined."""

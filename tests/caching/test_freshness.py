@@ -432,6 +432,13 @@ async def test_cache_if_says_what_is_stored(timed, origin):
     assert await get() == 2
 
 
+async def test_put_is_stored_whatever_cache_if_says(timed, origin):
+    """Who puts a value means it."""
+    get = timed().cache_function(expire=10, cache_if=lambda value: value > 1)(origin.read)
+    get.put(0)
+    assert await get() == 0
+
+
 async def test_error_of_cache_if_reaches_the_callers(timed, origin):
     """The user's mistake is not swallowed, and leaves nothing behind."""
     get = timed().cache_function(expire=10, cache_if=lambda value: value / 0)(origin.read)
