@@ -92,7 +92,7 @@ def freshness_of(
         adaptive,
         stale_while_revalidate=_seconds("stale_while_revalidate", options.get("stale_while_revalidate", 0)),
         stale_if_error=_seconds("stale_if_error", options.get("stale_if_error", 0)),
-        beta=_number("refresh_ahead", float(options.get("refresh_ahead", 0)), math.inf),
+        beta=_beta(options.get("refresh_ahead", False)),
         jitter=_number("jitter", options.get("jitter", 0), 1),
         negative_expire=_positive("negative_expire", options.get("negative_expire")),
         cache_exceptions=_exceptions(options.get("cache_exceptions", ())),
@@ -116,13 +116,22 @@ def _number(name: str, value: Any, most: float, unit: str = "") -> float:
     return float(value)
 
 
+def _beta(value: bool | float) -> float:  # noqa: FBT001 - the option's value
+    return float(value) if isinstance(value, bool) else _number("refresh_ahead", value, math.inf)
+
+
 def _positive(name: str, value: float | timedelta | None) -> float | None:
     if value is None:
         return None
     try:
         return seconds_of(value)
     except (TypeError, ValueError) as error:
-        raise type(error)(str(error).replace("expire", name).replace(", or None for good", "")) from None
+        raise type(error)(
+            str(error)
+            .replace("expire", name)
+            .replace(", a timedelta, or None for good", " or a timedelta")
+            .replace(", or None for good", "")
+        ) from None
 
 
 def _exceptions(value: Any) -> tuple[type[Exception], ...]:

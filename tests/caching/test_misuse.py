@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from asyncfan import UnkeyableArgumentError
+from asyncfan import Limiter, UnkeyableArgumentError
 from asyncfan.caching import Cache, CacheLevel, register_key
 from asyncfan.context import scope
 
@@ -65,6 +65,51 @@ def test_decorator_refuses_wrong_options(cache, options, kind, message):
     """Options are checked at the decoration, not at the first call."""
     with raises(kind, message):
         cache.cache_function(**options)(f)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"stale_while_revalidate": -1}, ValueError, "stale_while_revalidate must be seconds >= 0, got -1"),
+        ({"stale_if_error": float("inf")}, ValueError, "stale_if_error must be seconds >= 0, got inf"),
+        ({"stale_if_error": float("nan")}, ValueError, "stale_if_error must be seconds >= 0, got nan"),
+        ({"stale_if_error": "5"}, TypeError, "stale_if_error must be a number, got '5'"),
+        ({"refresh_ahead": "yes"}, TypeError, "refresh_ahead must be a number, got 'yes'"),
+        ({"refresh_ahead": -0.5}, ValueError, "refresh_ahead must be >= 0, got -0.5"),
+        ({"jitter": 1.5}, ValueError, "jitter must be >= 0 and <= 1, got 1.5"),
+        ({"negative_expire": 0}, ValueError, "negative_expire must be > 0 seconds and finite, got 0"),
+        ({"negative_expire": "5"}, TypeError, "negative_expire must be seconds (a number) or a timedelta, got '5'"),
+        ({"soft_timeout": 0}, ValueError, "soft_timeout must be > 0 seconds and finite, got 0"),
+        ({"hard_timeout": 5}, TypeError, "hard_timeout needs an 'async def': a plain function in a thread cannot be stopped or held back"),
+        ({"limiter": Limiter("x")}, TypeError, "limiter needs an 'async def': a plain function in a thread cannot be stopped or held back"),
+        ({"cache_exceptions": ["x"]}, TypeError, "cache_exceptions takes exception classes such as (NotFound,), got ['x']"),
+        ({"cache_exceptions": KeyboardInterrupt}, TypeError, "cache_exceptions takes exception classes such as (NotFound,), got <class 'KeyboardInterrupt'>"),
+        ({"cache_if": 5}, TypeError, "cache_if must be a function of the loaded value, got 5"),
+        ({"tags": "user:{c}"}, ValueError, "tags name 'c', but the function has the parameters a, b"),
+        ({"tags": [5]}, TypeError, 'a tag must be a string such as "user:42", got 5'),
+        ({"tags": [""]}, ValueError, 'a tag must not be empty: write what the value is about, such as "user:42"'),
+    ],
+)  # fmt: skip
+def test_decorator_refuses_wrong_freshness(cache, options, kind, message):
+    """How long and on what conditions a value is served is checked at the decoration too."""
+    with raises(kind, message):
+        cache.cache_function(expire=1, **options)(f)
+
+
+def test_decorator_refuses_a_limiter_that_is_none(cache):
+    """What is no Limiter is refused, for a function that could use one."""
+
+    async def g():
+        return 1
+
+    with raises(TypeError, 'limiter must be a Limiter such as Limiter("db", max_concurrency=20), got 5'):
+        cache.cache_function(limiter=5)(g)
+
+
+def test_decorator_refuses_an_option_that_does_not_exist(cache):
+    """A misspelled option is named, with those that exist."""
+    with pytest.raises(TypeError, match=r"^cache_function\(\) has no option 'ttl'; it has key, ignore, copy, stale_"):
+        cache.cache_function(ttl=5)
 
 
 async def test_decorator_refuses_a_coroutine(cache):
