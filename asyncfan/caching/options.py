@@ -123,15 +123,7 @@ def _beta(value: bool | float) -> float:  # noqa: FBT001 - the option's value
 def _positive(name: str, value: float | timedelta | None) -> float | None:
     if value is None:
         return None
-    try:
-        return seconds_of(value)
-    except (TypeError, ValueError) as error:
-        raise type(error)(
-            str(error)
-            .replace("expire", name)
-            .replace(", a timedelta, or None for good", " or a timedelta")
-            .replace(", or None for good", "")
-        ) from None
+    return seconds_of(value, name, none="")
 
 
 def _exceptions(value: Any) -> tuple[type[Exception], ...]:
