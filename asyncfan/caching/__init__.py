@@ -18,7 +18,11 @@ load.py        `current_load`: what a load says of its own value
 flights.py     one load in progress and who waits for it
 patterns.py    what a clear names, and what was cleared since
 store.py       takes entries in, drops what is expired or cleared in small steps
-order.py       which entry goes first when a bound is reached
+order.py       one stored value, and what keeps the stored ones within bounds
+policies.py    which of them goes first: the choice, LFU and S3-FIFO
+recency.py     LRU
+mapped.py      whatever order a mapping of the user's keeps
+ring.py        a list linked through its items
 weighing.py    how many bytes a value holds
 stats.py       what was counted
 cache.py       `Cache`: the bounds and clears that functions share

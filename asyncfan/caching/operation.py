@@ -111,7 +111,9 @@ class Operation(Register):
                     del self.flights[flight.key]
                     if entry is not None and not flight.cancelled and not self.is_cleared(flight):
                         self.keep(entry, flight.loop)
-        finally:  # weighing the value and the user's own store are code that may raise
+        except Exception as error:  # noqa: BLE001 - the user's own weigher or mapping; the load did not fail
+            log.error("%s: what was loaded is given out but not stored: %s", self.name, type(error).__name__)  # noqa: TRY400
+        finally:
             deliver(waiters or (), result, flight.loop)
 
     def enter(

@@ -8,8 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..metrics import Latency
-from .order import ENTRY_BYTES
-from .weighing import weigh
+from .weighing import ENTRY_BYTES, weigh
 
 if TYPE_CHECKING:
     from .operation import Operation

@@ -27,12 +27,31 @@ def f(a=1, b=2):
         ({"maxsize": True}, ValueError, "maxsize must be a whole number >= 1, or None for no limit, got True"),
         ({"maxsize": 1.5}, ValueError, "maxsize must be a whole number >= 1, or None for no limit, got 1.5"),
         ({"max_bytes": -1}, ValueError, "max_bytes must be a whole number >= 1, or None for no limit, got -1"),
-        ({"policy": "fifo"}, ValueError, "policy must be one of 'lru', 'lfu', got 'fifo'"),
-        ({"store": [1]}, TypeError, "store must be a mutable mapping, got [1]"),
+        (
+            {"policy": "fifo"},
+            ValueError,
+            "policy must be 'lru', 'lfu', 's3fifo' or a mutable mapping with bounds of its own, got 'fifo'",
+        ),
+        (
+            {"policy": [1]},
+            TypeError,
+            "policy must be 'lru', 'lfu', 's3fifo' or a mutable mapping with bounds of its own, got [1]",
+        ),
+        (
+            {"policy": {}, "max_bytes": 10_000},
+            ValueError,
+            "max_bytes cannot bound a mapping given as policy: bound the mapping itself",
+        ),
+        (
+            {"max_bytes": 10_000, "weigher": 8},
+            TypeError,
+            "weigher must be a function of a value that returns its bytes, got 8",
+        ),
+        ({"weigher": len}, TypeError, "weigher needs max_bytes: weigher=len, max_bytes=100_000_000"),
     ],
 )
 def test_cache_refuses_what_it_cannot_be(options, kind, message):
-    """Bounds, policy and store are checked when the cache is made."""
+    """Bounds, policy and weigher are checked when the cache is made."""
     with raises(kind, message):
         Cache(**options)
 
