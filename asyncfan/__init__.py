@@ -11,6 +11,7 @@ Each room's __init__ says what its files are for; imports point from the last of
 from .cache_decorators import CacheLevel, cache, cache_function, cache_response
 from .caching import (
     MISSING,
+    AdaptiveExpire,
     AsyncCached,
     Cache,
     Cached,
@@ -37,6 +38,7 @@ from .parallel_processor import AsyncQueryBatcher, DataBatcher, ParallelProcesso
 
 __all__ = [
     "MISSING",
+    "AdaptiveExpire",
     "AsyncCached",
     "AsyncQueryBatcher",
     "AsyncfanError",

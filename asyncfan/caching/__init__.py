@@ -10,6 +10,7 @@ wrappers.py    what it makes of a function, for type checkers and readers
 register.py    what may be served and joined, and what was cleared of it
 options.py     what a cached function can be told, checked
 freshness.py   the same, made ready: how long a value lives
+adaptive.py    `AdaptiveExpire`: an expiry that follows what loads measure
 aging.py       an entry that may be of use after it has expired
 operation.py   a miss: find, join or start; load; fence; store; every waiter
 limits.py      a load's time and place in a limiter
@@ -17,12 +18,17 @@ load.py        `current_load`: what a load says of its own value
 flights.py     one load in progress and who waits for it
 patterns.py    what a clear names, and what was cleared since
 store.py       takes entries in, drops what is expired or cleared in small steps
-order.py       which entry goes first when a bound is reached
+order.py       one stored value, and what keeps the stored ones within bounds
+policies.py    which of them goes first: the choice, LFU and S3-FIFO
+recency.py     LRU
+mapped.py      whatever order a mapping of the user's keeps
+ring.py        a list linked through its items
 weighing.py    how many bytes a value holds
 stats.py       what was counted
 cache.py       `Cache`: the bounds and clears that functions share
 """
 
+from .adaptive import AdaptiveExpire
 from .cache import Cache, Cleared, cache
 from .keys import escape, key_text, register_key
 from .level import CacheLevel, Expire, expiry
@@ -35,6 +41,7 @@ from .wrappers import AsyncCached, Cached, CacheInfo
 
 __all__ = [
     "MISSING",
+    "AdaptiveExpire",
     "AsyncCached",
     "Cache",
     "CacheInfo",

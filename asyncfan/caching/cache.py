@@ -9,21 +9,25 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Callable, Coroutine, Generator, MutableMapping
+from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
-from typing import Any, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
+from typing import Any, Literal, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
+from .adaptive import AdaptiveExpire
 from .call_keys import without_surroundings
 from .freshness import Freshness
 from .functions import cached_function
 from .keys import untyped
 from .level import CacheLevel, Expire
+from .mapped import MappingLike
 from .operation import Operation
 from .options import CacheOptions, check_names
-from .order import POLICIES, Entry, make_order
+from .order import Entry
 from .patterns import Pattern
+from .policies import make_order
 from .stats import CacheStats, snapshot
 from .store import SWEEP_SLICE, Store
+from .weighing import make_scale
 from .wrappers import AsyncCached, Cached
 
 __all__ = ["Cache", "Cleared", "cache"]
@@ -92,16 +96,22 @@ class Cache:
 
     Args:
         maxsize: The most entries it keeps; beyond, the policy chooses which goes. None is no limit.
-        max_bytes: The most bytes the entries may hold, estimated with a sample of large containers; None is no limit.
-        policy: "lru" drops what was not used for longest, "lfu" what was used least often.
-        store: A mapping with bounds of its own, to decide what stays in place of ``policy`` and the bounds above. It is
-            given each entry as key and value; what it drops goes here too.
+        max_bytes: The most bytes the entries may hold, each with 400 for what it costs beside its value; None is no
+            limit. One that alone is above it is given out, not stored.
+        weigher: ``weigher(value)`` is the bytes of a value; by default an estimate from a sample of what it holds. It
+            is called once for each value, under the cache's lock: it must be quick. Where it fails, or returns no
+            number >= 0, the value is given out, not stored, and the log says so; `put` raises.
+        policy: "lru" drops what was not used for longest. "lfu" drops what was used least often, and is slow to forget
+            what was once in demand. "s3fifo" lets what is used once, such as a scan, pass by without driving out the
+            rest (Yang et al., SOSP 2023). Or a mutable mapping with bounds of its own, such as cachebox's, in
+            place of those above: it is given a record with a ``value`` for each call, and what it drops goes here too.
         clock: Gives the time in seconds that expiry is measured by; it must not go back.
         random: Gives a number from [0, 1): for ``jitter`` and ``refresh_ahead``.
         namespace: Put before every key in a tier shared with other programs.
 
     Raises:
-        ValueError: A bound is below 1, or the policy has another name.
+        TypeError: The policy is neither a name nor a mapping; the weigher is not callable, or without ``max_bytes``.
+        ValueError: A bound is below 1, the policy has another name, or ``max_bytes`` stands beside a mapping.
 
     Example:
         >>> users = Cache(maxsize=10_000)
@@ -117,19 +127,16 @@ class Cache:
         maxsize: int | None = 100_000,
         *,
         max_bytes: int | None = None,
-        policy: str = "lru",
-        store: MutableMapping[Any, Any] | None = None,
+        weigher: Callable[[Any], int] | None = None,
+        policy: Literal["lru", "lfu", "s3fifo"] | MappingLike = "lru",
         clock: Callable[[], float] = time.monotonic,
         random: Callable[[], float] = random.random,
         namespace: str = "",
     ) -> None:
         _check_bound("maxsize", maxsize)
         _check_bound("max_bytes", max_bytes)
-        if policy not in POLICIES:
-            raise ValueError(f"policy must be one of {', '.join(map(repr, POLICIES))}, got {policy!r}")
-        if store is not None and not isinstance(store, MutableMapping):
-            raise TypeError(f"store must be a mutable mapping, got {store!r}")
-        self.maxsize: int | None = maxsize if store is None else getattr(store, "maxsize", None)
+        order = make_order(policy, _evicted, maxsize=maxsize, scale=make_scale(max_bytes, weigher))
+        self.maxsize: int | None = maxsize if isinstance(policy, str) else getattr(policy, "maxsize", None)
         self.clock = clock
         self.random = random
         self.namespace = namespace
@@ -137,8 +144,7 @@ class Cache:
         self.threads: set[threading.Thread] = set()  # those that run loads of plain functions in the background
         # in the order in which they were made, which a set would not keep
         self.operations: weakref.WeakKeyDictionary[Operation, None] = weakref.WeakKeyDictionary()
-        order = make_order(policy if store is None else store, maxsize, max_bytes, _evicted)
-        self.store: Store = Store(order, self.operations, self._forget_fences, clock)
+        self.store: Store = Store(order, self._forget_fences, clock)
         self._marks: weakref.WeakKeyDictionary[Operation, int] = weakref.WeakKeyDictionary()
         _caches.add(self)
 
@@ -153,7 +159,7 @@ class Cache:
     @overload
     def cache_function(
         self,
-        expire: Expire = ...,
+        expire: Expire | AdaptiveExpire = ...,
         key_prefix: str | None = None,
         cache_level: CacheLevel | None = None,
         **options: Unpack[CacheOptions],
@@ -177,8 +183,8 @@ class Cache:
         alive by it.
 
         Args:
-            expire: Seconds or `timedelta` that a value is kept; None is for good. Not given: 60, 300 or 3600 s at the
-                levels LOW, MEDIUM and HIGH.
+            expire: Seconds or `timedelta` that a value is kept; None is for good; `AdaptiveExpire` finds it out. Not
+                given: 60, 300 or 3600 s at the levels LOW, MEDIUM and HIGH.
             key_prefix: What the texts of the keys begin with, for `clear`; the function's module and name by default.
             cache_level: How much of the surrounding `scope` is in the key; MEDIUM by default.
             **options: See `CacheOptions`: keying (``key``, ``ignore``, ``copy``), freshness

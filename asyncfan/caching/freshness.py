@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .adaptive import AdaptiveExpire
 from .aging import Aging
 from .flights import Failure
 from .order import Entry
@@ -26,6 +27,7 @@ class Freshness:
 
     Attributes:
         expire: How long a value is fresh.
+        adaptive: What finds ``expire`` instead.
         stale_while_revalidate: How much longer it is served while a load in the background replaces it.
         stale_if_error: How much longer than fresh it is served where its load fails.
         beta: XFetch's: above 0, a background load may begin before a value expires.
@@ -40,6 +42,7 @@ class Freshness:
     """
 
     expire: float
+    adaptive: AdaptiveExpire | None = None
     stale_while_revalidate: float = 0.0
     stale_if_error: float = 0.0
     beta: float = 0.0
@@ -88,9 +91,11 @@ class Freshness:
             expire *= 1 - self.jitter * random()
         tags = tags if load is None else load.tags
         validator = None if load is None else load.validator_of(value)
-        if not (tags or validator or self.outlives or value.__class__ is Failure):
+        compares = validator is not None or self.adaptive is not None
+        if not (tags or compares or self.outlives or value.__class__ is Failure):
             return Entry(key, value, now + expire, seal)
-        life = (expire, expire + self.stale_while_revalidate, expire + self.stale_if_error)
+        stale, last = expire + self.stale_while_revalidate, expire + self.stale_if_error
+        life = (expire, stale, last, 2 * expire if compares else expire)
         return Aging(
             key, value, seal, born=now, life=life, cost=cost, beta=self.beta, tags=tags, validator=validator
         )  # fmt: skip

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from ..context import scopes_in_use
+from .adaptive import AdaptiveExpire
 from .call_keys import CallKeys, Instance, Instances, Key
 from .compiling import compile_wrapper, plain_parameters
 from .keys import escape
@@ -41,7 +42,7 @@ class CachedFunction:
         cache: Cache,
         function: Callable[..., Any],
         *,
-        expire: float,
+        expire: float | AdaptiveExpire,
         prefix: str,
         level: CacheLevel,
         options: CacheOptions,
@@ -170,7 +171,7 @@ def cached_function(
     cache: Cache,
     function: Any,
     *,
-    expire: Expire,
+    expire: Expire | AdaptiveExpire,
     key_prefix: str | None,
     cache_level: CacheLevel | None,
     options: CacheOptions,
@@ -191,7 +192,7 @@ def cached_function(
     found = CachedFunction(
         cache,
         function,
-        expire=expiry(expire, level),
+        expire=expire if isinstance(expire, AdaptiveExpire) else expiry(expire, level),
         prefix=prefix_of(function, key_prefix),
         level=level,
         options=options,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
 from ..context import hide_deadline
 from ..exceptions import AttemptTimeoutError, SelfCancelledError
 from ..metrics import Histogram
+from .adaptive import ExpireController
 from .aging import Age, Aging
 from .eager import start_eagerly
 from .flights import AGAIN, LATE, UNSHARED, Failure, Flight, deliver, loading, outcome
@@ -83,6 +84,9 @@ class Operation(Register):
         super().__init__(cache, prefix, text)
         self.name = name
         self.freshness = freshness
+        self.adaptive: ExpireController | None = None
+        if freshness.adaptive is not None:
+            self.adaptive = freshness.adaptive.controller(cache.clock)
         self.task_name: str = f"asyncfan:load:{prefix}"
         self.misses: int = 0  # calls that started a load, or tried to
         self.joined: int = 0  # calls that waited for another's
@@ -107,7 +111,9 @@ class Operation(Register):
                     del self.flights[flight.key]
                     if entry is not None and not flight.cancelled and not self.is_cleared(flight):
                         self.keep(entry, flight.loop)
-        finally:  # weighing the value and the user's own store are code that may raise
+        except Exception as error:  # noqa: BLE001 - the user's own weigher or mapping; the load did not fail
+            log.error("%s: what was loaded is given out but not stored: %s", self.name, type(error).__name__)  # noqa: TRY400
+        finally:
             deliver(waiters or (), result, flight.loop)
 
     def enter(
@@ -385,32 +391,37 @@ class Operation(Register):
 
     def _succeeded(self, flight: Flight, value: Any, started: float) -> Entry | None:
         """Count a load that gave a value, and return what is to be stored of it."""
-        return self.entry(flight.key, value, flight.tags, self._count_success(started), flight.load)
+        cost = self._count_success(started)
+        if self.adaptive is not None:
+            with self.lock:
+                old = self.before(flight)
+            self.adaptive.loaded(cost, _differs(old, value), len(self.flights))
+        if not self.freshness.stores(value, flight.load):
+            return None
+        return self.entry(flight.key, value, flight.tags, cost, flight.load)
 
     def entry(
         self, key: Any, value: Any, tags: tuple[str, ...] = (), cost: float = 0.0, load: Load | None = None
-    ) -> Entry | None:
-        """Return the entry for a value that took ``cost`` seconds to load; None if it is not to be stored."""
+    ) -> Entry:
+        """Return the entry for a value that took ``cost`` seconds to load."""
         how = self.freshness
-        if not how.stores(value, load):
-            return None
+        expire = how.expire if self.adaptive is None else self.adaptive.current
         return how.entry(
             key, value, self.cache.clock(), self.seal,
-            expire=how.expire, cost=cost, load=load, tags=tags, random=self.cache.random,
+            expire=expire, cost=cost, load=load, tags=tags, random=self.cache.random,
         )  # fmt: skip
 
     def put(self, key: Any, value: Any, tags: tuple[str, ...] = ()) -> None:
         """Store ``value``; a load in flight for ``key`` can no longer replace it, nor be joined."""
-        entry = self.entry(key, value, tags)
-        if entry is not None:
-            self.replace(entry)
+        self.replace(self.entry(key, value, tags))
 
     def _failed(self, flight: Flight, error: BaseException, started: float) -> tuple[Any, Entry | None]:
         """Count a load that raised; return what its waiters get, and what is to be stored."""
         seconds = self._count_failure(error, started)
         if isinstance(error, self.freshness.cache_exceptions):
-            kept = kept_failure(error)
-            return Failure(error), self.entry(flight.key, kept, flight.tags, seconds, flight.load)
+            kept, load = kept_failure(error), flight.load
+            stored = self.freshness.stores(kept, load)
+            return Failure(error), self.entry(flight.key, kept, flight.tags, seconds, load) if stored else None
         if isinstance(error, Exception) and not flight.anew:
             with self.lock:
                 old = self.find(flight.key) if self.flights.get(flight.key) is flight else None
@@ -444,6 +455,8 @@ class Operation(Register):
         seconds = self.cache.clock() - started
         self.loads_failed += 1
         self.loads_timed_out += isinstance(error, AttemptTimeoutError)
+        if self.adaptive is not None:
+            self.adaptive.failed(seconds, len(self.flights))
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%s: miss, failed with %s after %.6f s", self.name, type(error).__name__, seconds)
         return seconds
@@ -458,6 +471,16 @@ def served(entry: Entry) -> Any:
     if value.__class__ is Failure:
         raise kept_failure(value.error).error  # type: ignore[arg-type]  # only exceptions are kept
     return value
+
+
+def _differs(old: Entry | None, value: Any) -> bool | None:
+    """Say whether a new value is another one than the old; None if that cannot be known."""
+    if old is None:
+        return None
+    try:
+        return bool(old.value is not value and old.value != value)
+    except Exception:  # noqa: BLE001 - an array, for one, is neither equal nor different
+        return None
 
 
 def _is_being_cancelled() -> bool:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any, TypedDict, cast
 
 from ..fanout import Limiter
+from .adaptive import AdaptiveExpire
 from .freshness import Freshness
 from .level import seconds_of
 from .load import checked_tags
@@ -73,7 +74,9 @@ def check_names(options: dict[str, Any]) -> None:
             raise TypeError(f"cache_function() has no option {name!r}; it has {', '.join(known)}")
 
 
-def freshness_of(function: Callable[..., Any], expire: float, options: CacheOptions, *, is_async: bool) -> Freshness:
+def freshness_of(
+    function: Callable[..., Any], expire: float | AdaptiveExpire, options: CacheOptions, *, is_async: bool
+) -> Freshness:
     """Return the freshness that ``options`` describe, for values that are fresh for ``expire`` seconds.
 
     Raises:
@@ -83,11 +86,13 @@ def freshness_of(function: Callable[..., Any], expire: float, options: CacheOpti
     for name in ("hard_timeout", "limiter"):
         if options.get(name) is not None and not is_async:
             raise TypeError(f"{name} needs an 'async def': a plain function in a thread cannot be stopped or held back")
+    adaptive = expire if isinstance(expire, AdaptiveExpire) else None
     return Freshness(
-        expire,
+        expire.max if isinstance(expire, AdaptiveExpire) else expire,
+        adaptive,
         stale_while_revalidate=_seconds("stale_while_revalidate", options.get("stale_while_revalidate", 0)),
         stale_if_error=_seconds("stale_if_error", options.get("stale_if_error", 0)),
-        beta=_number("refresh_ahead", float(options.get("refresh_ahead", 0)), math.inf),
+        beta=_beta(options.get("refresh_ahead", False)),
         jitter=_number("jitter", options.get("jitter", 0), 1),
         negative_expire=_positive("negative_expire", options.get("negative_expire")),
         cache_exceptions=_exceptions(options.get("cache_exceptions", ())),
@@ -111,13 +116,14 @@ def _number(name: str, value: Any, most: float, unit: str = "") -> float:
     return float(value)
 
 
+def _beta(value: bool | float) -> float:  # noqa: FBT001 - the option's value
+    return float(value) if isinstance(value, bool) else _number("refresh_ahead", value, math.inf)
+
+
 def _positive(name: str, value: float | timedelta | None) -> float | None:
     if value is None:
         return None
-    try:
-        return seconds_of(value)
-    except (TypeError, ValueError) as error:
-        raise type(error)(str(error).replace("expire", name).replace(", or None for good", "")) from None
+    return seconds_of(value, name, none="")
 
 
 def _exceptions(value: Any) -> tuple[type[Exception], ...]:

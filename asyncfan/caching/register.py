@@ -74,16 +74,17 @@ class Register:
     # -- entries ------------------------------------------------------------------------------------------------
 
     def find(self, key: Any) -> Entry | None:
-        """Return the entry, if it may be of any use, without counting. Under the lock."""
+        """Return the entry, if it may be served on whatever condition, without counting. Under the lock."""
         entry = self.table.get(key)
         if entry is None:
             return None
         if self.drop_if_cleared(entry):
             return None
-        if entry.gone <= self.cache.clock():
+        now = self.cache.clock()
+        if entry.gone <= now:
             self.drop(entry, "expired")
             return None
-        return entry
+        return entry if now < entry.last else None
 
     def is_cleared(self, item: Entry | Flight) -> bool:
         """Say whether a clear since its birth meant this entry or flight; if not, it is as good as new."""
@@ -140,10 +141,10 @@ class Register:
         return entry.value
 
     def peek(self, key: Any) -> Any:
-        """Return the value stored for ``key``, or `MISSING`, and leave no trace of having looked."""
+        """Return the value stored for ``key``, or `MISSING`, also for an exception; leave no trace of having looked."""
         with self.lock:
             entry = self.find(key)
-        return MISSING if entry is None else entry.value
+        return MISSING if entry is None or entry.value.__class__ is Failure else entry.value
 
     def replace(self, entry: Entry) -> None:
         """Store an entry; a load in flight for its key can no longer replace it, nor be joined."""
@@ -181,10 +182,15 @@ class Register:
 
     def begun(self, flight: Flight) -> Load:
         """Return what a load may set, filled with what is known before."""
-        old = self.table.get(flight.key)
-        if old is None or old.value.__class__ is Failure:
+        old = self.before(flight)
+        if old is None:
             return Load(self.text(flight.key), tags=flight.tags)
         return Load(self.text(flight.key), old.value, old.validator, flight.tags)
+
+    def before(self, flight: Flight) -> Entry | None:
+        """Return the entry that the flight's load is to replace, also if it is no longer served."""
+        old = self.table.get(flight.key)
+        return None if old is None or old.value.__class__ is Failure or self.is_cleared(old) else old
 
     def disown(self, key: Any) -> None:
         """Make the load in flight for ``key`` one that is neither stored nor joined. Under the lock.

@@ -7,16 +7,12 @@ import math
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from .flights import running_loop
 from .order import Entry, Order
 from .patterns import MAX_FENCES
-
-if TYPE_CHECKING:
-    from .operation import Operation
 
 __all__ = ["Store"]
 
@@ -36,14 +32,12 @@ class Store:
     def __init__(
         self,
         order: Order,
-        operations: Iterable[Operation],
         round_ended: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
         self.lock: threading.RLock = threading.RLock()  # the whole cache's; re-entrant: a finalizer may call the cache
         self.order = order
         self.touched: deque[Entry] = deque(maxlen=1024)
-        self._operations = operations
         self._round_ended = round_ended  # called when every entry has been looked at once more
         self._clock = clock
         self._round: Iterator[Entry] | None = None  # the entries that this round of sweeping has still to look at
@@ -88,8 +82,7 @@ class Store:
     def sweep(self, steps: int) -> bool:
         """Look at the next ``steps`` entries of the round and drop the dead; says whether the round has ended."""
         if self._round is None:
-            # what an order dropped in silence is only in the tables
-            self._round = self._in_tables() if self.order.silent else self.order.walk()
+            self._round = self.order.walk()
             self._soonest, self._wanted = math.inf, False
         now = self._clock()
         looked_at = 0
@@ -110,10 +103,6 @@ class Store:
             entry.seal.operation.drop(entry, "size")
         elif not entry.seal.operation.drop_if_cleared(entry) and entry.gone < self._soonest:
             self._soonest = entry.gone
-
-    def _in_tables(self) -> Iterator[Entry]:
-        for operation in list(self._operations):
-            yield from list(operation.table.values())
 
     def _wake_by(self, when: float, loop: asyncio.AbstractEventLoop) -> None:
         """Set the timer, unless it rings earlier already."""

@@ -71,7 +71,9 @@ MUTANTS = {
         Operation, "_first_visit", "self.disown(key)", "pass"
     ),
     "an expired entry is served": (
-        Operation, "find", "if entry.gone <= self.cache.clock():", "if False:"
+        Operation, "find",
+        'if entry.gone <= now:\n        self.drop(entry, "expired")\n        return None\n    return entry if now < entry.last else None',
+        "return entry",
     ),
     "a cleared entry is served": (
         Operation, "is_cleared", "if item.seal is self.seal:", "if True:"

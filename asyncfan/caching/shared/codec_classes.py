@@ -49,7 +49,7 @@ class Shape(NamedTuple):
 
     def apart(self, value: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the declared fields, and whatever else the instance carries."""
-        state: dict[str, Any] = dict(zip(self.names, value, strict=True)) if isinstance(value, tuple) else {}
+        state: dict[str, Any] = dict(zip(self.names, value, strict=True)) if issubclass(type(value), tuple) else {}
         state |= getattr(value, "__dict__", {})
         for name, slot in self.slots.items():
             try:
@@ -70,7 +70,7 @@ class Shape(NamedTuple):
         if tuple(fields) != self.names:
             raise UnknownClassError(f"{self.path} has other fields than when it was stored")
         value = self.make(fields)
-        if isinstance(value, tuple):
+        if issubclass(type(value), tuple):  # isinstance() could ask the instance
             fields = {}
         for name, item in (fields | others).items():
             if item is UNSET:
@@ -111,11 +111,15 @@ def name_of(member: enum.Enum) -> list[Any]:
     """Return the class and the name of an enum's member; for unnamed combinations of flags, their number.
 
     Raises:
-        UnstorableValueError: Other processes could not find the class by its name.
+        UnstorableValueError: Other processes could not find the class by its name, or the member in it.
     """
     kind = type(member)
     _check_found(kind)
-    return [class_path(kind), member.name if kind.__members__.get(member.name) is member else member.value]
+    if kind._member_map_.get(member._name_) is member:
+        return [class_path(kind), member._name_]
+    if isinstance(member, enum.Flag):
+        return [class_path(kind), member._value_]
+    raise UnstorableValueError(kind, "it is none of its enum's members")
 
 
 def enum_at(path: str, name: str | int) -> enum.Enum:
