@@ -23,7 +23,7 @@ FLOORS = [
     {"http"},
     {"", "parallel_processor", "cache_decorators"},
     {"adapters"},
-    {"demo"},
+    {"demo", "inspector"},
     {"__main__"},
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -10,15 +10,17 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Coroutine, Generator
+from datetime import timedelta
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
 from .adaptive import AdaptiveExpire
 from .call_keys import without_surroundings
 from .freshness import Freshness
 from .functions import cached_function
 from .keys import untyped
-from .level import CacheLevel, Expire
+from .level import CacheLevel, Expire, seconds_of
+from .listening import Listening
 from .mapped import MappingLike
 from .operation import Operation
 from .options import CacheOptions, check_names
@@ -29,6 +31,10 @@ from .stats import CacheStats, snapshot
 from .store import SWEEP_SLICE, Store
 from .weighing import make_scale
 from .wrappers import AsyncCached, Cached
+
+if TYPE_CHECKING:
+    from .shared.protocol import Store as SharedStore
+    from .shared.tier import SharedTier
 
 __all__ = ["Cache", "Cleared", "cache"]
 
@@ -108,6 +114,11 @@ class Cache:
         clock: Gives the time in seconds that expiry is measured by; it must not go back.
         random: Gives a number from [0, 1): for ``jitter`` and ``refresh_ahead``.
         namespace: Put before every key in a tier shared with other programs.
+        store: What processes share behind their memory: a URL such as "redis://localhost:6379/0", a `Store`, or a
+            `SharedTier`, which has more to set. Each process keeps what it uses in memory, and learns at once of what
+            another one invalidates. Where the server cannot be reached, the cache does without.
+        memory_expire: With a store, seconds or `timedelta` that memory keeps a value: so long can one that another
+            process invalidated be served, if its message was lost.
 
     Raises:
         TypeError: The policy is neither a name nor a mapping; the weigher is not callable, or without ``max_bytes``.
@@ -132,6 +143,8 @@ class Cache:
         clock: Callable[[], float] = time.monotonic,
         random: Callable[[], float] = random.random,
         namespace: str = "",
+        store: str | SharedStore | SharedTier | None = None,
+        memory_expire: float | timedelta = 60.0,
     ) -> None:
         _check_bound("maxsize", maxsize)
         _check_bound("max_bytes", max_bytes)
@@ -140,13 +153,18 @@ class Cache:
         self.clock = clock
         self.random = random
         self.namespace = namespace
+        self.tier: SharedTier | None = None if store is None else _opened(store, namespace)
+        self.memory_expire: float = math.inf if store is None else seconds_of(memory_expire, "memory_expire", none="")
         self.tasks: set[asyncio.Task[Any]] = set()  # the loads that run now, in any loop
+        self.writes: set[asyncio.Task[Any]] = set()  # those that have ended, but for telling the shared tier
         self.threads: set[threading.Thread] = set()  # those that run loads of plain functions in the background
         # in the order in which they were made, which a set would not keep
         self.operations: weakref.WeakKeyDictionary[Operation, None] = weakref.WeakKeyDictionary()
         self.store: Store = Store(order, self._forget_fences, clock)
         self._marks: weakref.WeakKeyDictionary[Operation, int] = weakref.WeakKeyDictionary()
         _caches.add(self)
+        if self.tier is not None:
+            self.tier.attach(Listening(self))
 
     # -- decorating -------------------------------------------------------------------------------------------------
 
@@ -334,6 +352,11 @@ class Cache:
             await asyncio.wait(mine)
         for thread in list(self.threads):
             await asyncio.to_thread(thread.join)
+        writes = [task for task in self.writes if task.get_loop() is loop and task is not asyncio.current_task()]
+        if writes:
+            await asyncio.wait(writes)
+        if self.tier is not None:
+            await self.tier.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -347,7 +370,9 @@ class Cache:
         """In a forked child: forget the parent's loads and timers, and everything if a change was under way."""
         whole = self.store.lock.acquire(blocking=False)
         lock = self.store.lock = threading.RLock()
-        self.tasks, self.threads = set(), set()
+        self.tasks, self.threads, self.writes = set(), set(), set()
+        if self.tier is not None:
+            self.tier.after_fork()
         self.store.forget_timer()
         for op in list(self.operations):
             op.lock = lock
@@ -361,6 +386,20 @@ class Cache:
 
 def _evicted(entry: Entry) -> None:
     entry.seal.operation.drop(entry, "size")
+
+
+def _opened(store: str | SharedStore | SharedTier, namespace: str) -> SharedTier:
+    """Return the tier behind what the user gave; nothing of it is loaded where there is none."""
+    from .shared.tier import SharedTier  # noqa: PLC0415
+    from .shared.urls import open_store  # noqa: PLC0415
+
+    if isinstance(store, SharedTier):
+        return store
+    if isinstance(store, str):
+        return SharedTier(open_store(store, **({"namespace": namespace} if namespace else {})))
+    if not callable(getattr(store, "lease", None)):
+        raise TypeError(f'store must be a URL such as "redis://localhost", a Store or a SharedTier, got {store!r}')
+    return SharedTier(store)
 
 
 def _check_bound(name: str, value: int | None) -> None:

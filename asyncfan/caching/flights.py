@@ -20,6 +20,7 @@ from ..exceptions import RecursiveLoadError, SelfCancelledError
 if TYPE_CHECKING:
     from .load import Load
     from .register import Register, Seal
+    from .tiering import Passage
 
 __all__ = ["AGAIN", "LATE", "UNSHARED", "Failure", "Flight", "deliver", "loading", "outcome", "running_loop"]
 
@@ -64,8 +65,8 @@ class Flight:
     """One load of one key."""
 
     __slots__ = (
-        "anew", "background", "blocked_on", "cancelled", "depth", "key", "load", "loop", "operation", "seal", "tags",
-        "task", "waiters",
+        "anew", "background", "blocked_on", "cancelled", "depth", "key", "load", "loop", "operation", "passage", "seal",
+        "tags", "task", "waiters",
     )  # fmt: skip
 
     def __init__(self, operation: Register, key: Any, loop: asyncio.AbstractEventLoop | None) -> None:
@@ -82,6 +83,7 @@ class Flight:
         self.anew: bool = False  # its caller wants this load's result and no other
         self.load: Load | None = None  # what its function said of the value, once it asked
         self.tags: tuple[str, ...] = ()  # of the value, as the arguments tell
+        self.passage: Passage | None = None  # its way through the tier that processes share
 
     def lead(self, waiter: Waiter) -> None:
         """Add the first waiter, and note that the caller's own load now waits for this one. Under the lock."""

@@ -26,9 +26,11 @@ from .freshness import Freshness, kept_failure
 from .load import Load
 from .order import Entry
 from .register import Register
+from .tiering import Passage, in_task, in_thread, is_shareable, through, through_in_thread
 
 if TYPE_CHECKING:
     from .cache import Cache
+    from .shared.tier import SharedTier
 
 __all__ = ["Loaded", "Operation"]
 
@@ -87,12 +89,14 @@ class Operation(Register):
         self.adaptive: ExpireController | None = None
         if freshness.adaptive is not None:
             self.adaptive = freshness.adaptive.controller(cache.clock)
+        self.tier: SharedTier | None = cache.tier
         self.task_name: str = f"asyncfan:load:{prefix}"
         self.misses: int = 0  # calls that started a load, or tried to
         self.joined: int = 0  # calls that waited for another's
         self.stale_hits: int = 0  # calls served an expired value at once
         self.rescued: int = 0  # misses and joined calls served an expired value, since the load failed or took too long
         self.refreshes: int = 0  # loads in the background
+        self.shared_hits: int = 0  # misses here that the tier which processes share had a value for
         self.loads_ok: int = 0
         self.loads_failed: int = 0
         self.loads_timed_out: int = 0  # of those that failed
@@ -189,7 +193,7 @@ class Operation(Register):
 
     def _launch(self, flight: Flight, call: Callable[[], Awaitable[Any]], loop: asyncio.AbstractEventLoop) -> None:
         """Start the load's task, which the cache owns until it ends."""
-        load = self._load(flight, call)
+        load = self._load(flight, call) if self.tier is None else self._load_shared(flight, call, self.tier)
         try:
             if flight.background or flight.depth % MAX_EAGER_DEPTH == MAX_EAGER_DEPTH - 1:
                 task = asyncio.Task(load, loop=loop, name=self.task_name)
@@ -235,6 +239,28 @@ class Operation(Register):
                 self.cache.tasks.discard(flight.task)
             del flight  # as in fetch
 
+    async def _load_shared(self, flight: Flight, call: Callable[[], Awaitable[Any]], tier: SharedTier) -> None:
+        """As `_load`, where processes share a tier; what was loaded is written once those who wait have it."""
+        text = self.text(flight.key)
+        if not is_shareable(text):
+            return await self._load(flight, call)
+        flight.passage = passage = Passage(tier, flight, text, self.freshness)
+        try:
+            await self._load(flight, lambda: through(passage, call))
+        finally:
+            await self._own(passage.end())
+        return None
+
+    async def _own(self, end: Any) -> None:
+        """Go through the end of a passage in this task, which the cache waits for and does not cancel."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine runs in one
+        self.cache.writes.add(task)
+        try:
+            await in_task(end)
+        finally:
+            self.cache.writes.discard(task)
+
     def _foreign_cancel(self, error: BaseException | None) -> SelfCancelledError:
         found = SelfCancelledError(f"the load of {self.name} was cancelled, but not by its callers")
         found.__cause__ = error
@@ -259,7 +285,7 @@ class Operation(Register):
                 if leads and (entry is not None or patience is not None):
                     self._launch_thread(flight, call)
                 elif leads:
-                    self._load_here(flight, call)
+                    self._lead_here(flight, call)
                 if entry is not None:
                     return served(entry)  # type: ignore[no-any-return]
                 result = flight.wait_in_thread(waiter, patience)
@@ -270,6 +296,18 @@ class Operation(Register):
             if result is not AGAIN:
                 return result  # type: ignore[no-any-return]
             counts = False
+
+    def _lead_here(self, flight: Flight, call: Callable[[], Any]) -> None:
+        """Run one load in this thread, through the tier that processes share, if there is one."""
+        text, tier = self.text(flight.key), self.tier
+        if tier is None or not is_shareable(text):
+            return self._load_here(flight, call)
+        flight.passage = passage = Passage(tier, flight, text, self.freshness)
+        try:
+            self._load_here(flight, lambda: through_in_thread(tier, passage, call))
+        finally:
+            in_thread(tier, passage.end())
+        return None
 
     def _load_here(self, flight: Flight, call: Callable[[], Any]) -> None:
         """Run one load in this thread, and settle its flight."""
@@ -298,7 +336,7 @@ class Operation(Register):
 
         def load() -> None:
             try:
-                self._load_here(flight, call)
+                self._lead_here(flight, call)
             finally:
                 self.cache.threads.discard(threading.current_thread())
 
@@ -316,7 +354,7 @@ class Operation(Register):
     # -- a load in the first caller's own task: request handlers ----------------------------------------------------
 
     async def lead(
-        self, key: Any, call: Callable[[], Awaitable[Loaded[V]]], *, anew: bool = False
+        self, key: Any, call: Callable[[], Awaitable[Loaded[V]]], *, anew: bool = False, shared: bool = True
     ) -> tuple[V, Literal["hit", "miss", "joined"]]:
         """Run ``call`` in the caller's own task, or wait for whoever does; what it gives is stored if it may be.
 
@@ -324,6 +362,7 @@ class Operation(Register):
             key: The call's key.
             call: Gives the value, and for how long it may be kept.
             anew: Don't look for a stored value; a load in flight is joined all the same.
+            shared: Use the tier that processes share, if there is one.
 
         Returns:
             The value, and "hit" if it was stored, "miss" for the one who ran the call, "joined" for who waited.
@@ -341,9 +380,12 @@ class Operation(Register):
             counts = False
             try:
                 if leads:
+                    if shared and self.tier is not None:
+                        flight.anew = anew
+                        flight.passage = Passage(self.tier, flight, self.text(key), self.freshness)
                     with self._leading(flight):
-                        loaded = await call()
-                    self.settle(flight, *self._to_share(key, loaded))
+                        loaded = await self._look_there_first(flight, call)
+                    self.settle(flight, *self._to_share(flight, loaded))
                     return loaded.value, "miss"
                 result = await flight.wait(waiter)
             finally:
@@ -353,10 +395,29 @@ class Operation(Register):
             if result is not AGAIN:
                 return result, "joined"
 
-    def _to_share(self, key: Any, loaded: Loaded[Any]) -> tuple[Any, Entry | None]:
+    async def _look_there_first(self, flight: Flight, call: Callable[[], Awaitable[Loaded[V]]]) -> Loaded[V]:
+        """Return what the tier that processes share has, or else what ``call`` gives."""
+        passage = flight.passage
+        if passage is not None and await in_task(passage.begin()) and passage.found is not None:
+            self.shared_hits += 1
+            return Loaded(passage.found.value, math.inf)
+        return await call()
+
+    def _to_share(self, flight: Flight, loaded: Loaded[Any]) -> tuple[Any, Entry | None]:
+        """Return what waiters get and what is stored of what a handler gave."""
         if loaded.expire is None:
             return UNSHARED, None
-        return loaded.value, Entry(key, loaded.value, self.cache.clock() + loaded.expire, self.seal)
+        passage = flight.passage
+        if passage is not None and passage.found is not None:
+            return loaded.value, passage.entry_of(passage.found)
+        entry = Entry(flight.key, loaded.value, self.cache.clock() + loaded.expire, self.seal)
+        return loaded.value, entry if passage is None else passage.shorten(entry)
+
+    def _end_soon(self, passage: Passage) -> None:
+        """Tell the tier how a handler's load ended, in a task that the cache waits for: the response need not wait."""
+        task = asyncio.create_task(in_task(passage.end()), name=f"{self.task_name}:shared")
+        self.cache.writes.add(task)
+        task.add_done_callback(self.cache.writes.discard)
 
     @contextlib.contextmanager
     def _leading(self, flight: Flight) -> Iterator[None]:
@@ -374,10 +435,13 @@ class Operation(Register):
             self.settle(flight, Failure(error) if isinstance(error, Exception) else AGAIN)
             raise
         else:
-            self._count_success(started)
+            if flight.passage is None or flight.passage.found is None:
+                self._count_success(started)
         finally:
             loading.reset(token)
             flight.unblock()
+            if flight.passage is not None:
+                self._end_soon(flight.passage)
             del flight
 
     def _first_visit(self, key: Any, *, anew: bool) -> bool:
@@ -391,7 +455,15 @@ class Operation(Register):
 
     def _succeeded(self, flight: Flight, value: Any, started: float) -> Entry | None:
         """Count a load that gave a value, and return what is to be stored of it."""
-        cost = self._count_success(started)
+        passage = flight.passage
+        if passage is None:
+            return self._stored(flight, value, self._count_success(started))
+        if passage.found is not None:
+            self.shared_hits += 1
+            return passage.entry_of(passage.found)
+        return passage.shorten(self._stored(flight, value, self._count_success(passage.began)))
+
+    def _stored(self, flight: Flight, value: Any, cost: float) -> Entry | None:
         if self.adaptive is not None:
             with self.lock:
                 old = self.before(flight)

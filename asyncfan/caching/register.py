@@ -119,6 +119,17 @@ class Register:
                 self.removed[cause] += 1
                 self.live -= 1
 
+    def drop_same(self, entry: Entry) -> None:
+        """Remove an entry, if it is still the one that is stored: it turned out to be older than an invalidation."""
+        with self.lock:
+            self.drop(entry, "invalidated")
+
+    def keep_old(self, flight: Flight, entry: Entry) -> None:
+        """Store an entry that the flight is to replace, for the case that its load fails."""
+        with self.lock:
+            if self.flights.get(flight.key) is flight and not self.is_cleared(flight):
+                self.keep(entry, flight.loop)
+
     def drop_if_cleared(self, entry: Entry) -> bool:
         """Remove an entry that a clear since its birth meant; says whether it is gone. Under the lock."""
         if self.is_cleared(entry):

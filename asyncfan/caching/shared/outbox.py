@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 from ..keys import untyped
 from ..patterns import MAX_FENCES, Fences, Pattern
-from .clears import spell
 from .asking import Asking
+from .clears import spell
 from .messages import clear_message, drop_message
 from .portal import Portal, result_of
 from .protocol import Granted, Store
@@ -157,7 +157,7 @@ class Outbox:
         confirmed: Called with a round that the server has, and the number of its clear, or None.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - one caller
         self,
         store: Store,
         ask: Asking,
