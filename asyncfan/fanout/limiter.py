@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections import Counter, OrderedDict
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .checks import positive_int, positive_number
 
@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Limiter"]
 
+_Queue: TypeAlias = "OrderedDict[_Waiter, None]"
 _KEEP: Any = object()
 
 
 class Limiter:
     """Lets at most ``max_concurrency`` through at once, and ``rate`` a second, first come, first served.
 
+    Who asks to be ``last`` enters when nobody else waits: work that can wait, such as refreshing what is still good.
     One limiter may be shared by any number of calls, threads and event loops of the process.
 
     Args:
@@ -59,8 +61,9 @@ class Limiter:
         self.burst: int = burst or 1
         self.running: int = 0  # weight inside
         self._lock = threading.Lock()  # held for a few instructions, never while waiting
-        self._queue: OrderedDict[_Waiter, None] = OrderedDict()  # who waits, the longest first
-        self._loops: Counter[asyncio.AbstractEventLoop] = Counter()  # {loop: its waiters in the queue}, all > 0
+        self._queue: _Queue = OrderedDict()  # who waits, the longest first
+        self._last: _Queue = OrderedDict()  # who waits until that queue is empty, the longest first
+        self._loops: Counter[asyncio.AbstractEventLoop] = Counter()  # {loop: its waiters in both}, all > 0
         self._timers: set[asyncio.AbstractEventLoop] = set()  # those that will look again when the rate allows it
         self._due = 0.0  # when those who entered until now would all have entered at an even rate (GCRA's TAT)
         self._read = 0.0  # the time that a loop showed last
@@ -68,10 +71,16 @@ class Limiter:
     @property
     def waiting(self) -> int:
         """How many callers wait."""
-        return len(self._queue)
+        return len(self._queue) + len(self._last)
 
-    async def acquire(self, weight: int = 1) -> None:
+    async def acquire(self, weight: int = 1, *, last: bool = False) -> None:
         """Wait for one's turn, and for room for ``weight``; ``release`` gives the same weight back.
+
+        Args:
+            weight: How much of the limits this caller takes.
+            last: Let everybody else enter first, also who comes later: as long as others keep the limiter busy, this
+                caller waits, and no room is kept free for it however much it weighs. Callers that are last enter in
+                the order of their coming.
 
         Raises:
             ValueError: ``weight`` is more than ``max_concurrency``, so that it could never enter.
@@ -81,11 +90,12 @@ class Limiter:
         self._check_weight(weight)
         loop = asyncio.get_running_loop()
         with self._lock:
-            if not self._queue and self._has_room(weight) and self._in_time(loop):
+            behind = self._queue or (last and self._last)
+            if not behind and self._has_room(weight) and self._in_time(loop):
                 self._enter(weight)
                 return
-            waiter = _Waiter(loop, weight)
-            self._queue[waiter] = None
+            waiter = _Waiter(loop, weight, self._last if last else self._queue)
+            waiter.queue[waiter] = None
             self._loops[loop] += 1
             self._admit()
         try:
@@ -109,9 +119,9 @@ class Limiter:
             self._admit()
 
     @asynccontextmanager
-    async def slot(self, weight: int = 1) -> AsyncIterator[None]:
+    async def slot(self, weight: int = 1, *, last: bool = False) -> AsyncIterator[None]:
         """Hold ``weight`` while in the block, as ``async with limiter`` holds 1; see `acquire`."""
-        await self.acquire(weight)
+        await self.acquire(weight, last=last)
         try:
             yield
         finally:
@@ -136,7 +146,8 @@ class Limiter:
             self._due = min(self._due, self._read) + owed
             self.max_concurrency, self.rate = concurrency, rate
             self._timers.clear()  # they may be too late now
-            for waiter in [w for w in self._queue if concurrency is not None and w.weight > concurrency]:
+            waiters = [*self._queue, *self._last]
+            for waiter in [w for w in waiters if concurrency is not None and w.weight > concurrency]:
                 self._leave_queue(waiter)
                 waiter.wake(self._too_heavy(waiter.weight))
             self._admit()
@@ -145,7 +156,8 @@ class Limiter:
         name = "" if self.name is None else f" {self.name!r}"
         limit = "" if self.max_concurrency is None else f"/{self.max_concurrency}"
         rate = "" if self.rate is None else f", {self.rate:g}/s"
-        return f"<Limiter{name} {self.running}{limit} running, {self.waiting} waiting{rate}>"
+        last = f" ({len(self._last)} last)" if self._last else ""
+        return f"<Limiter{name} {self.running}{limit} running, {self.waiting} waiting{last}{rate}>"
 
     def _give_up(self, waiter: _Waiter) -> None:
         with self._lock:
@@ -165,8 +177,8 @@ class Limiter:
 
     def _admit(self) -> None:
         """Let in those whose turn it is; what it can't, the next ``release`` or a timer will do."""
-        while self._queue:
-            first = next(iter(self._queue))
+        while self._queue or self._last:
+            first = next(iter(self._queue or self._last))
             if not first.loop.is_closed():  # nobody waits there any more
                 if not self._has_room(first.weight):
                     return
@@ -179,8 +191,8 @@ class Limiter:
                 self._enter(first.weight)
 
     def _leave_queue(self, waiter: _Waiter) -> None:
-        if waiter in self._queue:
-            del self._queue[waiter]
+        if waiter in waiter.queue:
+            del waiter.queue[waiter]
             self._loops[waiter.loop] -= 1
             if not self._loops[waiter.loop]:
                 del self._loops[waiter.loop]
@@ -230,13 +242,14 @@ class Limiter:
 
 
 class _Waiter:
-    """One caller in the queue."""
+    """One caller in a queue."""
 
-    __slots__ = ("granted", "loop", "turn", "weight")
+    __slots__ = ("granted", "loop", "queue", "turn", "weight")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, weight: int) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, weight: int, queue: _Queue) -> None:
         self.loop = loop
         self.weight = weight
+        self.queue = queue
         self.granted = False  # whether the weight counts as running
         self.turn: asyncio.Future[None] = loop.create_future()
 

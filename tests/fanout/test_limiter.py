@@ -163,12 +163,12 @@ async def test_a_cancelled_heavy_head_unblocks_the_light_ones():
 
 @pytest.mark.parametrize("rate", [None, 1000])
 async def test_no_slot_is_lost_by_cancellation(rate):
-    """After 10,000 random cancellations a fresh burst still reaches the limit."""
+    """After 10,000 random cancellations, of first and last callers, a fresh burst still reaches the limit."""
     rng = random.Random(7)
     limiter = Limiter(max_concurrency=10, rate=rate, burst=10 if rate else None)
 
     async def call(weight):
-        async with limiter.slot(weight):
+        async with limiter.slot(weight, last=rng.random() < 0.3):
             for _ in range(rng.randrange(3)):
                 await asyncio.sleep(0)
 
@@ -190,9 +190,9 @@ def test_threads_with_their_own_loops_share_a_limit():
     limiter = Limiter(max_concurrency=3)
     live, peak, lock = 0, 0, threading.Lock()
 
-    async def call():
+    async def call(*, last):
         nonlocal live, peak
-        async with limiter:
+        async with limiter.slot(last=last):
             with lock:
                 live += 1
                 peak = max(peak, live)
@@ -201,7 +201,7 @@ def test_threads_with_their_own_loops_share_a_limit():
                 live -= 1
 
     async def main():
-        await asyncio.gather(*(call() for _ in range(100)))
+        await asyncio.gather(*(call(last=i % 4 == 0) for i in range(100)))
 
     threads = [threading.Thread(target=asyncio.run, args=(main(),)) for _ in range(4)]
     for thread in threads:
@@ -219,7 +219,7 @@ def test_a_closed_loop_with_waiters_blocks_nobody(rate):
     limiter = Limiter(max_concurrency=1, rate=rate)
     dead = VirtualTimeLoop()
     dead.run_until_complete(limiter.acquire())
-    waiters = [dead.create_task(limiter.acquire()) for _ in range(3)]
+    waiters = [dead.create_task(limiter.acquire(last=last)) for last in (False, True, False)]
     dead.run_until_complete(asyncio.sleep(0))
     dead.close()
 
@@ -234,6 +234,111 @@ def test_a_closed_loop_with_waiters_blocks_nobody(rate):
     for waiter in waiters:
         waiter._log_destroy_pending = False
         waiter.get_coro().close()
+
+
+async def entered(limiter, *callers):
+    """Send callers ``(name, weight, last)`` in this order to a full limiter, then release it; return who came when."""
+    order = []
+    await limiter.acquire(limiter.max_concurrency)
+
+    async def call(name, weight, last):
+        async with limiter.slot(weight, last=last):
+            order.append(name)
+            await asyncio.sleep(1)
+
+    tasks = [asyncio.ensure_future(call(*caller)) for caller in callers]
+    await asyncio.sleep(1)
+    limiter.release(limiter.max_concurrency)
+    await asyncio.gather(*tasks)
+    return order
+
+
+async def test_the_last_enter_when_nobody_else_waits():
+    """Callers that are last let all others in first, and keep their own order."""
+    callers = [("last 1", 1, True), ("a", 1, False), ("last 2", 1, True), ("b", 1, False)]
+    assert await entered(Limiter(max_concurrency=1), *callers) == ["a", "b", "last 1", "last 2"]
+
+
+async def test_the_last_stand_back_for_who_comes_later():
+    """A caller that comes while one waits to be last enters before it."""
+    limiter = Limiter(max_concurrency=1)
+    order = []
+
+    async def refresh():
+        async with limiter.slot(last=True):
+            order.append("refresh")
+
+    async def miss(name):
+        async with limiter:
+            order.append(name)
+            await asyncio.sleep(10)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(miss("first"))
+        await asyncio.sleep(1)
+        group.create_task(refresh())
+        await asyncio.sleep(1)
+        group.create_task(miss("second"))
+    assert order == ["first", "second", "refresh"]
+
+
+async def test_no_room_is_kept_for_a_heavy_caller_that_is_last():
+    """A light caller enters although a heavy one that is last waits for the same room; a light last one does not."""
+    limiter = Limiter("db", max_concurrency=2)
+    await limiter.acquire()
+    heavy = asyncio.ensure_future(limiter.acquire(2, last=True))
+    light = asyncio.ensure_future(limiter.acquire(last=True))
+    await asyncio.sleep(1)
+    await limiter.acquire()
+    assert repr(limiter) == "<Limiter 'db' 2/2 running, 2 waiting (2 last)>"
+    limiter.release(2)
+    await heavy
+    assert not light.done()
+    limiter.release(2)
+    await light
+
+
+async def test_the_last_wait_while_a_heavy_one_waits():
+    """Who is last does not slip in beside a heavy waiter, though there is room for it."""
+    callers = [("a", 1, False), ("heavy", 2, False), ("last", 1, True)]
+    assert await entered(Limiter(max_concurrency=2), *callers) == ["a", "heavy", "last"]
+
+
+async def test_a_cancelled_waiter_lets_the_last_in():
+    """When the only other waiter leaves, who is last enters at once where there is room."""
+    limiter = Limiter(max_concurrency=2)
+    await limiter.acquire()
+    heavy, last = asyncio.ensure_future(limiter.acquire(2)), asyncio.ensure_future(limiter.acquire(last=True))
+    await asyncio.sleep(1)
+    heavy.cancel()
+    await asyncio.wait_for(last, 1)
+
+
+async def test_the_last_keep_to_the_rate():
+    """Under a rate the others take the next turns, and who is last the one after."""
+    limiter = Limiter(rate=10)
+    times = {}
+
+    async def call(name, *, last):
+        await limiter.acquire(last=last)
+        times[name] = asyncio.get_running_loop().time()
+
+    await asyncio.gather(
+        call("first", last=False), call("last", last=True), call("a", last=False), call("b", last=False)
+    )
+    assert times == pytest.approx({"first": 0, "a": 0.1, "b": 0.2, "last": 0.3})
+
+
+async def test_a_last_waiter_heavier_than_the_new_limit_is_refused():
+    """Lowering the limit ends the wait of the last as it does that of others."""
+    limiter = Limiter(max_concurrency=3)
+    await limiter.acquire(3)
+    task = asyncio.ensure_future(limiter.acquire(3, last=True))
+    await asyncio.sleep(1)
+    limiter.resize(max_concurrency=2)
+    with pytest.raises(ValueError, match="weight must be <= max_concurrency=2"):
+        await task
+    assert limiter.waiting == 0
 
 
 async def test_processors_share_a_limiter():
