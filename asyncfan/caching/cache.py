@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Coroutine, Generator, MutableMapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Generator, MutableMapping
 from types import TracebackType
 from typing import Any, ParamSpec, Protocol, Self, TypeVar, overload
 
@@ -20,7 +20,7 @@ from .order import POLICIES, Entry, make_order
 from .patterns import Pattern
 from .stats import CacheStats, snapshot
 from .store import SWEEP_SLICE, Store
-from .wrappers import AsyncCached, Cached
+from .wrappers import AsyncCached, Cached, CachedGenerator
 
 __all__ = ["Cache", "Cleared", "cache"]
 
@@ -37,6 +37,10 @@ class CacheFunctionDecorator(Protocol):
     def __call__(  # type: ignore[overload-overlap]  # a coroutine function is a function; the first match wins
         self, function: Callable[P, Coroutine[Any, Any, T]], /
     ) -> AsyncCached[P, T]: ...
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, function: Callable[P, AsyncIterator[T]], /
+    ) -> CachedGenerator[P, T]: ...
     @overload
     def __call__(self, function: Callable[P, T], /) -> Cached[P, T]: ...
 
@@ -123,6 +127,7 @@ class Cache:
             raise ValueError(f"policy must be one of {', '.join(map(repr, POLICIES))}, got {policy!r}")
         if store is not None and not isinstance(store, MutableMapping):
             raise TypeError(f"store must be a mutable mapping, got {store!r}")
+        self.max_bytes: int | None = max_bytes
         self.maxsize: int | None = maxsize if store is None else getattr(store, "maxsize", None)
         self.clock = clock
         self.namespace = namespace
@@ -141,6 +146,10 @@ class Cache:
         self, function: Callable[P, Coroutine[Any, Any, T]], /
     ) -> AsyncCached[P, T]: ...
     @overload
+    def cache_function(  # type: ignore[overload-overlap]
+        self, function: Callable[P, AsyncIterator[T]], /
+    ) -> CachedGenerator[P, T]: ...
+    @overload
     def cache_function(self, function: Callable[P, T], /) -> Cached[P, T]: ...
     @overload
     def cache_function(
@@ -152,6 +161,7 @@ class Cache:
         key: Callable[..., Any] | None = None,
         ignore: Collection[str] = (),
         copy: str = "none",
+        max_items: int | None = 10_000,
     ) -> CacheFunctionDecorator: ...
 
     def cache_function(
@@ -163,6 +173,7 @@ class Cache:
         key: Callable[..., Any] | None = None,
         ignore: Collection[str] = (),
         copy: str = "none",
+        max_items: int | None = 10_000,
     ) -> Any:
         """Make a function remember what it returned: same arguments, same value, until it expires.
 
@@ -170,6 +181,10 @@ class Cache:
         load, which runs in a task of its own (for a ``def``: in the first caller's thread) and is cancelled only when
         all its callers have left. ``None`` is cached, an exception is not. ``f(1)``, ``f(a=1)`` and a default of 1 are
         one call; ``1``, ``1.0``, ``True`` and ``"1"`` are different ones. Use it bare or with options.
+
+        An async generator stays one. Its items are replayed once a run of it has come to its end by itself; until then
+        all consumers share the run, each at its own pace, and the last one to leave closes it. What one of them sends
+        or throws in does not reach the generator. See `CachedGenerator`.
 
         In a class body, a method whose first parameter is ``self`` is cached for each instance, which is not kept
         alive by it.
@@ -183,10 +198,11 @@ class Cache:
             ignore: Names of parameters that the result does not depend on.
             copy: "none" hands the same object to every caller, who must not change it; "shallow" and "deep" hand each
                 caller a copy.
+            max_items: The most items of an async generator that are kept; None is no limit but ``max_bytes``.
 
         Raises:
-            TypeError: It is no function, or a generator function; an option has the wrong type.
-            ValueError: ``expire`` is not above 0, or ``ignore`` names no parameter.
+            TypeError: It is no function, or a plain generator; an option has the wrong type.
+            ValueError: ``expire`` or ``max_items`` is not above 0, or ``ignore`` names no parameter.
             UnkeyableArgumentError: At a call, an argument has no value to key by.
             RecursiveLoadError: At a call, the load waits for itself.
             SelfCancelledError: At a call, the function raised ``CancelledError`` although nobody had cancelled it.
@@ -204,6 +220,7 @@ class Cache:
         """
         options: dict[str, Any] = {
             "key_prefix": key_prefix, "cache_level": cache_level, "key": key, "ignore": ignore, "copy": copy,
+            "max_items": max_items,
         }  # fmt: skip
         if callable(expire) or isinstance(expire, (staticmethod, classmethod)) or asyncio.iscoroutine(expire):
             return cached_function(self, expire, expire=..., **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy as copying
 import functools
 import inspect
@@ -9,8 +10,10 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from ..context import scopes_in_use
+from ..fanout.checks import positive_int
 from .call_keys import CallKeys, Instance, Instances, Key
 from .compiling import compile_wrapper, plain_parameters
+from .generators import Recorder
 from .keys import escape
 from .level import CacheLevel, Expire, expiry, surroundings_at
 from .methods import METHODS, CachedMethod
@@ -33,6 +36,8 @@ COPIES: dict[str, Callable[[Any], Any] | None] = {
 class CachedFunction:
     """One cached function: makes its wrapper, and is what the wrapper's methods belong to."""
 
+    yields: bool = False  # it is an async generator
+
     def __init__(
         self,
         cache: Cache,
@@ -51,7 +56,7 @@ class CachedFunction:
         self.level = level
         self.copy = copy
         # an object may be called through an `async def __call__`
-        self.is_async: bool = any(map(inspect.iscoroutinefunction, (function, getattr(function, "__call__", None))))  # noqa: B004
+        self.is_async: bool = _is(inspect.iscoroutinefunction, function)
         name = f"{_module(function)}.{_qualname(function)}"
         parameters = [x for x in plain_parameters(function) if x not in ignore]
         keys = CallKeys(prefix, name, ["key"] if key else parameters)
@@ -81,7 +86,8 @@ class CachedFunction:
             given,
             keyed=None if key else parameters,
             instance=instance,
-            is_async=self.is_async,
+            is_async=self.is_async or self.yields,
+            yields=self.yields,
         )
         functools.update_wrapper(self.wrapper, function)
         for method in METHODS:
@@ -159,6 +165,44 @@ class CachedFunction:
         return f"<CachedFunction {self.operation.name} {self.operation.live} entries>"
 
 
+class CachedGenerator(CachedFunction):
+    """One cached async generator: what is stored is the tuple of all its items."""
+
+    yields = True
+
+    def __init__(
+        self,
+        cache: Cache,
+        function: Callable[..., Any],
+        *,
+        max_items: int | None,
+        copy: Callable[[Any], Any] | None,
+        **options: Any,
+    ) -> None:
+        super().__init__(cache, function, copy=copy and functools.partial(map, copy), **options)
+        self.recorder: Recorder = Recorder(self.operation, max_items, copy)
+
+    def fetch(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, anew: bool = False) -> Any:
+        """Return the items of a call, as an async generator: stored, from a run under way, or from a new one."""
+        call = functools.partial(self.function, *args, **kwargs)
+        return self.recorder.consume(self.exact(key), call, self.expire, anew=anew)
+
+    async def refresh(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the generator to its end and store its items, which are returned; as for a function otherwise."""
+        async with contextlib.aclosing(self.fetch(*self.bind(*args, **kwargs), anew=True)) as items:
+            return tuple([item async for item in items])
+
+    def peek(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the tuple that is stored for a call, or `MISSING`."""
+        items = super().peek(*args, **kwargs)
+        return items if items is MISSING else tuple(items)
+
+    def put(self, value: Any, *args: Any, **kwargs: Any) -> None:
+        """Store the items of ``value`` as those that the call gives."""
+        items = tuple(self.copy(value) if self.copy else value)
+        self.operation.put(self.key(*args, **kwargs), items, self.expire)
+
+
 def cached_function(
     cache: Cache,
     function: Any,
@@ -169,6 +213,7 @@ def cached_function(
     key: Callable[..., Any] | None,
     ignore: Collection[str],
     copy: str,
+    max_items: int | None,
 ) -> Any:
     """Check what `Cache.cache_function` was given, and return the cached function or method."""
     if isinstance(function, (staticmethod, classmethod)):
@@ -181,6 +226,7 @@ def cached_function(
             key=key,
             ignore=ignore,
             copy=copy,
+            max_items=max_items,
         )
         if isinstance(function, classmethod):
             return CachedMethod(inner.wrapper, of_class=True)
@@ -193,7 +239,11 @@ def cached_function(
         raise ValueError(f"copy must be one of {', '.join(map(repr, COPIES))}, got {copy!r}")
     if key is not None and not callable(key):
         raise TypeError(f"key must be a function of the call's arguments, got {key!r}")
-    found = CachedFunction(
+    positive_int("max_items", max_items)
+    kind: Callable[..., CachedFunction] = CachedFunction
+    if _is(inspect.isasyncgenfunction, function):
+        kind = functools.partial(CachedGenerator, max_items=max_items)
+    found = kind(
         cache,
         function,
         expire=expiry(expire, level),
@@ -212,10 +262,10 @@ def _check_function(function: Any) -> None:
         raise TypeError("cache_function takes the function itself, not a call of it: cache_function(f), not f(...)")
     if not callable(function):
         raise TypeError(f"cache_function takes a function, got {function!r}")
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+    if _is(inspect.isgeneratorfunction, function):
         raise TypeError(
             f"{_qualname(function)}() is a generator, which can be read only once: cache a function that returns "
-            "a list, as in [x async for x in ...]"
+            "a list, as in list(...), or make it an async generator"
         )
     try:
         inspect.signature(function)
@@ -224,6 +274,11 @@ def _check_function(function: Any) -> None:
             f"cache_function cannot see the parameters of {_qualname(function)}: wrap it, as in "
             f"cache_function(lambda value: {_qualname(function)}(value))"
         ) from None
+
+
+def _is(kind: Callable[[Any], bool], function: Any) -> bool:
+    """Say whether ``function`` is of a kind; an object may be called through a ``__call__`` of that kind."""
+    return kind(function) or kind(getattr(function, "__call__", None))  # noqa: B004
 
 
 def _ignored(function: Callable[..., Any], ignore: Collection[str]) -> Collection[str]:
