@@ -8,6 +8,7 @@ __all__ = [
     "AsyncfanError",
     "AttemptTimeoutError",
     "DeadlineExceededError",
+    "LaggingConsumerError",
     "RecursiveLoadError",
     "SelfCancelledError",
     "UnkeyableArgumentError",
@@ -33,6 +34,23 @@ class DeadlineExceededError(AsyncfanError, TimeoutError):
     def __init__(self, message: str, outcomes: Any = None) -> None:
         super().__init__(message)
         self.outcomes = outcomes
+
+
+class LaggingConsumerError(AsyncfanError, RuntimeError):
+    """Raised when a consumer of a cached async generator fell so far behind the others that its items are gone.
+
+    Attributes:
+        key: The text of the call's key.
+        kept: How many items behind the foremost consumer one may be.
+    """
+
+    def __init__(self, key: str, kept: int) -> None:
+        super().__init__(
+            f"a consumer of {key!r} fell more than {kept} items behind another one: let it read faster, or keep more "
+            "items, as in cache_function(max_items=...)"
+        )
+        self.key = key
+        self.kept = kept
 
 
 class RecursiveLoadError(AsyncfanError, RuntimeError):

@@ -5,6 +5,8 @@ level.py       how much of the surroundings is in a key
 compiling.py   a hit: the cached function, compiled from the user's signature
 call_keys.py   from the looked-up key to the stored one
 functions.py   `cache_function`: made of the three above
+generators.py  async generators: one run, recorded for all who consume it
+adaptive.py    an expiry that follows what loads measure
 methods.py     the same in a class body: the instance is filled in
 wrappers.py    what it makes of a function, for type checkers and readers
 register.py    what may be served and joined, and what was cleared of it
@@ -28,7 +30,7 @@ stats.py       what was counted
 cache.py       `Cache`: the bounds and clears that functions share
 """
 
-from .adaptive import AdaptiveExpire
+from .adaptive import AdaptiveExpire, Decision, ExpireController
 from .cache import Cache, Cleared, cache
 from .keys import escape, key_text, register_key
 from .level import CacheLevel, Expire, expiry
@@ -37,7 +39,7 @@ from .operation import Loaded, Operation
 from .options import CacheOptions
 from .register import MISSING, Missing
 from .stats import CacheStats, FunctionStats
-from .wrappers import AsyncCached, Cached, CacheInfo
+from .wrappers import AsyncCached, Cached, CachedGenerator, CacheInfo
 
 __all__ = [
     "MISSING",
@@ -49,8 +51,11 @@ __all__ = [
     "CacheOptions",
     "CacheStats",
     "Cached",
+    "CachedGenerator",
     "Cleared",
+    "Decision",
     "Expire",
+    "ExpireController",
     "FunctionStats",
     "Load",
     "Loaded",

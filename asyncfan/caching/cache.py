@@ -9,7 +9,7 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
@@ -30,7 +30,7 @@ from .policies import make_order
 from .stats import CacheStats, snapshot
 from .store import SWEEP_SLICE, Store
 from .weighing import make_scale
-from .wrappers import AsyncCached, Cached
+from .wrappers import AsyncCached, Cached, CachedGenerator
 
 if TYPE_CHECKING:
     from .shared.protocol import Store as SharedStore
@@ -51,6 +51,10 @@ class CacheFunctionDecorator(Protocol):
     def __call__(  # type: ignore[overload-overlap]  # a coroutine function is a function; the first match wins
         self, function: Callable[P, Coroutine[Any, Any, T]], /
     ) -> AsyncCached[P, T]: ...
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, function: Callable[P, AsyncIterator[T]], /
+    ) -> CachedGenerator[P, T]: ...
     @overload
     def __call__(self, function: Callable[P, T], /) -> Cached[P, T]: ...
 
@@ -150,6 +154,7 @@ class Cache:
         _check_bound("max_bytes", max_bytes)
         order = make_order(policy, _evicted, maxsize=maxsize, scale=make_scale(max_bytes, weigher))
         self.maxsize: int | None = maxsize if isinstance(policy, str) else getattr(policy, "maxsize", None)
+        self.max_bytes: int | None = max_bytes
         self.clock = clock
         self.random = random
         self.namespace = namespace
@@ -172,6 +177,10 @@ class Cache:
     def cache_function(  # type: ignore[overload-overlap]  # as above
         self, function: Callable[P, Coroutine[Any, Any, T]], /
     ) -> AsyncCached[P, T]: ...
+    @overload
+    def cache_function(  # type: ignore[overload-overlap]
+        self, function: Callable[P, AsyncIterator[T]], /
+    ) -> CachedGenerator[P, T]: ...
     @overload
     def cache_function(self, function: Callable[P, T], /) -> Cached[P, T]: ...
     @overload
@@ -197,6 +206,10 @@ class Cache:
         all its callers have left. ``None`` is cached, an exception is not. ``f(1)``, ``f(a=1)`` and a default of 1 are
         one call; ``1``, ``1.0``, ``True`` and ``"1"`` are different ones. Use it bare or with options.
 
+        An async generator stays one. Its items are replayed once a run of it has come to its end by itself; until then
+        all consumers share the run, each at its own pace, and the last one to leave closes it. What one of them sends
+        or throws in does not reach the generator. See `CachedGenerator`.
+
         In a class body, a method whose first parameter is ``self`` is cached for each instance, which is not kept
         alive by it.
 
@@ -207,11 +220,12 @@ class Cache:
             cache_level: How much of the surrounding `scope` is in the key; MEDIUM by default.
             **options: See `CacheOptions`: keying (``key``, ``ignore``, ``copy``), freshness
                 (``stale_while_revalidate``, ``stale_if_error``, ``refresh_ahead``, ``jitter``, ``negative_expire``,
-                ``cache_exceptions``, ``cache_if``), loads (``soft_timeout``, ``hard_timeout``, ``limiter``), ``tags``.
+                ``cache_exceptions``, ``cache_if``), loads (``soft_timeout``, ``hard_timeout``, ``limiter``), ``tags``,
+                ``max_items``.
 
         Raises:
-            TypeError: It is no function, or a generator function; an option has the wrong type.
-            ValueError: ``expire`` is not above 0, or ``ignore`` names no parameter.
+            TypeError: It is no function, or a plain generator; an option has the wrong type.
+            ValueError: ``expire`` or ``max_items`` is not above 0, or ``ignore`` names no parameter.
             UnkeyableArgumentError: At a call, an argument has no value to key by.
             RecursiveLoadError: At a call, the load waits for itself.
             SelfCancelledError: At a call, the function raised ``CancelledError`` although nobody had cancelled it.

@@ -44,6 +44,8 @@ class CacheOptions(TypedDict, total=False):
         limiter: A `Limiter` that loads pass through, those in the background last. For ``async def`` only.
         tags: By which `Cache.clear_tags` drops values: texts such as "user:{user_id}", filled in from the arguments,
             or a function of the arguments that returns texts.
+        max_items: The most items of an async generator that are kept; None is no limit but ``max_bytes``; 10,000 if
+            not given.
     """
 
     key: Callable[..., Any] | None
@@ -60,6 +62,7 @@ class CacheOptions(TypedDict, total=False):
     hard_timeout: float | timedelta | None
     limiter: Limiter | None
     tags: str | Iterable[str] | Callable[..., Iterable[str]]
+    max_items: int | None
 
 
 def check_names(options: dict[str, Any]) -> None:
