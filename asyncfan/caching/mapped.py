@@ -68,11 +68,10 @@ class Mapped:
         """Hand an entry to the mapping."""
         if self._scale is not None and not self._scale.takes(entry):
             return False
-        self._held.append(entry)  # first: what is held is also removed, should the mapping fail half-way
+        self._held.append(entry)  # first: should the mapping refuse it or fail half-way, the caller removes it
         try:
             self._mapping[self._key(entry)] = entry
         except (ValueError, OverflowError):  # heavier than all that it may hold, as cachetools and cachebox say it
-            self.remove(entry)
             return False
         return True
 

@@ -244,6 +244,25 @@ def test_use_of_an_entry_that_is_gone_is_harmless(clock, policy):
 
 
 @every
+def test_entry_that_is_hit_while_it_is_being_stored_stays(clock, policy):
+    """Another thread finds it in the table before the order has it: a sweep under way must not take it for evicted."""
+    cache = bounded(policy, 100, clock=clock)
+    f = filled(cache, 20)
+    table, store = f.cache_clear.__self__.operation.table, cache.store
+    store.sweep(3)
+    replay = store.replay
+
+    def hit_and_replay():
+        store.touched.extend(entry for entry in table.values() if entry.value == "new")
+        replay()
+
+    store.replay = hit_and_replay
+    f.put("new", 99)
+    assert f.peek(99) == "new"
+    assert_sound(cache)
+
+
+@every
 @pytest.mark.real_time
 def test_threads_keep_the_order_sound(policy):
     """Hits, misses, removals and sweeps in four threads leave tables, order and bounds intact."""
@@ -386,16 +405,8 @@ class Model:
             self.delete(key)
 
 
-REQUESTS = st.lists(
-    st.tuples(st.sampled_from(["get", "get", "get", "delete", "pop"]), st.integers(0, 40), st.integers(1, 4)),
-    max_size=300,
-)
-
-
-@given(capacity=st.integers(1, 40), requests=REQUESTS, sized=st.booleans())
-@settings(max_examples=300, deadline=None)
-def test_s3fifo_does_as_the_paper_says(capacity, requests, sized):
-    """Request by request, the same keys are held, in the same queues and with the same counts, as in the model."""
+def assert_same(capacity, requests, *, sized):
+    """Make the requests, (action, key, size), of both, and compare them after each."""
     found = S3FIFOCache(capacity, (lambda value: value) if sized else None)
     model = Model(capacity)
     for action, key, size in requests:
@@ -417,6 +428,32 @@ def test_s3fifo_does_as_the_paper_says(capacity, requests, sized):
         assert list(found._ghosts) == model.ghosts  # the hash of a small number is the number
         assert {key: node.reads for key, node in found._nodes.items()} == model.reads
         assert found.currsize == found._small.weight + found._main.weight == sum(model.sizes.values()) <= capacity
+
+
+ACTION = st.sampled_from(["get", "get", "get", "delete", "pop"])
+
+
+@given(
+    capacity=st.integers(1, 40),
+    requests=st.lists(st.tuples(ACTION, st.integers(0, 40), st.integers(1, 4)), max_size=300),
+    sized=st.booleans(),
+)
+@settings(max_examples=200, deadline=None)
+def test_s3fifo_does_as_the_paper_says(capacity, requests, sized):
+    """Request by request, the same keys are held, in the same queues and with the same counts, as in the model."""
+    assert_same(capacity, requests, sized=sized)
+
+
+@pytest.mark.parametrize("capacity", [1, 2, 10, 30])
+@pytest.mark.parametrize("sized", [False, True])
+def test_s3fifo_does_as_the_paper_says_in_the_long_run(capacity, sized):
+    """So it is when all queues are full: some keys in demand among many."""
+    rng = random.Random(capacity)
+    requests = [
+        (rng.choices(("get", "delete", "pop"), (50, 1, 1))[0], int(rng.paretovariate(0.5)) % 100, rng.randint(1, 4))
+        for _ in range(4_000)
+    ]
+    assert_same(capacity, requests, sized=sized)
 
 
 def test_s3fifo_is_a_mapping_as_cachetools_has_them():
@@ -526,6 +563,21 @@ def test_mapping_may_lose_an_entry_in_the_middle_of_a_use(clock):
     cache = Cache(policy=Fleeting(3), clock=clock)
     f = filled(cache, 3)
     assert [f(n) for n in (0, 1, 3)] == [0, 1, 3]
+
+
+def test_mapping_that_makes_what_it_lacks_is_not_asked_for_it(clock):
+    """The use of an entry that the mapping has dropped must not bring anything back."""
+
+    class Making(Fifo):
+        def __missing__(self, key):
+            raise AssertionError(key)
+
+    cache = Cache(policy=Making(1), clock=clock)
+    f = filled(cache, 1)
+    dropped = next(cache.store.order.walk())
+    f(1)
+    cache.store.order.touch(dropped)
+    assert stored(f, 2) >= {1}
 
 
 # -- memory ------------------------------------------------------------------------------------------------------------------
