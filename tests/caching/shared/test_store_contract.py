@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import time
 from urllib.parse import quote
 
@@ -66,9 +67,14 @@ async def names_of(store, start):
 async def listening(store):
     """A connected listener."""
     messages = store.listen()
-    assert await anext(messages) == b""
+    assert await heard(messages) == b""
     yield messages
     await messages.aclose()
+
+
+async def heard(messages):
+    """The next message; it must come soon."""
+    return await asyncio.wait_for(anext(messages), 10)
 
 
 # -- reading
@@ -138,12 +144,14 @@ async def test_names_may_have_any_printable_character(store):
 async def test_the_ledger_is_not_older_than_the_values(process):
     """While one process clears and writes, another never sees a value with a number above the ledger's."""
     writer, reader = process(), process()
+    choose = random.Random(3)
     done = False
 
     async def write():
         nonlocal done
-        for _ in range(60):
+        for _ in range(100):
             number = await writer.clear(tags=["t"], message="")
+            await asyncio.sleep(choose.random() * 0.002)
             await asyncio.gather(*(writer.put(f"n{i}", b"%d" % number, None, b"") for i in range(4)))
         done = True
 
@@ -336,7 +344,7 @@ async def test_drop_takes_any_number_of_names(store):
     async with listening(store) as messages:
         assert await store.drop([f"n:{i}" for i in range(2500)], b"many") == 2
         assert await store.drop([], b"none") == 0
-        assert {await anext(messages), await anext(messages)} == {b"many", b"none"}
+        assert {await heard(messages), await heard(messages)} == {b"many", b"none"}
 
 
 async def test_remove_removes_values_only(store):
@@ -435,14 +443,14 @@ async def test_listeners_hear_every_message(process):
         await store.drop(["a"], b"dropped")
         await store.clear(tags=["a"], message="cleared")
         for messages in (here, there):
-            assert {await anext(messages) for _ in range(3)} == {b"put \0\xff", b"dropped", b"cleared"}
+            assert {await heard(messages) for _ in range(3)} == {b"put \0\xff", b"dropped", b"cleared"}
 
 
 async def test_a_listener_hears_its_own_process(store):
     """It is for the reader to tell whose messages are its own."""
     async with listening(store) as messages:
         await store.drop(["a"], b"mine")
-        assert await anext(messages) == b"mine"
+        assert await heard(messages) == b"mine"
 
 
 async def test_the_message_of_a_clear_has_its_run_and_number(store):
@@ -450,7 +458,7 @@ async def test_the_message_of_a_clear_has_its_run_and_number(store):
     async with listening(store) as messages:
         await store.clear(tags=["a"], message='{"run":"%(run)s","number":%(number)d}')
         ledger = await store.ledger()
-        assert await anext(messages) == f'{{"run":"{ledger.run}","number":{ledger.number}}}'.encode()
+        assert await heard(messages) == f'{{"run":"{ledger.run}","number":{ledger.number}}}'.encode()
 
 
 async def test_what_was_changed_is_changed_when_its_message_comes(process):
@@ -459,13 +467,13 @@ async def test_what_was_changed_is_changed_when_its_message_comes(process):
     async with listening(other) as messages:
         await hold(store, "a", "t", DATA)
         await store.drop(["b", "c", "a"], b"")
-        await anext(messages)
+        await heard(messages)
         assert (await other.read(["a"]))[0] == [None]
         await store.put("a", OTHER, None, b"")
-        await anext(messages)
+        await heard(messages)
         assert (await other.read(["a"]))[0] == [Stored(OTHER, None)]
         number = await store.clear(tags=["t"], message="")
-        await anext(messages)
+        await heard(messages)
         assert (await other.read([], ["t"]))[1].tags == {"t": number}
 
 
@@ -477,7 +485,7 @@ async def test_writing_and_removing_tell_nobody(process):
         await store.remove(["a"])
         await store.release("a", "t")
         await store.drop([], b"the first one")
-        assert await anext(messages) == b"the first one"
+        assert await heard(messages) == b"the first one"
 
 
 # -- scanning
