@@ -16,6 +16,7 @@ __all__ = [
     "current_scope",
     "deadline_scope",
     "hide_deadline",
+    "inside",
     "kept_here",
     "scope",
     "scopes_in_use",
@@ -84,7 +85,7 @@ class scope:  # noqa: N801 - used like a function, as contextlib.suppress is
         self.values: dict[str, Any] = values
         self._token: contextvars.Token[Surroundings] | None = None
         self._kept: Kept | None = None  # inside ``async with``
-        self._kept_token: contextvars.Token[Kept | None] | None = None
+        self._kept_token: contextvars.Token[Any] | None = None
 
     def __enter__(self) -> Surroundings:
         if not scopes_in_use:
@@ -101,8 +102,8 @@ class scope:  # noqa: N801 - used like a function, as contextlib.suppress is
             self._token = None
 
     async def __aenter__(self) -> Surroundings:
-        self._kept = Kept(asyncio.get_running_loop())
-        self._kept_token = _kept.set(self._kept)
+        self._kept = Kept(asyncio.get_running_loop(), inside.get())
+        self._kept_token = inside.set(self._kept)
         return self.__enter__()
 
     async def __aexit__(
@@ -111,7 +112,7 @@ class scope:  # noqa: N801 - used like a function, as contextlib.suppress is
         kept, token, self._kept, self._kept_token = self._kept, self._kept_token, None, None
         self.__exit__(kind, error, trace)
         if kept is not None and token is not None:
-            _kept.reset(token)
+            inside.reset(token)
             await kept.close()
 
     def __repr__(self) -> str:
@@ -166,10 +167,11 @@ def hide_deadline() -> None:
 class Kept:
     """What an async `scope` keeps until its exit: what was asked for inside, and who waits there."""
 
-    __slots__ = ("_all_left", "ended", "loop", "memos", "waiting")
+    __slots__ = ("_all_left", "around", "ended", "loop", "memos", "waiting")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, around: Any = None) -> None:
         self.loop: asyncio.AbstractEventLoop = loop
+        self.around: Any = around  # what was `inside` before
         self.memos: dict[Any, Any] = {}  # {who remembers: what}
         self.waiting: set[asyncio.Future[Any]] = set()  # at the exit each one gets this object as its result
         self.ended: bool = False
@@ -205,10 +207,12 @@ class Kept:
         return f"<Kept of a scope, {len(self.waiting)} waiting{', ended' if self.ended else ''}>"
 
 
-_kept: contextvars.ContextVar[Kept | None] = contextvars.ContextVar("asyncfan_kept", default=None)
+# What a loader must mind here: the `Kept` of an async scope, or the batch whose call this is. One variable for both,
+# because every call of a loader looks at it; mostly there is neither.
+inside: contextvars.ContextVar[Any] = contextvars.ContextVar("asyncfan_inside", default=None)
 
 
 def kept_here(loop: asyncio.AbstractEventLoop) -> Kept | None:
     """Return what the surrounding async scope keeps; None without one, or if it has ended or is another loop's."""
-    kept = _kept.get()
-    return kept if kept is not None and kept.loop is loop and not kept.ended else None
+    found = inside.get()
+    return found if isinstance(found, Kept) and found.loop is loop and not found.ended else None

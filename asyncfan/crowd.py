@@ -1,4 +1,4 @@
-"""Who of a fan-out's items waits for a loader: what the fan-out tells and the loader asks, neither importing the other."""
+"""Who of a fan-out's items waits for a loader: told by both, so that neither has to import the other."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
 """Items in batches (`data_batcher`, `chunks`), a gate for queries (`query_batcher`, `flight`), and loaders.
 
 batched      the decorator                  wrappers    what it makes, in types
-loader       keys in, outcomes out          queue       what waits and runs in one loop
-batch        one call for many keys         load        one key for many callers
-dispatch     when an open batch is sent     answers     what the function returned, key by key
+loader       callers and their keys         quick       the short way of a caller
+queue        what waits and runs in a loop  batch       many keys that travel together
+dispatch     when an open batch is sent     asking      the calls of the function
+answers      what it returned, key by key   failure     an exception on its way to callers
 bisecting    which keys make a batch fail   stats       what was done so far
 """
 

@@ -7,62 +7,141 @@ import contextvars
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
+from ..context import Kept, inside
 from ..exceptions import RecursiveLoadError, SelfCancelledError
-from .load import DROPPED, PENDING, Load, as_outcome
+from .failure import as_failure
 
 if TYPE_CHECKING:
     from ..crowd import Crowd
     from .queue import Queue
 
-__all__ = ["Batch", "running_batch"]
+__all__ = ["Batch", "Waiter", "running_batch"]
 
-# The batch whose call the current context belongs to; None outside of batches.
-running_batch: contextvars.ContextVar[Batch | None] = contextvars.ContextVar("asyncfan_batch", default=None)
+Waiter = asyncio.Future[Any]
+
+
+class Waiters(dict[Waiter, None]):
+    """The waiters of all callers of one key, where it has more than one; to be treated as one."""
+
+    def cancelled(self) -> bool:
+        """Say whether all callers have been cancelled."""
+        return all(waiter.cancelled() for waiter in self)
+
+    def done(self) -> bool:
+        """Say whether none waits any more."""
+        return all(waiter.done() for waiter in self)
+
+    def set_result(self, outcome: Any) -> None:
+        """Give the outcome to all who still wait."""
+        for waiter in self:
+            if not waiter.done():
+                waiter.set_result(outcome)
 
 
 class Batch:
-    """Keys that travel together; owned by those who wait for them: the last one to leave cancels it."""
+    """Keys that travel together; owned by those who wait for them: the last one to leave cancels it.
 
-    __slots__ = ("blocked_on", "crowds", "dead", "loads", "polled", "queue", "task", "timer", "wanted", "weight")
+    Each caller has a waiter of its own for each key; one that leaves takes nothing from the others.
+    """
+
+    __slots__ = (
+        "blocked",
+        "blocked_on",
+        "keys",
+        "polled",
+        "queue",
+        "sent",
+        "task",
+        "timer",
+        "waiters",
+        "watched_by",
+        "weight",
+    )
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
-        self.loads: list[Load] = []
-        self.dead: int = 0  # loads that everybody left while the batch was open: they are not sent
-        self.wanted: int = 0  # loads that somebody waits for, once it was sent
+        self.waiters: dict[Hashable, Waiter | Waiters] = {}  # {identity: its callers'}; of keys that somebody wants
+        self.keys: dict[Hashable, Any] = {}  # {identity: key}, if these differ
         self.weight: float = 0.0
         self.timer: asyncio.TimerHandle | None = None  # sends it after max_delay
         self.polled: bool = False  # whether it is sent when no key comes any more
-        self.crowds: dict[Crowd, None] = {}  # the fan-outs that send it when all their items wait
-        self.task: asyncio.Task[list[Any]] | None = None  # from when it is sent
+        self.watched_by: dict[Crowd, None] = {}  # the fan-outs that send it when all their items wait
+        self.blocked: dict[Waiter, Crowd] = {}  # waiters that are items of a fan-out which counts them
+        self.sent: list[Hashable] = []  # the identities of the keys, in the order in which they were sent
+        self.task: asyncio.Task[list[Any]] | None = None  # from when it is sent until it has ended
         self.blocked_on: list[Batch] = []  # the batches that its own call waits for right now
 
-    @property
-    def size(self) -> int:
-        """How many keys would be sent."""
-        return len(self.loads) - self.dead
+    # -- callers ----------------------------------------------------------------------------------------------------
 
-    def add(self, key: Any, identity: Hashable, weight: float) -> Load:
-        """Take one more key in."""
-        load = Load(key, identity, self)
-        self.loads.append(load)
-        self.weight += weight
-        return load
+    def join(self, identity: Hashable) -> Waiter:
+        """Return a waiter for a key that the batch has already."""
+        waiter: Waiter = self.queue.loop.create_future()
+        found = self.waiters[identity]
+        if isinstance(found, Waiters):
+            found[waiter] = None
+        else:
+            self.waiters[identity] = Waiters({found: None, waiter: None})
+        return waiter
+
+    def leave(self, identity: Hashable, waiter: Waiter) -> asyncio.Task[Any] | None:
+        """Take a caller's waiter out; return the batch's task if nobody is left, so that it is cancelled."""
+        self.unblock(waiter)
+        found = self.waiters.get(identity)
+        if isinstance(found, Waiters):
+            found.pop(waiter, None)
+            if found:
+                return None
+        elif found is not waiter:  # settled, or not sent because all had been cancelled
+            return None
+        self._forget(identity)
+        if self.waiters or self.task is None or self.task.done() or self.queue.loop.is_closed():
+            return None
+        self.task.cancel()
+        return self.task
+
+    def answer(self, identity: Hashable, outcome: Any) -> None:
+        """Give a key an outcome before its time; a call that is under way goes on, whoever else it is for."""
+        found = self.waiters[identity]
+        for waiter in found if isinstance(found, Waiters) else (found,):
+            self.unblock(waiter)
+        self._forget(identity)
+        if not found.done():
+            found.set_result(outcome)
+
+    def block(self, waiter: Waiter, crowd: Crowd) -> None:
+        """Note that an item of a fan-out waits."""
+        self.blocked[waiter] = crowd
+        crowd.block()
+
+    def unblock(self, waiter: Waiter) -> None:
+        """Note that it no longer does."""
+        crowd = self.blocked.pop(waiter, None)
+        if crowd is not None:
+            crowd.unblock()
+
+    def _forget(self, identity: Hashable) -> None:
+        """Take a key out, so that nobody joins it; an open batch without keys is none."""
+        del self.waiters[identity]
+        self._unlist(identity)
+        if self.task is None and not self.waiters and self.queue.open is self:
+            self._close()
+            self.queue.retire()
+
+    # -- the call ---------------------------------------------------------------------------------------------------
 
     def send(self) -> None:
         """Ask for the keys that somebody still wants, in a task of its own; nothing if it was sent before."""
         queue = self.queue
         if queue.open is not self:
             return
-        self._close()
-        loads = [load for load in self.loads if load.outcome is PENDING]
-        self.loads = [load for load in loads if not load.is_dead()]
-        if len(loads) != len(self.loads):
-            self._drop_dead(loads)
-        if not self.loads:
-            self._retire()
+        # their callers have been cancelled and do not know it yet
+        for identity in [identity for identity, found in self.waiters.items() if found.cancelled()]:
+            self._forget(identity)
+        if not self.waiters:
             return
-        self.wanted = len(self.loads)
+        self._close()
+        self.sent = list(self.waiters)
+        queue.loads |= dict.fromkeys(self.sent, self)
         queue.batches.add(self)
         # An empty context: the batch is no caller's own, and must not act with the credentials of the first.
         self.task = queue.loop.create_task(
@@ -71,61 +150,39 @@ class Batch:
         self.task.add_done_callback(self._ended)
 
     async def _run(self) -> list[Any]:
-        running_batch.set(self)
-        return await self.queue.loader.ask(self.queue.instance, [load.key for load in self.loads])
-
-    def drop(self, load: Load) -> asyncio.Task[Any] | None:
-        """Take out a load that nobody wants; return the batch's task if it was the last one, and thus cancelled."""
-        self._take_out(load)
-        if self.task is None or self.wanted or self.task.done():
-            return None
-        self.task.cancel()
-        return self.task
-
-    def answer(self, load: Load, outcome: Any) -> None:
-        """Give a load an outcome before its time; a call that is under way goes on, whoever else it is for."""
-        self._take_out(load)
-        load.settle(outcome)
-
-    def _take_out(self, load: Load) -> None:
-        self._forget(load)
-        if self.task is not None:
-            self.wanted -= 1
-            return
-        self.dead += 1  # what it weighs still counts: it would take a further field to know
-        if not self.size and self.queue.open is self:
-            self._close()
-            self._retire()
-
-    def _drop_dead(self, loads: list[Load]) -> None:
-        for load in loads:
-            if load.is_dead():
-                load.outcome = DROPPED
-                self._forget(load)
+        inside.set(self)
+        keys = [self.keys[identity] for identity in self.sent] if self.keys else self.sent.copy()
+        return await self.queue.loader.ask(self.queue.instance, keys)
 
     def _close(self) -> None:
         self.queue.open = None
         if self.timer is not None:
             self.timer.cancel()
-        for crowd in self.crowds:
+        for crowd in self.watched_by:
             crowd.due.pop(self.send, None)
 
-    def _forget(self, load: Load) -> None:
-        if self.queue.loads.get(load.identity) is load:  # cleared, and asked for again: another one
-            del self.queue.loads[load.identity]
-
     def _ended(self, task: asyncio.Task[list[Any]]) -> None:
-        outcomes = self._outcomes(task)
-        for load, outcome in zip(self.loads, outcomes, strict=True):
-            if load.outcome is PENDING:
-                self._forget(load)
-                load.settle(as_outcome(outcome))
-        self.queue.batches.discard(self)
-        self._retire()
+        for crowd in self.blocked.values():  # before the first goes on: see `Crowd.unblock`
+            crowd.unblock()
+        self.blocked.clear()
+        queue, waiters, self.waiters, self.task = self.queue, self.waiters, {}, None  # no cycle through its errors
+        queue.batches.discard(self)
+        if queue.batches:
+            for identity in waiters:
+                self._unlist(identity)
+        else:
+            queue.loads.clear()  # all are this batch's
+        for identity, outcome in zip(self.sent, self._outcomes(task), strict=True):
+            found = waiters.get(identity)
+            if found is not None and not found.done():
+                found.set_result(as_failure(outcome) if isinstance(outcome, BaseException) else outcome)
+        queue.retire()
 
-    def _retire(self) -> None:
-        self.loads = []  # they refer to this batch
-        self.queue.retire()
+    def _unlist(self, identity: Hashable) -> None:
+        """Let nobody join the load of a key."""
+        loads = self.queue.loads
+        if loads.get(identity) is self:  # cleared, and asked for again: another batch
+            del loads[identity]
 
     def _outcomes(self, task: asyncio.Task[list[Any]]) -> list[Any]:
         error: BaseException | None
@@ -133,7 +190,9 @@ class Batch:
             error = SelfCancelledError(f"{self} was cancelled, but not because its callers had left")
         else:
             error = task.exception()
-        return task.result() if error is None else [error] * len(self.loads)
+        return task.result() if error is None else [error] * len(self.sent)
+
+    # -- batches that wait for each other ---------------------------------------------------------------------------
 
     def wait_for(self, other: Batch) -> None:
         """Note that the call of this batch waits for ``other``.
@@ -141,13 +200,12 @@ class Batch:
         Raises:
             RecursiveLoadError: ``other`` waits, directly or through others, for this one.
         """
-        path = other.path_to(self)
+        path = other._path_to(self)
         if path is not None:
             raise RecursiveLoadError(tuple(map(str, (self, *path))), "batched call")
         self.blocked_on.append(other)
 
-    def path_to(self, wanted: Batch) -> list[Batch] | None:
-        """Return the batches from this one on that wait for one another, up to ``wanted``; None if it is not there."""
+    def _path_to(self, wanted: Batch) -> list[Batch] | None:
         seen: set[Batch] = set()
         paths: list[list[Batch]] = [[self]]
         while paths:
@@ -161,7 +219,17 @@ class Batch:
         return None
 
     def __str__(self) -> str:
-        return f"{self.queue.loader.name}({[load.key for load in self.loads]!r:.60})"
+        identities = self.sent or list(self.waiters)
+        keys = [self.keys[identity] for identity in identities] if self.keys else identities
+        return f"{self.queue.loader.name}({keys!r:.60})"
 
     def __repr__(self) -> str:
         return f"<Batch {self} {'open' if self.task is None else 'sent'}>"
+
+
+def running_batch() -> Batch | None:
+    """Return the batch whose call the current context belongs to; None outside of batches."""
+    found = inside.get()
+    while isinstance(found, Kept):
+        found = found.around
+    return found  # type: ignore[no-any-return]

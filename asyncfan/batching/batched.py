@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from ..fanout.checks import positive_int, positive_number
 from .dispatch import RULES, Rule
 from .loader import Loader
+from .quick import quick
 from .wrappers import Batched, BatchedMethod, Decorator, LoadFunction, LoadMethod
 
 if TYPE_CHECKING:
@@ -25,12 +26,9 @@ S = TypeVar("S")
 
 
 class BatchedFunction(partial[Any]):
-    """What `batched` makes: the loader's coroutine function with the instance filled in, if there is one."""
+    """What `batched` makes: the loader's coroutine function with the instance filled in, None for a function."""
 
-    @property
-    def loader(self) -> Loader:
-        """The engine behind it."""
-        return self.func.__self__  # type: ignore[attr-defined, no-any-return]
+    loader: Loader
 
     def many(self, *args: Any) -> Any:
         """Return the results for keys, in order."""
@@ -55,11 +53,17 @@ class BatchedFunction(partial[Any]):
     def __get__(self, instance: Any, owner: type | None = None) -> BatchedFunction:
         if instance is None or self.args:
             return self
-        return BatchedFunction(self.func, instance)
+        bound = BatchedFunction(self.func, instance)
+        bound.loader = self.loader
+        return bound
 
     def __getattr__(self, name: str) -> Any:
-        if name in {"__name__", "__qualname__", "__wrapped__"}:  # of a method of an instance; others have their own
-            return self.loader.function if name == "__wrapped__" else getattr(self.loader.function, name)
+        if name in {"__name__", "__qualname__"}:  # of a method of an instance; others have their own
+            return getattr(self.loader.function, name)
+        if name == "__wrapped__":
+            return self.loader.function
+        if name == "__signature__":  # not that of the function of many keys, to which __wrapped__ would lead
+            return _SIGNATURE if self.args else _METHOD_SIGNATURE
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __repr__(self) -> str:
@@ -184,7 +188,12 @@ def _batched(load: Any, **options: Any) -> Any:
     name = getattr(load, "__qualname__", None) or type(load).__qualname__
     is_method = _is_method(load, name)
     loader = Loader(load, name.rpartition("<locals>.")[2], is_method=is_method, **options)
-    found = BatchedFunction(loader.one) if is_method else BatchedFunction(loader.one, None)
+    found = (
+        BatchedFunction(loader.one)
+        if is_method
+        else BatchedFunction(quick(loader) if loader.plain else loader.one, None)
+    )
+    found.loader = loader
     return update_wrapper(found, load, assigned=("__module__", "__name__", "__qualname__", "__doc__"))
 
 
@@ -208,10 +217,16 @@ def _is_method(load: Any, name: str) -> bool:
     """Whether ``load`` takes an instance before the keys."""
     needed = [x for x in inspect.signature(load).parameters.values() if x.default is x.empty and x.kind in _POSITIONAL]
     owner = name.rpartition(".")[0]
-    in_class = bool(owner) and not owner.endswith("<locals>")
-    if len(needed) == 1 or (in_class and len(needed) == 2):
-        return len(needed) == 2
-    raise TypeError(f"{name}() must have one parameter, the list of keys, got {', '.join(x.name for x in needed) or 'none'}")
+    match needed:
+        case [_]:
+            return False
+        case [_, _] if owner and not owner.endswith("<locals>"):
+            return True
+    got = ", ".join(parameter.name for parameter in needed) or "none"
+    raise TypeError(f"{name}() must have one parameter, the list of keys, got {got}")
 
 
+_KEY = inspect.Parameter("key", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_SIGNATURE = inspect.Signature([_KEY])
+_METHOD_SIGNATURE = inspect.Signature([inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD), _KEY])
 _POSITIONAL = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}

@@ -15,9 +15,7 @@ def is_about_the_backend(error: Exception) -> bool:
     return isinstance(error, OSError)
 
 
-async def bisect(
-    call: Callable[[Sequence[Any]], Awaitable[Answers]], keys: Sequence[Any], error: Exception
-) -> Answers:
+async def bisect(call: Callable[[list[Any]], Awaitable[Answers]], keys: Sequence[Any], error: Exception) -> Answers:
     """Ask for halves of ``keys``, which failed with ``error``, down to the single keys that fail.
 
     One bad key of n costs at most 2 log2(n) calls. If as many and two have failed and none has succeeded, or

@@ -35,7 +35,7 @@ def _quiet(batch: Batch) -> None:
 
 
 def _look(batch: Batch, seen: int, still: int, left: int) -> None:
-    came = len(batch.loads)
+    came = len(batch.waiters)
     still = still + 1 if came == seen else 0
     if still >= _STILL or not left:
         batch.send()
@@ -58,7 +58,7 @@ def send_when_all_wait(batch: Batch, crowd: Crowd | None) -> None:
         _quiet(batch)
         return
     outermost = crowd.outermost
-    batch.crowds[outermost] = None
+    batch.watched_by[outermost] = None
     outermost.due[batch.send] = None
 
 

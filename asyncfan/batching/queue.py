@@ -7,10 +7,9 @@ from collections.abc import Hashable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from .batch import Batch
+from .batch import Batch, Waiter
 
 if TYPE_CHECKING:
-    from .load import Load
     from .loader import Loader
 
 __all__ = ["Queue"]
@@ -22,31 +21,44 @@ class Queue:
     It is there only while it has something to do, and keeps its loop and its instance no longer.
     """
 
-    __slots__ = ("batches", "instance", "loads", "loader", "loop", "open", "place")
+    __slots__ = ("batches", "instance", "loader", "loads", "loop", "open", "place")
 
     def __init__(self, loader: Loader, place: Hashable, loop: asyncio.AbstractEventLoop, instance: Any) -> None:
         self.loader = loader
         self.place: Hashable = place
         self.loop: asyncio.AbstractEventLoop = loop
         self.instance: Any = instance  # of a method
-        self.loads: dict[Hashable, Load] = {}  # {identity: Load}: what a further caller of an equal key joins
+        self.loads: dict[Hashable, Batch] = {}  # {identity: Batch} of what was sent, if a further caller may join it
         self.open: Batch | None = None  # the batch that gathers keys; None: the next key begins one
         self.batches: set[Batch] = set()  # those that were sent and have not ended
 
-    def add(self, key: Any, identity: Hashable) -> Load:
-        """Take a key that nobody waits for yet into the open batch, and send that if it is full."""
-        loader = self.loader
-        weight = loader.weigh(key)
-        batch = self.open
-        if batch is not None and batch.weight + weight > loader.max_batch_weight:
-            batch.send()
-            batch = None
+    def enter(self, key: Any, identity: Hashable) -> tuple[Batch, Waiter]:
+        """Let a caller wait for ``key``; the batch that it makes full is sent."""
+        loader, batch = self.loader, self.open
+        if batch is not None and identity in batch.waiters:
+            loader.meter.joined += 1
+            return batch, batch.join(identity)
+        if self.loads and (sent := self.loads.get(identity)) is not None:
+            loader.meter.joined += 1
+            return sent, sent.join(identity)
+        if loader.weight is not None:
+            batch = self._with_room_for(batch, loader.weigh(key))
         if batch is None:
             batch = self._begin()
-        load = self.loads[identity] = batch.add(key, identity, weight)
-        if batch.size >= loader.max_batch_size:
+        waiter = batch.waiters[identity] = self.loop.create_future()
+        if loader.key is not None:
+            batch.keys[identity] = key
+        if len(batch.waiters) >= loader.max_batch_size:
             batch.send()
-        return load
+        return batch, waiter
+
+    def _with_room_for(self, batch: Batch | None, weight: float) -> Batch:
+        if batch is not None and batch.weight + weight > self.loader.max_batch_weight:
+            batch.send()
+            batch = None
+        batch = batch or self._begin()
+        batch.weight += weight  # for good: what a key weighed that nobody wants any more is not remembered
+        return batch
 
     def _begin(self) -> Batch:
         self.loader.queues[self.place] = self
@@ -67,10 +79,10 @@ class Queue:
             self.loop.call_soon_threadsafe(self._clear, identity, everything)
 
     def _clear(self, identity: Hashable | None, everything: bool) -> None:  # noqa: FBT001 - for call_soon
-        for found in list(self.loads) if everything else [identity]:
-            load = self.loads.get(found)
-            if load is not None and load.batch.task is not None:
-                del self.loads[found]
+        if everything:
+            self.loads.clear()
+        else:
+            self.loads.pop(identity, None)
 
     def retire(self) -> None:
         """Be gone if there is nothing left to do."""
@@ -78,5 +90,5 @@ class Queue:
             del self.loader.queues[self.place]
 
     def __repr__(self) -> str:
-        waiting = 0 if self.open is None else self.open.size
+        waiting = 0 if self.open is None else len(self.open.waiters)
         return f"<Queue of {self.loader.name} {waiting} waiting, {len(self.batches)} batches running>"

@@ -15,7 +15,6 @@ K = TypeVar("K")
 V = TypeVar("V")
 S = TypeVar("S")
 K_contra = TypeVar("K_contra", contravariant=True)
-V_co = TypeVar("V_co", covariant=True)
 S_contra = TypeVar("S_contra", contravariant=True)
 
 Answer = Mapping[Any, V | Exception] | Sequence[V | Exception]
@@ -23,7 +22,7 @@ LoadFunction = Callable[[list[K]], Awaitable[Answer[V]]]
 LoadMethod = Callable[[S, list[K]], Awaitable[Answer[V]]]
 
 
-class Batched(Protocol[K, V]):
+class Batched(Protocol[K_contra, V]):
     """What `batched` makes of a function of many keys: a function of one key, and these methods."""
 
     @property
@@ -31,11 +30,11 @@ class Batched(Protocol[K, V]):
         """The function as it was."""
         ...
 
-    def __call__(self, key: K, /) -> Coroutine[Any, Any, V]:
+    def __call__(self, key: K_contra, /) -> Coroutine[Any, Any, V]:
         """Return the result for ``key``, asked for together with what others ask for at the time."""
         ...
 
-    def many(self, keys: Iterable[K], /) -> Coroutine[Any, Any, list[V]]:
+    def many(self, keys: Iterable[K_contra], /) -> Coroutine[Any, Any, list[V]]:
         """Return the results for ``keys``, in order; equal keys are asked for once.
 
         Raises:
@@ -46,11 +45,11 @@ class Batched(Protocol[K, V]):
         """
         ...
 
-    def prime(self, key: K, value: V, /) -> None:
+    def prime(self, key: K_contra, value: V, /) -> None:
         """Give ``value`` to all who wait for ``key`` now, and to those who will ask in the async `scope` around."""
         ...
 
-    def clear(self, key: K = ..., /) -> None:
+    def clear(self, key: K_contra = ..., /) -> None:
         """Let nobody join a load of ``key`` (of any, without one) that has begun; the async `scope` forgets it too.
 
         Who waits already still gets what it gives. Loads in other threads are let go when their loop comes to it.
@@ -61,7 +60,7 @@ class Batched(Protocol[K, V]):
         """Return counts of batches, keys and callers, and how long calls took; for a method, of all instances."""
         ...
 
-    def load_batch(self, keys: Sequence[K], /) -> Coroutine[Any, Any, Answers]:
+    def load_batch(self, keys: Sequence[K_contra], /) -> Coroutine[Any, Any, Answers]:
         """Ask for exactly ``keys``, in the current task and context; nobody else is joined, nothing is kept.
 
         For caches: they know who else waits. One call, or as many as the sizes and weights allowed need.
@@ -75,7 +74,7 @@ class Batched(Protocol[K, V]):
         ...
 
 
-class BatchedMethod(Protocol[S, K, V]):
+class BatchedMethod(Protocol[S_contra, K, V]):
     """What `batched` makes of a method of many keys: in an instance, a `Batched`."""
 
     @property
@@ -83,7 +82,7 @@ class BatchedMethod(Protocol[S, K, V]):
         """The method as it was."""
         ...
 
-    def __call__(self, instance: S, key: K, /) -> Coroutine[Any, Any, V]:
+    def __call__(self, instance: S_contra, key: K, /) -> Coroutine[Any, Any, V]:
         """Return the result for ``key``, of ``instance``."""
         ...
 
@@ -92,9 +91,9 @@ class BatchedMethod(Protocol[S, K, V]):
         ...
 
     @overload
-    def __get__(self, instance: None, owner: type | None = None) -> BatchedMethod[S, K, V]: ...
+    def __get__(self, instance: None, owner: type | None = None) -> BatchedMethod[S_contra, K, V]: ...
     @overload
-    def __get__(self, instance: S, owner: type | None = None) -> Batched[K, V]: ...
+    def __get__(self, instance: S_contra, owner: type | None = None) -> Batched[K, V]: ...
 
 
 class Decorator(Protocol):
