@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..exceptions import BatchResultError, MissingKeyError
@@ -18,18 +18,29 @@ class Answers(list[Any]):
     """The outcome of each key that was asked for, in order: a value, or an exception if there is none.
 
     Attributes:
-        extra: ``{key: value}`` that a mapping gave besides.
         refused: Whether what was returned is no answer, so that all outcomes say so.
     """
 
-    __slots__ = ("extra", "refused")
+    __slots__ = ("_answer", "_asked", "refused")
 
     def __init__(
-        self, outcomes: Sequence[Any] = (), extra: Mapping[Any, Any] | None = None, *, refused: bool = False
+        self,
+        outcomes: Iterable[Any] = (),
+        answer: Mapping[Any, Any] | None = None,
+        asked: Iterable[Any] = (),
+        *,
+        refused: bool = False,
     ) -> None:
         super().__init__(outcomes)
-        self.extra: Mapping[Any, Any] = extra or {}
+        self._answer: Mapping[Any, Any] = answer or {}
+        self._asked = asked
         self.refused: bool = refused
+
+    @property
+    def extra(self) -> dict[Any, Any]:
+        """``{key: value}`` that a mapping gave besides what was asked for."""
+        asked = set(self._asked)
+        return {key: value for key, value in self._answer.items() if key not in asked}
 
     @classmethod
     def read(
@@ -62,10 +73,7 @@ class Answers(list[Any]):
             MissingKeyError(name, key) if (value := get(one, _MISSING)) is _MISSING else value
             for key, one in zip(keys, wanted, strict=True)
         ]
-        if len(answer) <= len(keys):
-            return cls(found)
-        asked = set(wanted)
-        return cls(found, {key: value for key, value in answer.items() if key not in asked})
+        return cls(found, answer, wanted)
 
 
 def _short(value: Any) -> str:

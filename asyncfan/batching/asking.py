@@ -81,6 +81,8 @@ class Asker:
             found = SelfCancelledError(f"{self.name}() raised CancelledError, but nobody had cancelled it")
             found.__cause__ = error
             return Answers([found] * len(keys))
+        finally:
+            del task  # whose result an error may be: its traceback holds this frame
 
     async def _call(self, instance: Any, keys: list[Any]) -> Answers:
         if self.limiter is None:

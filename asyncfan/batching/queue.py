@@ -61,7 +61,11 @@ class Queue:
         return batch
 
     def _begin(self) -> Batch:
-        self.loader.queues[self.place] = self
+        queues = self.loader.queues
+        for oldest in list(queues.values())[:1]:
+            if oldest.loop.is_closed():  # it died with work to do
+                queues.pop(oldest.place, None)
+        queues[self.place] = self
         batch = self.open = Batch(self)
         self.loader.dispatch(batch)
         if self.loader.max_delay is not None:
