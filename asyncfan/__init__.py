@@ -1,13 +1,15 @@
 """asyncfan: run many async calls at once, join the ones that can be one, and never make the same call twice.
 
 parallel_processor, cache_decorators   the two doors: the classes and decorators under the names that guides use
-fanout/     many calls at once          batching/   chunks of items, one gate in front of a backend
+fanout/     many calls at once          batching/   chunks of items, single calls joined, a gate for queries
 caching/    keys, entries, flights      http/       requests and responses, without any framework
 adapters/   one thin file a framework   context     what they share: scopes and deadlines
-metrics     histograms and snapshots    testing     clocks, loops and stores for our users' own tests
+metrics     histograms and snapshots    crowd       what they share: who of a fan-out waits for a batch
+testing     clocks, loops and stores for our users' own tests
 Each room's __init__ says what its files are for; imports point from the last of these to the first, never back.
 """
 
+from .batching import Batched, LoaderStats, batched
 from .cache_decorators import CacheLevel, cache, cache_function, cache_response
 from .caching import (
     MISSING,
@@ -28,8 +30,11 @@ from .context import current_scope, scope, time_left
 from .exceptions import (
     AsyncfanError,
     AttemptTimeoutError,
+    BatchResultError,
     DeadlineExceededError,
+    MissingKeyError,
     RecursiveLoadError,
+    ScopeEndedError,
     SelfCancelledError,
     UnkeyableArgumentError,
 )
@@ -43,6 +48,8 @@ __all__ = [
     "AsyncQueryBatcher",
     "AsyncfanError",
     "AttemptTimeoutError",
+    "BatchResultError",
+    "Batched",
     "Cache",
     "CacheInfo",
     "CacheLevel",
@@ -54,14 +61,18 @@ __all__ = [
     "DeadlineExceededError",
     "Limiter",
     "Load",
+    "LoaderStats",
+    "MissingKeyError",
     "Outcome",
     "ParallelProcessor",
     "ProcessorStats",
     "RecursiveLoadError",
+    "ScopeEndedError",
     "SelfCancelledError",
     "UnkeyableArgumentError",
     "amap",
     "astream",
+    "batched",
     "cache",
     "cache_function",
     "cache_response",
