@@ -7,7 +7,9 @@ from typing import Any
 __all__ = [
     "AsyncfanError",
     "AttemptTimeoutError",
+    "BatchResultError",
     "DeadlineExceededError",
+    "MissingKeyError",
     "RecursiveLoadError",
     "SelfCancelledError",
     "UnkeyableArgumentError",
@@ -23,6 +25,10 @@ class AttemptTimeoutError(AsyncfanError, TimeoutError):
     """Raised when one call of a function ran longer than ``timeout``."""
 
 
+class BatchResultError(AsyncfanError, TypeError):
+    """Raised when what a `batched` function returned does not answer its keys: no result can be told from another."""
+
+
 class DeadlineExceededError(AsyncfanError, TimeoutError):
     """Raised when a fan-out did not finish before its ``deadline``.
 
@@ -33,6 +39,23 @@ class DeadlineExceededError(AsyncfanError, TimeoutError):
     def __init__(self, message: str, outcomes: Any = None) -> None:
         super().__init__(message)
         self.outcomes = outcomes
+
+
+class MissingKeyError(AsyncfanError, KeyError):
+    """Raised when the mapping that a `batched` function returned has no result for a key.
+
+    Attributes:
+        function: The name of the function.
+        key: The key.
+    """
+
+    def __init__(self, function: str, key: Any) -> None:
+        super().__init__(f"{function}() returned no result for the key {key!r}")
+        self.function = function
+        self.key = key
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # a KeyError's own would quote it
 
 
 class RecursiveLoadError(AsyncfanError, RuntimeError):

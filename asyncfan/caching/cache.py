@@ -19,6 +19,7 @@ from .call_keys import without_surroundings
 from .freshness import Freshness
 from .functions import cached_function
 from .keys import untyped
+from .items import Items
 from .level import CacheLevel, Expire, seconds_of
 from .listening import Listening
 from .mapped import MappingLike
@@ -94,7 +95,7 @@ class Cleared:
         return f"<Cleared {self.count} entries>"
 
 
-class Cache:
+class Cache(Items):
     """Entries of cached functions, with common bounds; `cache` is the one that everything uses by default.
 
     It may be used from any number of event loops and threads at once; values belong to the process, a running load to
@@ -146,6 +147,7 @@ class Cache:
         store: str | SharedStore | SharedTier | None = None,
         memory_expire: float | timedelta = 60.0,
     ) -> None:
+        super().__init__(lambda: self.operation("", "get_or_set"))
         _check_bound("maxsize", maxsize)
         _check_bound("max_bytes", max_bytes)
         order = make_order(policy, _evicted, maxsize=maxsize, scale=make_scale(max_bytes, weigher))
