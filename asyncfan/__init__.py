@@ -21,9 +21,11 @@ from .caching import (
     CacheOptions,
     CacheStats,
     Cleared,
+    Explanation,
     Load,
     current_load,
     escape,
+    explain,
     register_key,
 )
 from .context import current_scope, scope, time_left
@@ -59,6 +61,7 @@ __all__ = [
     "Cleared",
     "DataBatcher",
     "DeadlineExceededError",
+    "Explanation",
     "Limiter",
     "Load",
     "LoaderStats",
@@ -79,6 +82,7 @@ __all__ = [
     "current_load",
     "current_scope",
     "escape",
+    "explain",
     "gather",
     "in_thread",
     "on_loop",

@@ -18,6 +18,7 @@ from .adaptive import AdaptiveExpire
 from .call_keys import without_surroundings
 from .freshness import Freshness
 from .functions import cached_function
+from .items import Items
 from .keys import untyped
 from .level import CacheLevel, Expire, seconds_of
 from .listening import Listening
@@ -98,7 +99,7 @@ class Cleared:
         return f"<Cleared {self.count} entries>"
 
 
-class Cache:
+class Cache(Items):
     """Entries of cached functions, with common bounds; `cache` is the one that everything uses by default.
 
     It may be used from any number of event loops and threads at once; values belong to the process, a running load to
@@ -150,6 +151,7 @@ class Cache:
         store: str | SharedStore | SharedTier | None = None,
         memory_expire: float | timedelta = 60.0,
     ) -> None:
+        super().__init__(lambda: self.operation("", "get_or_set"))
         _check_bound("maxsize", maxsize)
         _check_bound("max_bytes", max_bytes)
         order = make_order(policy, _evicted, maxsize=maxsize, scale=make_scale(max_bytes, weigher))

@@ -14,10 +14,12 @@ from ..fanout.checks import positive_int
 from .adaptive import AdaptiveExpire
 from .call_keys import CallKeys, Instance, Instances, Key
 from .compiling import compile_wrapper, plain_parameters
+from .explain import Explanation, explain_call
 from .generators import Recorder
 from .keys import escape
 from .level import CacheLevel, Expire, expiry, surroundings_at
 from .limits import limited
+from .many import Many
 from .methods import METHODS, CachedMethod
 from .options import CacheOptions, freshness_of
 from .register import MISSING
@@ -68,10 +70,13 @@ class CachedFunction:
         parameters = [x for x in plain_parameters(function) if x not in ignore]
         keys = CallKeys(prefix, name, ["key"] if key else parameters)
         self.exact: Callable[[Key], Key] = keys.exact
+        self.parts: Callable[[Key], list[tuple[str, str]]] = keys.parts
         self.freshness: Freshness = freshness_of(function, expire, options, is_async=self.is_async)
         self.operation: Operation = cache.operation(prefix, name, text=keys.text, freshness=self.freshness)
         instance = _instance_parameter(function, plain_parameters(function))
         self.is_method: bool = instance is not None
+        self.keyed: list[str] | None = None if key else parameters
+        self.max_workers: int | None = options.get("max_workers", 32)
         surroundings = surroundings_at(level)
         operation = self.operation
         given: dict[str, Any] = {
@@ -92,7 +97,7 @@ class CachedFunction:
         self.wrapper, self.bind = compile_wrapper(
             function,
             given,
-            keyed=None if key else parameters,
+            keyed=self.keyed,
             instance=instance,
             is_async=self.is_async or self.yields,
             yields=self.yields,
@@ -140,6 +145,22 @@ class CachedFunction:
         return call
 
     # -- what the wrapper offers ------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def _many(self) -> Many:
+        return Many(self)
+
+    def many(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the values of calls that differ in their first argument, of which the items are given."""
+        return self._many.async_values(args, kwargs) if self.is_async else self._many.values(args, kwargs)
+
+    def many_outcomes(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what became of each of those calls."""
+        return self._many.async_outcomes(args, kwargs) if self.is_async else self._many.outcomes(args, kwargs)
+
+    def explain(self, *args: Any, **kwargs: Any) -> Explanation:
+        """Return what the cache knows of a call."""
+        return explain_call(self, args, kwargs)
 
     def invalidate(self, *args: Any, **kwargs: Any) -> Cleared:
         """Drop the entry of one call, in every scope, and fence the load in flight for it."""
@@ -247,6 +268,7 @@ def cached_function(
     if not isinstance(level, CacheLevel):
         raise TypeError(f"cache_level must be a CacheLevel, got {level!r}")
     _check_keying(function, options)
+    positive_int("max_workers", options.get("max_workers"))
     kind = CachedGenerator if _is(inspect.isasyncgenfunction, function) else CachedFunction
     found = kind(
         cache,

@@ -115,6 +115,9 @@ class Operation(Register):
                     del self.flights[flight.key]
                     if entry is not None and not flight.cancelled and not self.is_cleared(flight):
                         self.keep(entry, flight.loop)
+                        entry = None
+                if entry is not None:
+                    self.notes.append((flight.key, "cancelled" if flight.cancelled else "fenced"))
         except Exception as error:  # noqa: BLE001 - the user's own weigher or mapping; the load did not fail
             log.error("%s: what was loaded is given out but not stored: %s", self.name, type(error).__name__)  # noqa: TRY400
         finally:
@@ -150,7 +153,13 @@ class Operation(Register):
     # -- a load in a task of its own: cached async functions ------------------------------------------------------
 
     async def fetch(
-        self, key: Any, call: Callable[[], Awaitable[V]], *, tags: tuple[str, ...] = (), anew: bool = False
+        self,
+        key: Any,
+        call: Callable[[], Awaitable[V]],
+        *,
+        tags: tuple[str, ...] = (),
+        anew: bool = False,
+        how: Freshness | None = None,
     ) -> V:
         """Return the value for ``key``: stored, from the load in flight, or from a new load in its own task.
 
@@ -159,18 +168,19 @@ class Operation(Register):
             call: Makes the load's awaitable; called in the load's task, in a copy of the first caller's context.
             tags: The value's tags.
             anew: Load although a value is stored or being loaded.
+            how: The freshness of what this call loads; None: the operation's.
 
         Cancellation:
             The caller leaves; the load goes on for the others, and is cancelled when the last one has left.
         """
         loop = asyncio.get_running_loop()
         counts = self._first_visit(key, anew=anew)
-        patience = None if anew else self.freshness.soft_timeout
+        patience = None if anew else (how or self.freshness).soft_timeout
         while True:
             waiter: asyncio.Future[Any] = loop.create_future()
             entry, flight, leads = self.enter(key, waiter, loop, anew=anew, counts=counts)
             if leads:
-                flight.tags, flight.anew = tags, anew
+                flight.tags, flight.anew, flight.how = tags, anew, how
             try:
                 if entry is not None:
                     if flight is not None:
@@ -186,7 +196,7 @@ class Operation(Register):
             finally:
                 del flight, waiter, entry  # an error's traceback holds this frame: no cycle through it
             if result is LATE:
-                result, patience = self._overdue(key), None
+                result, patience = self.overdue(key), None
             if result is not AGAIN:
                 return result  # type: ignore[no-any-return]
             counts = False
@@ -212,7 +222,7 @@ class Operation(Register):
     def _never_began(self, flight: Flight) -> None:
         """Settle the flight of a task that was cancelled before its first step; nothing where it is settled."""
         if flight.waiters is not None:
-            self.settle(flight, Failure(self._foreign_cancel(None)))
+            self.settle(flight, Failure(self.foreign_cancel(None)))
             self.cache.tasks.discard(flight.task)
 
     async def _load(self, flight: Flight, call: Callable[[], Awaitable[Any]]) -> None:
@@ -222,14 +232,15 @@ class Operation(Register):
         started = self.cache.clock()
         try:
             value = await call()
-            entry = self._succeeded(flight, value, started)
+            entry = self.succeeded(flight, value, started)
         except asyncio.CancelledError as error:
             self.loads_cancelled += 1
-            self.settle(flight, Failure(self._foreign_cancel(error)))
-            if flight.cancelled or _is_being_cancelled():
+            self.notes.append((flight.key, "cancelled"))
+            self.settle(flight, Failure(self.foreign_cancel(error)))
+            if flight.cancelled or is_being_cancelled():
                 raise
         except BaseException as error:
-            self.settle(flight, *self._failed(flight, error, started))
+            self.settle(flight, *self.failed(flight, error, started))
             if not isinstance(error, Exception):
                 raise
         else:
@@ -244,7 +255,7 @@ class Operation(Register):
         text = self.text(flight.key)
         if not is_shareable(text):
             return await self._load(flight, call)
-        flight.passage = passage = Passage(tier, flight, text, self.freshness)
+        flight.passage = passage = Passage(tier, flight, text, flight.how or self.freshness)
         try:
             await self._load(flight, lambda: through(passage, call))
         finally:
@@ -261,7 +272,7 @@ class Operation(Register):
         finally:
             self.cache.writes.discard(task)
 
-    def _foreign_cancel(self, error: BaseException | None) -> SelfCancelledError:
+    def foreign_cancel(self, error: BaseException | None) -> SelfCancelledError:
         found = SelfCancelledError(f"the load of {self.name} was cancelled, but not by its callers")
         found.__cause__ = error
         return found
@@ -292,7 +303,7 @@ class Operation(Register):
             finally:
                 del flight, waiter, entry
             if result is LATE:
-                result, patience = self._overdue(key), None
+                result, patience = self.overdue(key), None
             if result is not AGAIN:
                 return result  # type: ignore[no-any-return]
             counts = False
@@ -302,7 +313,7 @@ class Operation(Register):
         text, tier = self.text(flight.key), self.tier
         if tier is None or not is_shareable(text):
             return self._load_here(flight, call)
-        flight.passage = passage = Passage(tier, flight, text, self.freshness)
+        flight.passage = passage = Passage(tier, flight, text, flight.how or self.freshness)
         try:
             self._load_here(flight, lambda: through_in_thread(tier, passage, call))
         finally:
@@ -315,13 +326,13 @@ class Operation(Register):
         started = self.cache.clock()
         try:
             value = call()
-            entry = self._succeeded(flight, value, started)
+            entry = self.succeeded(flight, value, started)
         except asyncio.CancelledError:
             self.loads_cancelled += 1
             self.settle(flight, AGAIN)
             raise
         except BaseException as error:
-            result, entry = self._failed(flight, error, started)
+            result, entry = self.failed(flight, error, started)
             self.settle(flight, result if isinstance(error, Exception) else AGAIN, entry)
             if not isinstance(error, Exception):
                 raise
@@ -453,7 +464,7 @@ class Operation(Register):
 
     # -- what a load came to ------------------------------------------------------------------------------------------
 
-    def _succeeded(self, flight: Flight, value: Any, started: float) -> Entry | None:
+    def succeeded(self, flight: Flight, value: Any, started: float) -> Entry | None:
         """Count a load that gave a value, and return what is to be stored of it."""
         passage = flight.passage
         if passage is None:
@@ -468,32 +479,41 @@ class Operation(Register):
             with self.lock:
                 old = self.before(flight)
             self.adaptive.loaded(cost, _differs(old, value), len(self.flights))
-        if not self.freshness.stores(value, flight.load):
+        if not (flight.how or self.freshness).stores(value, flight.load):
+            self.notes.append((flight.key, "skipped" if flight.load and not flight.load.stores else "refused"))
             return None
-        return self.entry(flight.key, value, flight.tags, cost, flight.load)
+        return self.entry(flight.key, value, flight.tags, cost, flight.load, flight.how)
 
     def entry(
-        self, key: Any, value: Any, tags: tuple[str, ...] = (), cost: float = 0.0, load: Load | None = None
+        self,
+        key: Any,
+        value: Any,
+        tags: tuple[str, ...] = (),
+        cost: float = 0.0,
+        load: Load | None = None,
+        how: Freshness | None = None,
     ) -> Entry:
-        """Return the entry for a value that took ``cost`` seconds to load."""
-        how = self.freshness
+        """Return the entry for a value that took ``cost`` seconds to load; ``how`` as in `fetch`."""
+        how = how or self.freshness
         expire = how.expire if self.adaptive is None else self.adaptive.current
         return how.entry(
             key, value, self.cache.clock(), self.seal,
             expire=expire, cost=cost, load=load, tags=tags, random=self.cache.random,
         )  # fmt: skip
 
-    def put(self, key: Any, value: Any, tags: tuple[str, ...] = ()) -> None:
+    def put(self, key: Any, value: Any, tags: tuple[str, ...] = (), how: Freshness | None = None) -> None:
         """Store ``value``; a load in flight for ``key`` can no longer replace it, nor be joined."""
-        self.replace(self.entry(key, value, tags))
+        self.replace(self.entry(key, value, tags, how=how))
 
-    def _failed(self, flight: Flight, error: BaseException, started: float) -> tuple[Any, Entry | None]:
+    def failed(self, flight: Flight, error: BaseException, started: float) -> tuple[Any, Entry | None]:
         """Count a load that raised; return what its waiters get, and what is to be stored."""
         seconds = self._count_failure(error, started)
-        if isinstance(error, self.freshness.cache_exceptions):
+        how = flight.how or self.freshness
+        if isinstance(error, how.cache_exceptions):
             kept, load = kept_failure(error), flight.load
-            stored = self.freshness.stores(kept, load)
-            return Failure(error), self.entry(flight.key, kept, flight.tags, seconds, load) if stored else None
+            stored = how.stores(kept, load)
+            return Failure(error), self.entry(flight.key, kept, flight.tags, seconds, load, how) if stored else None
+        self.notes.append((flight.key, type(error)))
         if isinstance(error, Exception) and not flight.anew:
             with self.lock:
                 old = self.find(flight.key) if self.flights.get(flight.key) is flight else None
@@ -506,7 +526,7 @@ class Operation(Register):
                     return old.value, None
         return Failure(error), None
 
-    def _overdue(self, key: Any) -> Any:
+    def overdue(self, key: Any) -> Any:
         """Return the expired value for a caller whose patience has ended; `AGAIN` if it is gone by now."""
         with self.lock:
             entry = self.find(key)
@@ -555,6 +575,6 @@ def _differs(old: Entry | None, value: Any) -> bool | None:
         return None
 
 
-def _is_being_cancelled() -> bool:
+def is_being_cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
