@@ -81,7 +81,7 @@ class Explanation:
     served_for: float = 0.0
     gone_in: float = 0.0
     tags: tuple[str, ...] = ()
-    weight: int = 0
+    weight: float = 0
     hits: int = 0
     loading: bool = False
     waiting: int = 0

@@ -126,7 +126,7 @@ class Items:
             return entry.value  # type: ignore[no-any-return]
         how = _freshness("get_or_set", expire, options)
         call = limited(text, as_coroutine_function(loader), how.hard_timeout, how.limiter)
-        return await op.fetch(text, call, tags=_tags(tags), how=how)  # type: ignore[no-any-return]
+        return await op.fetch(text, call, tags=_tags(tags), how=how)
 
     @overload
     async def get_or_set_many(

@@ -12,7 +12,7 @@ import contextvars
 import logging
 import math
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
 
 from ..context import hide_deadline
@@ -259,20 +259,24 @@ class Operation(Register):
         try:
             await self._load(flight, lambda: through(passage, call))
         finally:
-            await self._own(passage.end())
+            await self.own([passage.end()])
         return None
 
-    async def _own(self, end: Any) -> None:
-        """Go through the end of a passage in this task, which the cache waits for and does not cancel."""
+    async def own(self, ends: Sequence[Any]) -> None:
+        """Go through the ends of passages in this task, which the cache waits for and does not cancel."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in one
         self.cache.writes.add(task)
         try:
-            await in_task(end)
+            if len(ends) == 1:
+                await in_task(ends[0])
+            else:
+                await asyncio.gather(*map(in_task, ends))  # they travel together
         finally:
             self.cache.writes.discard(task)
 
     def foreign_cancel(self, error: BaseException | None) -> SelfCancelledError:
+        """Return what a load's callers get that was cancelled, though not by them."""
         found = SelfCancelledError(f"the load of {self.name} was cancelled, but not by its callers")
         found.__cause__ = error
         return found
@@ -484,7 +488,7 @@ class Operation(Register):
             return None
         return self.entry(flight.key, value, flight.tags, cost, flight.load, flight.how)
 
-    def entry(
+    def entry(  # noqa: PLR0917 - what is known of a value
         self,
         key: Any,
         value: Any,
