@@ -153,7 +153,7 @@ def _explained(op: Operation, key: Any, parts: tuple[KeyPart, ...], level: Cache
     """Look at everything that is known of a key, and change nothing."""
     with op.lock:
         entry, now, flight = op.table.get(key), op.cache.clock(), op.in_flight(key)
-        cleared = entry is not None and op.is_cleared(entry)
+        cleared = entry is not None and op.first_clear(entry) > 0
         if flight is not None and flight.cancelled:
             flight = None
         facts: dict[str, Any] = {

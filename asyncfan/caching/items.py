@@ -22,7 +22,7 @@ from .order import Entry
 from .register import Missing
 
 if TYPE_CHECKING:
-    from .cache import Cleared
+    from .cleared import Cleared
     from .operation import Operation
 
 __all__ = ["ItemKey", "Items", "item_text"]

@@ -20,12 +20,12 @@ from ..exceptions import AttemptTimeoutError, SelfCancelledError
 from ..metrics import Histogram
 from .adaptive import ExpireController
 from .aging import Age, Aging
+from .clearing import Clearable
 from .eager import start_eagerly
 from .flights import AGAIN, LATE, UNSHARED, Failure, Flight, deliver, loading, outcome
 from .freshness import Freshness, kept_failure
 from .load import Load
 from .order import Entry
-from .register import Register
 from .tiering import Passage, in_task, in_thread, is_shareable, through, through_in_thread
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Visit(NamedTuple):
     leads: bool
 
 
-class Operation(Register):
+class Operation(Clearable):
     """Entries, flights and counters of one cached function or endpoint, and the ways through a miss.
 
     Values belong to the process, a load to the event loop or thread of its first caller.
@@ -104,16 +104,19 @@ class Operation(Register):
         self.load_time: Histogram = Histogram()
 
     def settle(self, flight: Flight, result: Any, entry: Entry | None = None) -> None:
-        """End a flight: store the entry unless it was fenced meanwhile, and give every waiter the result."""
-        waiters: dict[Any, None] | None = None
+        """End a flight: store the entry unless it was fenced meanwhile, and give the result to whom it may be given."""
+        waiters: dict[Any, int] | None = None
+        late: list[Any] = []
         try:
             with self.lock:
                 waiters, flight.waiters = flight.waiters, None
                 if flight.cancelled:
                     result = AGAIN
+                elif waiters and flight.began != self.clears.number:
+                    late = self.come_too_late(flight, waiters)
                 if self.flights.get(flight.key) is flight:
                     del self.flights[flight.key]
-                    if entry is not None and not flight.cancelled and not self.is_cleared(flight):
+                    if entry is not None and not flight.cancelled and not self.is_fenced(flight):
                         self.keep(entry, flight.loop)
                         entry = None
                 if entry is not None:
@@ -122,6 +125,7 @@ class Operation(Register):
             log.error("%s: what was loaded is given out but not stored: %s", self.name, type(error).__name__)  # noqa: TRY400
         finally:
             deliver(waiters or (), result, flight.loop)
+            deliver(late, AGAIN, flight.loop)
 
     def enter(
         self, key: Any, waiter: Any, loop: asyncio.AbstractEventLoop | None, *, anew: bool, counts: bool
