@@ -256,7 +256,7 @@ class Recorder:
         op.cache.tasks.discard(task)
         recording.task = None  # its context holds the recording: no cycle through it
         whole = self._count_end(recording, task)
-        waiters: dict[Any, None] | None = None
+        waiters: dict[Any, int] | None = None
         try:
             with op.lock:
                 waiters, recording.waiters = recording.waiters, None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
-
 if TYPE_CHECKING:
     from .cache import Cache
     from .patterns import Pattern

@@ -172,6 +172,18 @@ class Fences:
                         self._lengths[len(text)] -= 1
                         self._lengths += Counter()  # without what is 0
 
+    def forget(self, number: int) -> None:
+        """Drop what is remembered up to clear ``number``: nothing older than it is left."""
+        self.floor = max(self.floor, number)
+        for by_text in (self._exact, self._starts):
+            for text, numbers in list(by_text.items()):
+                del numbers[: bisect_right(numbers, number)]
+                if not numbers:
+                    del by_text[text]
+        self._lengths = Counter(map(len, self._starts))
+        self._patterns = {n: pattern for n, pattern in self._patterns.items() if n > number}
+        self._held = sum(map(len, (*self._exact.values(), *self._starts.values()))) + len(self._patterns)
+
     def _places(self, pattern: Pattern) -> Iterator[tuple[dict[str, list[int]], str]]:
         if not pattern.tail:
             yield self._exact, pattern.literal
