@@ -28,7 +28,8 @@ class _Listener(NamedTuple):
 class _Server:
     """What all the stores that are connected to one server share. Everything is done under its lock."""
 
-    def __init__(self, clock: Callable[[], float] | None) -> None:
+    def __init__(self, clock: Callable[[], float] | None, max_clears: int) -> None:
+        self.max_clears = max_clears
         self.clock: Callable[[], float] = clock or (lambda: asyncio.get_running_loop().time())
         self.lock = threading.Lock()
         self.values: dict[str, _Expiring] = {}
@@ -88,6 +89,7 @@ class MemoryStore:
 
     Args:
         clock: Gives the time in seconds that leases and values end by, if it is not to be the event loop's.
+        max_clears: The most patterns and tags that it remembers as cleared; beyond, it takes everything as cleared.
 
     Example:
         >>> async def main():
@@ -100,8 +102,8 @@ class MemoryStore:
         ([Stored(data=b'Ada', left=None)], Ledger(run='run1', number=0, floor=0, tags={}, patterns={}))
     """
 
-    def __init__(self, *, clock: Callable[[], float] | None = None) -> None:
-        self._server = _Server(clock)
+    def __init__(self, *, clock: Callable[[], float] | None = None, max_clears: int = 10_000) -> None:
+        self._server = _Server(clock, max_clears)
 
     def connect(self) -> MemoryStore:
         """Return another client of the same server."""
@@ -187,7 +189,7 @@ class MemoryStore:
             server.number += 1
             server.patterns.update(dict.fromkeys(patterns, server.number))
             server.tags.update(dict.fromkeys(tags, server.number))
-            if everything:
+            if everything or len(server.patterns) + len(server.tags) > server.max_clears:
                 server.floor = server.number
                 server.patterns.clear()
                 server.tags.clear()

@@ -106,10 +106,11 @@ class Reader:
             Unavailable: The server cannot be reached.
         """
         with self._outbox.reading() as mark:
-            run, number = self._clears.run, self._clears.number
+            run, number = self._clears.seen
             values, ledger = await self._ask(lambda: self._store.read(texts, tags))
             if ledger.run == run and ledger.number < number:
                 self._went_back()
+            self._clears.see(ledger.run, ledger.number)
             stored = {text: one for text, one in zip(texts, values, strict=True) if one is not None}
             judged = await self._judge(stored, ledger, tags, mark) if stored else {}
         return [judged.get(text) for text in texts]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 from ..keys import untyped
@@ -61,12 +61,18 @@ class Reclaimer:
         # a literal is untyped, a name is not: up to the first colon they agree
         starts = {pattern.literal.partition(":")[0] for pattern in patterns}
         async with contextlib.aclosing(self._store.scan(starts.pop() if len(starts) == 1 else "")) as steps:  # type: ignore[type-var]
-            while names := await self._ask(lambda: anext(steps, ())):
+            while (names := await self._ask(partial(_next, steps))) is not None:
                 meant = [name for name in names if any(pattern.matches(untyped(name)) for pattern in patterns)]
                 if meant:
                     count = await self._ask(partial(self._store.remove, meant))
                     for notice in notices:
                         notice.count += count
+
+
+async def _next(steps: AsyncIterator[Sequence[str]]) -> Sequence[str] | None:
+    async for names in steps:
+        return names
+    return None
 
 
 def _end(notices: Sequence[Notice]) -> None:

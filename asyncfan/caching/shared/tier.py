@@ -334,7 +334,7 @@ class SharedTier:
     def _confirmed(self, done: Round, number: int | None) -> None:
         """Note a clear that the server has confirmed, and have its values taken out."""
         if number is not None:
-            self._clears.note(self._clears.run, number, done.spellings, everything=done.everything)
+            self._clears.note(self._clears.seen[0], number, done.spellings, everything=done.everything)
         if done.everything or done.patterns:
             self._reclaimer.want([ALL] if done.everything else list(done.patterns), done.notices)
         else:
