@@ -76,7 +76,8 @@ class Clears:
                 self._add(number, [text], everything=False)
 
     def forget(self) -> None:
-        """Know nothing any more, as in the beginning."""
+        """Know nothing any more, as in the beginning; also in a forked child, whatever the parent's threads were at."""
+        self._lock = threading.Lock()
         with self._lock:
             self.run, self.number, self.seen, self._fences = "", 0, ("", 0), Fences()
 

@@ -60,9 +60,9 @@ class Held(NamedTuple):
 
 
 class Store(Protocol):
-    """A server such as Redis or Valkey, as one process sees it; used from any event loop, each with its own connections.
+    r"""A server such as Redis or Valkey, as one process sees it; used from any event loop, with connections of its own.
 
-    Names are texts of keys, ASCII without spaces or ``{}[]?\\^`` and with ``*`` only where said. Every method is one
+    Names are texts of keys, ASCII without spaces or ``{}[]?\^`` and with ``*`` only where said. Every method is one
     round trip, and may raise anything if the server cannot be reached or refuses. A cancelled call may have happened.
     """
 

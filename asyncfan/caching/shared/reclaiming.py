@@ -11,9 +11,9 @@ from ..keys import untyped
 from ..patterns import Pattern
 from .asking import Asking
 from .guard import Unavailable
-from .outbox import Notice
 from .portal import Portal
 from .protocol import Store
+from .rounds import Notice
 
 __all__ = ["Reclaimer"]
 

@@ -12,6 +12,7 @@ import pytest
 
 from asyncfan.caching.shared.clears import Clears
 from asyncfan.caching.shared.outbox import Outbox
+from asyncfan.caching.shared.unsent import Unsent
 from asyncfan.caching.shared.reading import Reader
 from asyncfan.caching.shared.tier import SharedTier
 from asyncfan.testing import MemoryStore
@@ -54,10 +55,10 @@ MUTANTS = {
         SharedTier, "write", "Header(lease.run, lease.number,", "Header(self._clears.run, self._clears.number,"
     ),
     "what was not yet sent is read back": (
-        Outbox, "means", "return self._fences.cleared_since(mark, lambda: untyped(text))", "return False"
+        Unsent, "mean", "return self._fences.cleared_since(mark, lambda: untyped(text))", "return False"
     ),
     "what was just sent is read back": (
-        Outbox, "_forget_fences", "self._fences.forget(oldest)", "self._fences = Fences()"
+        Unsent, "confirm", "self._fences.forget(oldest)", "self._fences = Fences()"
     ),
     "what could not be sent is forgotten": (
         Outbox, "_send_all", "self._put_back(batch)", "self._confirm(batch, None)"
