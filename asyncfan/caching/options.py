@@ -15,17 +15,13 @@ from .freshness import Freshness
 from .level import seconds_of
 from .load import checked_tags
 
-__all__ = ["CacheOptions", "check_names", "freshness_of"]
+__all__ = ["CacheOptions", "FreshnessOptions", "check_names", "freshness_of"]
 
 
-class CacheOptions(TypedDict, total=False):
-    """The keyword options of `Cache.cache_function`; all times are seconds or `timedelta`.
+class FreshnessOptions(TypedDict, total=False):
+    """What can be said of a value's life and of its load; all times are seconds or `timedelta`.
 
     Attributes:
-        key: Called with the arguments, gives the value to key by in their place.
-        ignore: Names of parameters that the result does not depend on.
-        copy: "none" hands the same object to every caller, who must not change it; "shallow" and "deep" hand each
-            caller a copy.
         stale_while_revalidate: How much longer than ``expire`` a value is served while a load in the background
             replaces it (RFC 5861).
         stale_if_error: How much longer than ``expire`` a value is served where its load fails (RFC 5861); the next
@@ -42,13 +38,8 @@ class CacheOptions(TypedDict, total=False):
         hard_timeout: How long a load may take, its wait for the limiter included, before it is cancelled and fails
             with `AttemptTimeoutError`. For ``async def`` only.
         limiter: A `Limiter` that loads pass through, those in the background last. For ``async def`` only.
-        tags: By which `Cache.clear_tags` drops values: texts such as "user:{user_id}", filled in from the arguments,
-            or a function of the arguments that returns texts.
     """
 
-    key: Callable[..., Any] | None
-    ignore: Collection[str]
-    copy: str
     stale_while_revalidate: float | timedelta
     stale_if_error: float | timedelta
     refresh_ahead: bool | float
@@ -59,19 +50,42 @@ class CacheOptions(TypedDict, total=False):
     soft_timeout: float | timedelta | None
     hard_timeout: float | timedelta | None
     limiter: Limiter | None
+
+
+class CacheOptions(FreshnessOptions, total=False):
+    """The keyword options of `Cache.cache_function`: those of `FreshnessOptions`, and these.
+
+    Attributes:
+        key: Called with the arguments, gives the value to key by in their place.
+        ignore: Names of parameters that the result does not depend on.
+        copy: "none" hands the same object to every caller, who must not change it; "shallow" and "deep" hand each
+            caller a copy.
+        max_workers: How many loads of one ``many`` run at once, 32 by default; None is no limit. A plain function's
+            run one after the other.
+        tags: By which `Cache.clear_tags` drops values: texts such as "user:{user_id}", filled in from the arguments,
+            or a function of the arguments that returns texts.
+        max_items: The most items of an async generator that are kept; None is no limit but ``max_bytes``; 10,000 if
+            not given.
+    """
+
+    key: Callable[..., Any] | None
+    ignore: Collection[str]
+    copy: str
+    max_workers: int | None
     tags: str | Iterable[str] | Callable[..., Iterable[str]]
+    max_items: int | None
 
 
-def check_names(options: dict[str, Any]) -> None:
-    """Refuse an option that does not exist.
+def check_names(options: dict[str, Any], kind: type = CacheOptions, name: str = "cache_function") -> None:
+    """Refuse an option that the function ``name`` does not have.
 
     Raises:
         TypeError: One has another name.
     """
-    known = CacheOptions.__annotations__
-    for name in options:
-        if name not in known:
-            raise TypeError(f"cache_function() has no option {name!r}; it has {', '.join(known)}")
+    known = kind.__annotations__
+    for option in options:
+        if option not in known:
+            raise TypeError(f"{name}() has no option {option!r}; it has {', '.join(known)}")
 
 
 def freshness_of(
