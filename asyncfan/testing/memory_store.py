@@ -84,8 +84,8 @@ class _Server:
 class MemoryStore:
     """A server of the shared tier inside this process, as one client sees it; `connect` makes others.
 
-    It does what a real server does, without network, failures or persistence. Time is that of the event loop that calls
-    it, so that leases and values expire in virtual time too.
+    It does what a real server does, without network, failures or persistence; each request takes one turn of the event
+    loop. Time is that of the event loop that calls it, so that leases and values expire in virtual time too.
 
     Args:
         clock: Gives the time in seconds that leases and values end by, if it is not to be the event loop's.
@@ -115,11 +115,13 @@ class MemoryStore:
 
     async def read(self, names: Sequence[str], tags: Sequence[str] = ()) -> tuple[list[Stored | None], Ledger]:
         """See `Store.read`."""
+        await asyncio.sleep(0)
         with self._server.lock:
             return [self._server.stored(name) for name in names], self._server.ledger(tags)
 
     async def ledger(self) -> Ledger:
         """See `Store.ledger`."""
+        await asyncio.sleep(0)
         server = self._server
         with server.lock:
             return Ledger(server.run, server.number, server.floor, dict(server.tags), dict(server.patterns))
@@ -128,6 +130,7 @@ class MemoryStore:
         self, name: str, token: str, seconds: float, *, unless: bytes | None = None, force: bool = False
     ) -> Granted | Held | Stored:
         """See `Store.lease`."""
+        await asyncio.sleep(0)
         server = self._server
         with server.lock:
             if not force:
@@ -143,6 +146,7 @@ class MemoryStore:
 
     async def renew(self, name: str, token: str, seconds: float) -> bool:
         """See `Store.renew`."""
+        await asyncio.sleep(0)
         with self._server.lock:
             if not self._server.owns(name, token):
                 return False
@@ -151,12 +155,14 @@ class MemoryStore:
 
     async def release(self, name: str, token: str) -> None:
         """See `Store.release`."""
+        await asyncio.sleep(0)
         with self._server.lock:
             if self._server.owns(name, token):
                 del self._server.leases[name]
 
     async def write(self, name: str, token: str, data: bytes, seconds: float | None) -> bool:
         """See `Store.write`."""
+        await asyncio.sleep(0)
         with self._server.lock:
             if not self._server.owns(name, token):
                 return False
@@ -166,6 +172,7 @@ class MemoryStore:
 
     async def put(self, name: str, data: bytes, seconds: float | None, message: bytes) -> None:
         """See `Store.put`."""
+        await asyncio.sleep(0)
         with self._server.lock:
             self._server.leases.pop(name, None)
             self._server.keep(self._server.values, name, data, seconds)
@@ -173,6 +180,7 @@ class MemoryStore:
 
     async def drop(self, names: Sequence[str], message: bytes) -> int:
         """See `Store.drop`."""
+        await asyncio.sleep(0)
         with self._server.lock:
             for name in names:
                 self._server.leases.pop(name, None)
@@ -183,6 +191,7 @@ class MemoryStore:
         self, *, patterns: Sequence[str] = (), tags: Sequence[str] = (), everything: bool = False, message: str
     ) -> int:
         """See `Store.clear`."""
+        await asyncio.sleep(0)
         server = self._server
         with server.lock:
             server.begin_run()
@@ -198,6 +207,7 @@ class MemoryStore:
 
     async def remove(self, names: Sequence[str]) -> int:
         """See `Store.remove`."""
+        await asyncio.sleep(0)
         with self._server.lock:
             return self._take_out(names)
 

@@ -12,9 +12,9 @@ import pytest
 
 from asyncfan.caching.shared.clears import Clears
 from asyncfan.caching.shared.outbox import Outbox
-from asyncfan.caching.shared.unsent import Unsent
 from asyncfan.caching.shared.reading import Reader
 from asyncfan.caching.shared.tier import SharedTier
+from asyncfan.caching.shared.unsent import Unsent
 from asyncfan.testing import MemoryStore
 
 from .world import explore
