@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from asyncfan.caching.shared.protocol import HEAD, Granted, Held, Ledger, Stored
+from asyncfan.testing import MemoryStore
 
 pytestmark = pytest.mark.real_time
 
@@ -18,6 +19,7 @@ OTHER = b"o" * HEAD + b"other"
 
 # {kind: (the test's fixtures) -> () -> a store, each as another process would have it}
 KINDS = {
+    "memory": lambda _: MemoryStore().connect,
     "plain": lambda get: lambda: get("connect")(get("plain").url),
     "password": lambda get: (
         lambda: get("connect")(
