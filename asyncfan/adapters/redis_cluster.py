@@ -20,16 +20,13 @@ __all__ = ["Cluster"]
 # A slot may move once more while a command follows it.
 MAX_HOPS = 3
 
-NONE = "no node of the cluster can be reached"
-
 
 class Cluster:
     """Finds the nodes from one of them; looks anew when a slot has moved or a node was lost."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._seed = Node(address)
-        self._nodes: dict[str, Node] = {}  # by "host:port"
+        self._nodes: dict[str, Node] = {"": Node(address)}  # by "host:port"; the first one, where the address says
         self._slots: list[Node] = []  # each slot's node; empty: to be looked up
         self._lookup: asyncio.Task[None] | None = None
 
@@ -61,10 +58,10 @@ class Cluster:
 
     async def connect(self) -> AbstractConnection:
         """Open a connection to any node: each sends on what is published at another."""
-        for node in (*await self.nodes(), self._seed):
+        for node in await self.nodes():
             with contextlib.suppress(OSError):
                 return await node.connect()
-        raise ConnectionError(NONE)
+        raise ConnectionError("no node of the cluster can be reached")
 
     async def _known(self) -> list[Node]:
         while not self._slots:
@@ -81,16 +78,14 @@ class Cluster:
             self._slots = []
 
     async def _look_up(self) -> None:
-        for node in (*self._nodes.values(), self._seed):
+        for node in [*self._nodes.values()][::-1]:
             with contextlib.suppress(OSError):
                 self._slots = [self._node(where) for where in owners(await node.call("", "CLUSTER", "SLOTS"))]
                 return
-        raise ConnectionError(NONE)
+        raise ConnectionError("no node of the cluster can be reached")
 
     def _node(self, where: str) -> Node:
-        """Return the node at "host:port"; without a host, it is where the first one is; "" is the first one."""
-        if not where:
-            return self._seed
+        """Return the node at "host:port"; without a host, it is where the first one is."""
         if where not in self._nodes:
             host, _, port = where.rpartition(":")
             self._nodes[where] = Node(self._address, port=int(port), **({"host": host} if host else {}))
@@ -101,5 +96,5 @@ class Cluster:
         if self._lookup is not None:
             self._lookup.cancel()
             await asyncio.wait([self._lookup])
-        for node in (*self._nodes.values(), self._seed):
+        for node in self._nodes.values():
             await node.aclose()
