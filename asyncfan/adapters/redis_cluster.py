@@ -31,7 +31,7 @@ class Cluster:
         self._lookup: asyncio.Task[None] | None = None
 
     async def call(self, key: str, *command: Any) -> Any:
-        """Return the reply of the node that has ``key``: `Node.call`, but that one refusing node is not the cluster."""
+        """Return the reply of the node that has ``key``, as `Node.call` does."""
         slots = await self._known()
         call = slots[key_slot(key.encode())].call
         for _ in range(MAX_HOPS):
@@ -44,9 +44,6 @@ class Cluster:
                 call = self._node(where).call if moved else self._node(where).ask
                 if moved:
                     self._forget(slots)
-            except ConnectionRefusedError as error:
-                self._forget(slots)
-                raise ConnectionError(str(error)) from error
             except OSError:
                 self._forget(slots)
                 raise
