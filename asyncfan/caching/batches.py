@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..context import hide_deadline
@@ -99,11 +99,11 @@ class Batch:
 
     def _never_began(self, flights: tuple[Flight, ...]) -> None:
         """Settle the flights of a task that was cancelled before its first step; nothing where they are settled."""
-        for flight in flights:
-            if flight.waiters is not None:
-                self.operation.settle(flight, Failure(self.operation.foreign_cancel(None)))
-            if flight.task is not None:
-                self.operation.cache.tasks.discard(flight.task)
+        op = self.operation
+        for flight in _unsettled(flights):
+            op.settle(flight, Failure(op.foreign_cancel(None)))
+        if flights[0].task is not None:
+            op.cache.tasks.discard(flights[0].task)
 
     async def _load(self, flights: tuple[Flight, ...], items: list[Any]) -> None:
         """Make one call to its end, whatever that is, and settle its flights."""
@@ -111,34 +111,45 @@ class Batch:
         loading.set(first)
         hide_deadline()  # the first caller's; others share this load
         started = op.cache.clock()
-        for flight in flights if op.tier is not None else ():  # memory keeps nothing longer than it may without the tier
-            flight.passage = Passage(op.tier, flight, op.text(flight.key), self.how or op.freshness)
-            flight.passage.began = started
+        self._keep_briefly(flights, started)
         try:
-            results = await self.load(items)
+            results, said = await self.load(items), first.load
             for flight, result in zip(flights, results, strict=True):
+                flight.load = said and said.shared_by(flight.tags)
                 self._settle(flight, result, started)
         except asyncio.CancelledError as error:
             op.loads_cancelled += len(flights)
             op.notes.extend((flight.key, "cancelled") for flight in flights)
-            self._settle_rest(flights, lambda _: (Failure(op.foreign_cancel(error)),))
+            cancelled = Failure(op.foreign_cancel(error))
+            for flight in _unsettled(flights):
+                op.settle(flight, cancelled)
             if first.cancelled or is_being_cancelled():
                 raise
         except BaseException as error:
-            self._settle_rest(flights, lambda flight: op.failed(flight, error, started))  # noqa: B023 - called here
+            for flight in _unsettled(flights):
+                op.settle(flight, *op.failed(flight, error, started))
             if not isinstance(error, Exception):
                 raise
         finally:
-            self._settle_rest(flights, lambda _: (AGAIN,))  # such as by a KeyboardInterrupt in cache_if
             if first.task is not None:  # it was suspended, so the cache had to hold it
                 op.cache.tasks.discard(first.task)
             del flights, first  # as in Operation.fetch
 
+    def _keep_briefly(self, flights: tuple[Flight, ...], started: float) -> None:
+        """Have memory keep nothing longer than it may before a tier that processes share, though that is not asked.
+
+        Here it would be: for all keys in one round trip, before and after the load.
+        """
+        op, tier = self.operation, self.operation.tier
+        if tier is None:
+            return
+        for flight in flights:
+            flight.passage = Passage(tier, flight, op.text(flight.key), self.how or op.freshness)
+            flight.passage.began = started
+
     def _settle(self, flight: Flight, result: Any, started: float) -> None:
         """Settle the flight of one key; what fails for it fails for no other."""
-        op, said = self.operation, flight.mates[0].load
-        if said is not None:
-            flight.load = said.shared_by(flight.tags)
+        op = self.operation
         try:
             if isinstance(result, asyncio.CancelledError):  # raised bare, it would seem to be the caller's own
                 result = op.foreign_cancel(result)
@@ -148,11 +159,6 @@ class Batch:
                 op.settle(flight, result, op.succeeded(flight, result, started))
         except Exception as error:  # noqa: BLE001 - the user's cache_if
             op.settle(flight, *op.failed(flight, error, started))
-
-    def _settle_rest(self, flights: Iterable[Flight], result: Callable[[Flight], tuple[Any, ...]]) -> None:
-        for flight in flights:
-            if flight.waiters is not None:
-                self.operation.settle(flight, *result(flight))
 
 
 class Visit:
@@ -228,12 +234,14 @@ class Visit:
             patience = max(self._until - self._loop.time(), 0)
         try:
             result = await flight.wait(waiter, patience)
-            if result is LATE:
-                result = op.overdue(key)
-                self._patience = None if result is AGAIN else self._patience
-            return result
+            if result is not LATE:
+                return result
+            result = op.overdue(key)
+            self._patience = None if result is AGAIN else self._patience
         except Exception as error:  # noqa: BLE001 - the load's: a cancellation goes on
             return Failure(error)
+        else:
+            return result
         finally:
             del flight, waiter
 
@@ -280,6 +288,10 @@ def answers(name: str, keys: Sequence[Any], given: Any) -> list[Any]:
             "or a mapping {key: value}"
         )
     return list(given)
+
+
+def _unsettled(flights: tuple[Flight, ...]) -> list[Flight]:
+    return [flight for flight in flights if flight.waiters is not None]
 
 
 def _held(entry: Entry) -> Any:

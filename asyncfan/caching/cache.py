@@ -18,8 +18,8 @@ from .adaptive import AdaptiveExpire
 from .call_keys import without_surroundings
 from .freshness import Freshness
 from .functions import cached_function
-from .keys import untyped
 from .items import Items
+from .keys import untyped
 from .level import CacheLevel, Expire, seconds_of
 from .listening import Listening
 from .mapped import MappingLike

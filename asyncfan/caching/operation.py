@@ -273,6 +273,7 @@ class Operation(Register):
             self.cache.writes.discard(task)
 
     def foreign_cancel(self, error: BaseException | None) -> SelfCancelledError:
+        """Return what is raised to those who wait for a load that was cancelled, but not by them."""
         found = SelfCancelledError(f"the load of {self.name} was cancelled, but not by its callers")
         found.__cause__ = error
         return found
@@ -482,18 +483,19 @@ class Operation(Register):
         if not (flight.how or self.freshness).stores(value, flight.load):
             self.notes.append((flight.key, "skipped" if flight.load and not flight.load.stores else "refused"))
             return None
-        return self.entry(flight.key, value, flight.tags, cost, flight.load, flight.how)
+        return self.entry(flight.key, value, flight.tags, cost=cost, load=flight.load, how=flight.how)
 
     def entry(
         self,
         key: Any,
         value: Any,
         tags: tuple[str, ...] = (),
+        *,
         cost: float = 0.0,
         load: Load | None = None,
         how: Freshness | None = None,
     ) -> Entry:
-        """Return the entry for a value that took ``cost`` seconds to load; ``how`` as in `fetch`."""
+        """Return the entry for a value that took ``cost`` seconds to load; ``how`` as for `fetch`."""
         how = how or self.freshness
         expire = how.expire if self.adaptive is None else self.adaptive.current
         return how.entry(
@@ -512,7 +514,8 @@ class Operation(Register):
         if isinstance(error, how.cache_exceptions):
             kept, load = kept_failure(error), flight.load
             stored = how.stores(kept, load)
-            return Failure(error), self.entry(flight.key, kept, flight.tags, seconds, load, how) if stored else None
+            entry = self.entry(flight.key, kept, flight.tags, cost=seconds, load=load, how=how) if stored else None
+            return Failure(error), entry
         self.notes.append((flight.key, type(error)))
         if isinstance(error, Exception) and not flight.anew:
             with self.lock:
