@@ -180,14 +180,15 @@ class Batch:
         """Make one call for the items of ``flights``, and settle each."""
         if flights:
             results = await self.load([item_of[flight] for flight in flights])
+            first = loading.get()  # whose load all of them say things of
+            said = None if first is None else first.load
             for flight, result in zip(flights, results, strict=True):
+                flight.load = said and said.shared_by(flight.tags)
                 self._settle(flight, result, started)
 
     def _settle(self, flight: Flight, result: Any, started: float) -> None:
         """Settle the flight of one key; what fails for it fails for no other."""
-        op, said = self.operation, flight.mates[0].load
-        if said is not None:
-            flight.load = said.shared_by(flight.tags)
+        op = self.operation
         try:
             if isinstance(result, asyncio.CancelledError):  # raised bare, it would seem to be the caller's own
                 result = op.foreign_cancel(result)

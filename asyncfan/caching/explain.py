@@ -178,7 +178,7 @@ def _explained(op: Operation, key: Any, parts: tuple[KeyPart, ...], level: Cache
         served_for=entry.last - now,
         gone_in=entry.gone - now,
         tags=entry.tags,
-        weight=entry.weight if entry.weight > 1 else ENTRY_BYTES + weigh(entry.value),
+        weight=int(entry.weight) if entry.weight > 1 else ENTRY_BYTES + weigh(entry.value),
         **facts,
     )
 

@@ -262,7 +262,10 @@ class Recorder:
                 waiters, recording.waiters = recording.waiters, None
                 if self._unregister(recording) and whole and not op.is_fenced(recording):
                     items, load = tuple(recording.items), recording.load
-                    op.keep(op.entry(recording.key, items, recording.tags, recording.seconds, load), recording.loop)
+                    op.keep(
+                        op.entry(recording.key, items, recording.tags, cost=recording.seconds, load=load),
+                        recording.loop,
+                    )
         finally:  # weighing the items and the user's own store are code that may raise
             deliver(waiters or (), None, recording.loop)
 

@@ -490,13 +490,14 @@ class Operation(Clearable):
         if not (flight.how or self.freshness).stores(value, flight.load):
             self.notes.append((flight.key, "skipped" if flight.load and not flight.load.stores else "refused"))
             return None
-        return self.entry(flight.key, value, flight.tags, cost, flight.load, flight.how)
+        return self.entry(flight.key, value, flight.tags, cost=cost, load=flight.load, how=flight.how)
 
-    def entry(  # noqa: PLR0917 - what is known of a value
+    def entry(
         self,
         key: Any,
         value: Any,
         tags: tuple[str, ...] = (),
+        *,
         cost: float = 0.0,
         load: Load | None = None,
         how: Freshness | None = None,
@@ -520,7 +521,9 @@ class Operation(Clearable):
         if isinstance(error, how.cache_exceptions):
             kept, load = kept_failure(error), flight.load
             stored = how.stores(kept, load)
-            return Failure(error), self.entry(flight.key, kept, flight.tags, seconds, load, how) if stored else None
+            if not stored:
+                return Failure(error), None
+            return Failure(error), self.entry(flight.key, kept, flight.tags, cost=seconds, load=load, how=how)
         self.notes.append((flight.key, type(error)))
         if isinstance(error, Exception) and not flight.anew:
             with self.lock:
