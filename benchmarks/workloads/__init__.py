@@ -11,6 +11,7 @@ from . import (
     miss,
     stampede,
     stream,
+    traces,
 )
 
 WORKLOADS = {
@@ -27,6 +28,7 @@ WORKLOADS = {
         fanout.FANOUT_INSTANT,
         fanout_named.FANOUT_NAMED,
         stream.STREAM,
+        traces.TRACES_WORKLOAD,
         import_time.IMPORT,
     )
 }
