@@ -7,10 +7,15 @@ from typing import Any
 __all__ = [
     "AsyncfanError",
     "AttemptTimeoutError",
+    "BatchResultError",
     "DeadlineExceededError",
+    "LaggingConsumerError",
+    "MissingKeyError",
     "RecursiveLoadError",
+    "ScopeEndedError",
     "SelfCancelledError",
     "UnkeyableArgumentError",
+    "UnstorableValueError",
 ]
 
 
@@ -20,6 +25,10 @@ class AsyncfanError(Exception):
 
 class AttemptTimeoutError(AsyncfanError, TimeoutError):
     """Raised when one call of a function ran longer than ``timeout``."""
+
+
+class BatchResultError(AsyncfanError, TypeError):
+    """Raised when what a `batched` function returned does not answer its keys: no result can be told from another."""
 
 
 class DeadlineExceededError(AsyncfanError, TimeoutError):
@@ -34,16 +43,54 @@ class DeadlineExceededError(AsyncfanError, TimeoutError):
         self.outcomes = outcomes
 
 
-class RecursiveLoadError(AsyncfanError, RuntimeError):
-    """Raised when a cached call waits, directly or through others, for its own result.
+class LaggingConsumerError(AsyncfanError, RuntimeError):
+    """Raised when a consumer of a cached async generator fell so far behind the others that its items are gone.
 
     Attributes:
-        chain: The keys that wait for one another, in text, the first repeated at the end.
+        key: The text of the call's key.
+        kept: How many items behind the foremost consumer one may be.
     """
 
-    def __init__(self, chain: tuple[str, ...]) -> None:
-        super().__init__(f"a cached call waits for itself: {' -> '.join(chain)}")
+    def __init__(self, key: str, kept: int) -> None:
+        super().__init__(
+            f"a consumer of {key!r} fell more than {kept} items behind another one: let it read faster, or keep more "
+            "items, as in cache_function(max_items=...)"
+        )
+        self.key = key
+        self.kept = kept
+
+
+class MissingKeyError(AsyncfanError, KeyError):
+    """Raised when the mapping that a `batched` function returned has no result for a key.
+
+    Attributes:
+        function: The name of the function.
+        key: The key.
+    """
+
+    def __init__(self, function: str, key: Any) -> None:
+        super().__init__(f"{function}() returned no result for the key {key!r}")
+        self.function = function
+        self.key = key
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # a KeyError's own would quote it
+
+
+class RecursiveLoadError(AsyncfanError, RuntimeError):
+    """Raised when a cached or batched call waits, directly or through others, for its own result.
+
+    Attributes:
+        chain: The keys or calls that wait for one another, in text, the first repeated at the end.
+    """
+
+    def __init__(self, chain: tuple[str, ...], what: str = "cached call") -> None:
+        super().__init__(f"a {what} waits for itself: {' -> '.join(chain)}")
         self.chain = chain
+
+
+class ScopeEndedError(AsyncfanError, RuntimeError):
+    """Raised when a call still waits for a batch while the ``async with scope()`` around it ends."""
 
 
 class SelfCancelledError(AsyncfanError, RuntimeError):
@@ -72,4 +119,21 @@ class UnkeyableArgumentError(AsyncfanError, TypeError):
         )
         self.function = function
         self.parameter = parameter
+        self.type = type_
+
+
+class UnstorableValueError(AsyncfanError, TypeError):
+    """Raised when a value cannot be stored for other processes, because they would not get the same one back.
+
+    Attributes:
+        type: The value's type, or that of the value inside it that is to blame.
+    """
+
+    def __init__(self, type_: type[Any], why: str = "its type is not one of those that are kept") -> None:
+        name = f"{type_.__module__}.{type_.__qualname__}".removeprefix("builtins.")
+        super().__init__(
+            f"a value of type {name} cannot be stored for other processes: {why}. Do one of: "
+            f"register_codec({type_.__name__}, dumps=..., loads=...) to say what it is made of; return a value that is "
+            "made of plain types, dataclasses or the like; use another serializer, such as UnsafePickle(secret=...)"
+        )
         self.type = type_

@@ -5,13 +5,20 @@ level.py       how much of the surroundings is in a key
 compiling.py   a hit: the cached function, compiled from the user's signature
 call_keys.py   from the looked-up key to the stored one
 functions.py   `cache_function`: made of the three above
+generators.py  async generators: one run, recorded for all who consume it
+adaptive.py    an expiry that follows what loads measure
 methods.py     the same in a class body: the instance is filled in
 wrappers.py    what it makes of a function, for type checkers and readers
 register.py    what may be served and joined, and what was cleared of it
 options.py     what a cached function can be told, checked
 freshness.py   the same, made ready: how long a value lives
+adaptive.py    `AdaptiveExpire`: an expiry that follows what loads measure
 aging.py       an entry that may be of use after it has expired
 operation.py   a miss: find, join or start; load; fence; store; every waiter
+many.py        `many`: calls that differ in their first argument
+batches.py     one load of several keys, each with its own flight
+items.py       `get_or_set`: values by a key of the user's own
+explain.py     what is known of one call, and why it is or is not stored
 limits.py      a load's time and place in a limiter
 load.py        `current_load`: what a load says of its own value
 flights.py     one load in progress and who waits for it
@@ -27,18 +34,21 @@ stats.py       what was counted
 cache.py       `Cache`: the bounds and clears that functions share
 """
 
+from .adaptive import AdaptiveExpire, Decision, ExpireController
 from .cache import Cache, Cleared, cache
+from .explain import Explanation, KeyPart, explain
 from .keys import escape, key_text, register_key
 from .level import CacheLevel, Expire, expiry
 from .load import Load, current_load
 from .operation import Loaded, Operation
-from .options import CacheOptions
+from .options import CacheOptions, FreshnessOptions
 from .register import MISSING, Missing
 from .stats import CacheStats, FunctionStats
-from .wrappers import AsyncCached, Cached, CacheInfo
+from .wrappers import AsyncCached, Cached, CachedGenerator, CacheInfo
 
 __all__ = [
     "MISSING",
+    "AdaptiveExpire",
     "AsyncCached",
     "Cache",
     "CacheInfo",
@@ -46,9 +56,15 @@ __all__ = [
     "CacheOptions",
     "CacheStats",
     "Cached",
+    "CachedGenerator",
     "Cleared",
+    "Decision",
     "Expire",
+    "ExpireController",
+    "Explanation",
+    "FreshnessOptions",
     "FunctionStats",
+    "KeyPart",
     "Load",
     "Loaded",
     "Missing",
@@ -57,6 +73,7 @@ __all__ = [
     "current_load",
     "escape",
     "expiry",
+    "explain",
     "key_text",
     "register_key",
 ]

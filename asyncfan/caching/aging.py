@@ -29,7 +29,7 @@ class Age(enum.Enum):
 class Aging(Entry):
     """A stored value with a life after its expiry. All moments are the cache's clock's."""
 
-    __slots__ = ("beta", "born", "cost", "failures", "fresh", "gone", "retry_at", "stale", "tags", "validator")
+    __slots__ = ("beta", "born", "cost", "failures", "fresh", "gone", "last", "retry_at", "stale", "tags", "validator")
 
     def __init__(
         self,
@@ -38,13 +38,13 @@ class Aging(Entry):
         seal: Seal,
         *,
         born: float,
-        life: tuple[float, float, float],
+        life: tuple[float, float, float, float],
         cost: float = 0.0,
         beta: float = 0.0,
         tags: tuple[str, ...] = (),
         validator: str | None = None,
     ) -> None:
-        fresh, stale, gone = (born + seconds for seconds in life)
+        fresh, stale, last, gone = (born + seconds for seconds in life)
         # A lookup serves it until then without a thought: XFetch draws an earlier moment once in a million times.
         plain = -math.inf if value.__class__ is Failure else fresh - 14 * cost * beta
         super().__init__(key, value, plain, seal)
@@ -52,7 +52,9 @@ class Aging(Entry):
         self.fresh: float = fresh  # until then it is served
         self.stale: float = max(fresh, stale)  # until then it is served while it is loaded anew
         # until then it is served where a load fails
-        self.gone: float = max(self.stale, gone)  # pyright: ignore[reportIncompatibleMethodOverride]
+        self.last: float = max(self.stale, last)  # pyright: ignore[reportIncompatibleMethodOverride]
+        # until then a load may compare with it, or ask whether it has changed
+        self.gone: float = max(self.last, gone)  # pyright: ignore[reportIncompatibleMethodOverride]
         self.cost: float = cost  # seconds that its load took
         self.beta: float = beta  # how eagerly it is loaded anew before it expires; 0: not at all
         self.failures: int = 0  # loads in a row that failed to replace it
@@ -67,7 +69,7 @@ class Aging(Entry):
         each call: XFetch of "Optimal Probabilistic Cache Stampede Prevention" (Vattani, Chierichetti, Lowenstein,
         VLDB 2015).
         """
-        if now >= self.gone:
+        if now >= self.last:
             return Age.GONE
         if now < self.fresh:
             early = self.beta and -self.cost * self.beta * math.log(1.0 - random()) >= self.fresh - now

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .adaptive import AdaptiveExpire
 from .aging import Aging
 from .flights import Failure
 from .order import Entry
@@ -26,6 +27,7 @@ class Freshness:
 
     Attributes:
         expire: How long a value is fresh.
+        adaptive: What finds ``expire`` instead.
         stale_while_revalidate: How much longer it is served while a load in the background replaces it.
         stale_if_error: How much longer than fresh it is served where its load fails.
         beta: XFetch's: above 0, a background load may begin before a value expires.
@@ -40,6 +42,7 @@ class Freshness:
     """
 
     expire: float
+    adaptive: AdaptiveExpire | None = None
     stale_while_revalidate: float = 0.0
     stale_if_error: float = 0.0
     beta: float = 0.0
@@ -53,9 +56,9 @@ class Freshness:
     tags_of: Callable[..., tuple[str, ...]] | None = None
 
     @property
-    def outlives(self) -> bool:
-        """Whether a value may be of use after it expired, or be replaced before."""
-        return max(self.stale_while_revalidate, self.stale_if_error, self.beta) > 0
+    def outlives(self) -> float:
+        """How much longer than fresh a value may be served, on whatever condition."""
+        return max(self.stale_while_revalidate, self.stale_if_error)
 
     def stores(self, value: Any, load: Load | None) -> bool:
         """Say whether ``value`` is to be stored at all; calls the user's ``cache_if``."""
@@ -80,7 +83,8 @@ class Freshness:
 
         The load's own word goes before ``negative_expire``, that before ``expire``.
         """
-        if load is not None and load.expire is not ...:
+        told = load is not None and load.expire is not ...  # then only `Aging` knows its age
+        if load is not None and told:
             expire = load.expire  # type: ignore[assignment]  # seconds, as its setter left them
         elif self.negative_expire is not None and (value is None or value.__class__ is Failure):
             expire = self.negative_expire
@@ -88,9 +92,11 @@ class Freshness:
             expire *= 1 - self.jitter * random()
         tags = tags if load is None else load.tags
         validator = None if load is None else load.validator_of(value)
-        if not (tags or validator or self.outlives or value.__class__ is Failure):
+        compares = validator is not None or self.adaptive is not None
+        if not (told or tags or compares or self.outlives or self.beta or value.__class__ is Failure):
             return Entry(key, value, now + expire, seal)
-        life = (expire, expire + self.stale_while_revalidate, expire + self.stale_if_error)
+        stale, last = expire + self.stale_while_revalidate, expire + self.stale_if_error
+        life = (expire, stale, last, 2 * expire if compares else expire)
         return Aging(
             key, value, seal, born=now, life=life, cost=cost, beta=self.beta, tags=tags, validator=validator
         )  # fmt: skip

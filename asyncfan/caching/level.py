@@ -51,8 +51,8 @@ def expiry(expire: Expire, level: CacheLevel) -> float:
     return level.default_expire if expire is ... else seconds_of(expire)
 
 
-def seconds_of(expire: float | timedelta | None) -> float:
-    """Return ``expire`` in seconds, `math.inf` for None.
+def seconds_of(expire: float | timedelta | None, name: str = "expire", *, none: str = ", or None for good") -> float:
+    """Return ``expire`` in seconds, `math.inf` for None; errors call it ``name`` and say what None would be.
 
     Raises:
         TypeError: It is neither a number nor a `timedelta` nor None.
@@ -62,9 +62,9 @@ def seconds_of(expire: float | timedelta | None) -> float:
         return math.inf
     seconds = expire.total_seconds() if isinstance(expire, timedelta) else expire
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        raise TypeError(f"expire must be seconds (a number), a timedelta, or None for good, got {expire!r}")
+        raise TypeError(f"{name} must be a number of seconds or a timedelta{none}, got {expire!r}")
     if not 0 < seconds < math.inf:
-        raise ValueError(f"expire must be > 0 seconds and finite, or None for good, got {expire!r}")
+        raise ValueError(f"{name} must be > 0 seconds and finite{none}, got {expire!r}")
     return float(seconds)
 
 

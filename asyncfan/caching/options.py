@@ -10,21 +10,18 @@ from datetime import timedelta
 from typing import Any, TypedDict, cast
 
 from ..fanout import Limiter
+from .adaptive import AdaptiveExpire
 from .freshness import Freshness
 from .level import seconds_of
 from .load import checked_tags
 
-__all__ = ["CacheOptions", "check_names", "freshness_of"]
+__all__ = ["CacheOptions", "FreshnessOptions", "check_names", "freshness_of"]
 
 
-class CacheOptions(TypedDict, total=False):
-    """The keyword options of `Cache.cache_function`; all times are seconds or `timedelta`.
+class FreshnessOptions(TypedDict, total=False):
+    """What can be said of a value's life and of its load; all times are seconds or `timedelta`.
 
     Attributes:
-        key: Called with the arguments, gives the value to key by in their place.
-        ignore: Names of parameters that the result does not depend on.
-        copy: "none" hands the same object to every caller, who must not change it; "shallow" and "deep" hand each
-            caller a copy.
         stale_while_revalidate: How much longer than ``expire`` a value is served while a load in the background
             replaces it (RFC 5861).
         stale_if_error: How much longer than ``expire`` a value is served where its load fails (RFC 5861); the next
@@ -41,13 +38,8 @@ class CacheOptions(TypedDict, total=False):
         hard_timeout: How long a load may take, its wait for the limiter included, before it is cancelled and fails
             with `AttemptTimeoutError`. For ``async def`` only.
         limiter: A `Limiter` that loads pass through, those in the background last. For ``async def`` only.
-        tags: By which `Cache.clear_tags` drops values: texts such as "user:{user_id}", filled in from the arguments,
-            or a function of the arguments that returns texts.
     """
 
-    key: Callable[..., Any] | None
-    ignore: Collection[str]
-    copy: str
     stale_while_revalidate: float | timedelta
     stale_if_error: float | timedelta
     refresh_ahead: bool | float
@@ -58,22 +50,47 @@ class CacheOptions(TypedDict, total=False):
     soft_timeout: float | timedelta | None
     hard_timeout: float | timedelta | None
     limiter: Limiter | None
+
+
+class CacheOptions(FreshnessOptions, total=False):
+    """The keyword options of `Cache.cache_function`: those of `FreshnessOptions`, and these.
+
+    Attributes:
+        key: Called with the arguments, gives the value to key by in their place.
+        ignore: Names of parameters that the result does not depend on.
+        copy: "none" hands the same object to every caller, who must not change it; "shallow" and "deep" hand each
+            caller a copy.
+        max_workers: How many loads of one ``many`` run at once, 32 by default; None is no limit. A plain function's
+            run one after the other.
+        tags: By which `Cache.clear_tags` drops values: texts such as "user:{user_id}", filled in from the arguments,
+            or a function of the arguments that returns texts.
+        max_items: The most items of an async generator that are kept; None is no limit but ``max_bytes``; 10,000 if
+            not given.
+    """
+
+    key: Callable[..., Any] | None
+    ignore: Collection[str]
+    copy: str
+    max_workers: int | None
     tags: str | Iterable[str] | Callable[..., Iterable[str]]
+    max_items: int | None
 
 
-def check_names(options: dict[str, Any]) -> None:
-    """Refuse an option that does not exist.
+def check_names(options: dict[str, Any], kind: type = CacheOptions, name: str = "cache_function") -> None:
+    """Refuse an option that the function ``name`` does not have.
 
     Raises:
         TypeError: One has another name.
     """
-    known = CacheOptions.__annotations__
-    for name in options:
-        if name not in known:
-            raise TypeError(f"cache_function() has no option {name!r}; it has {', '.join(known)}")
+    known = kind.__annotations__
+    for option in options:
+        if option not in known:
+            raise TypeError(f"{name}() has no option {option!r}; it has {', '.join(known)}")
 
 
-def freshness_of(function: Callable[..., Any], expire: float, options: CacheOptions, *, is_async: bool) -> Freshness:
+def freshness_of(
+    function: Callable[..., Any], expire: float | AdaptiveExpire, options: CacheOptions, *, is_async: bool
+) -> Freshness:
     """Return the freshness that ``options`` describe, for values that are fresh for ``expire`` seconds.
 
     Raises:
@@ -83,11 +100,13 @@ def freshness_of(function: Callable[..., Any], expire: float, options: CacheOpti
     for name in ("hard_timeout", "limiter"):
         if options.get(name) is not None and not is_async:
             raise TypeError(f"{name} needs an 'async def': a plain function in a thread cannot be stopped or held back")
+    adaptive = expire if isinstance(expire, AdaptiveExpire) else None
     return Freshness(
-        expire,
+        expire.max if isinstance(expire, AdaptiveExpire) else expire,
+        adaptive,
         stale_while_revalidate=_seconds("stale_while_revalidate", options.get("stale_while_revalidate", 0)),
         stale_if_error=_seconds("stale_if_error", options.get("stale_if_error", 0)),
-        beta=_number("refresh_ahead", float(options.get("refresh_ahead", 0)), math.inf),
+        beta=_beta(options.get("refresh_ahead", False)),
         jitter=_number("jitter", options.get("jitter", 0), 1),
         negative_expire=_positive("negative_expire", options.get("negative_expire")),
         cache_exceptions=_exceptions(options.get("cache_exceptions", ())),
@@ -111,13 +130,14 @@ def _number(name: str, value: Any, most: float, unit: str = "") -> float:
     return float(value)
 
 
+def _beta(value: bool | float) -> float:  # noqa: FBT001 - the option's value
+    return float(value) if isinstance(value, bool) else _number("refresh_ahead", value, math.inf)
+
+
 def _positive(name: str, value: float | timedelta | None) -> float | None:
     if value is None:
         return None
-    try:
-        return seconds_of(value)
-    except (TypeError, ValueError) as error:
-        raise type(error)(str(error).replace("expire", name).replace(", or None for good", "")) from None
+    return seconds_of(value, name, none="")
 
 
 def _exceptions(value: Any) -> tuple[type[Exception], ...]:

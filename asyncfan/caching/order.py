@@ -28,6 +28,11 @@ class Entry(Linked):
         self.seal: Seal = seal  # the operation it belongs to, and the last of its clears that the entry survived
 
     @property
+    def last(self) -> float:
+        """When it is no longer served, on no condition."""
+        return self.expires
+
+    @property
     def gone(self) -> float:
         """When it is of no more use to anybody."""
         return self.expires

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Literal, final
 
@@ -22,6 +23,7 @@ __all__ = ["MISSING", "Missing", "Register", "Seal"]
 # Up to this many entries a partial clear looks at each of an operation's entries at once (about 1 us each);
 # above, it leaves a fence that lookups and the sweep check, so that no clear stops the loop.
 SCAN_LIMIT = 2_000
+NOTES = 100  # keys of which an operation remembers why they are not stored, for `explain`
 
 
 @final
@@ -69,21 +71,24 @@ class Register:
         self.cleared_whole: int = 0  # number of the last clear of the whole operation
         self.live: int = 0  # entries stored since then and not removed
         self.hits: int = 0
+        # (key, why it is not stored) of the latest: what removed it, what kept it out, or what its load raised
+        self.notes: deque[tuple[Any, str | type[BaseException]]] = deque(maxlen=NOTES)
         self.removed: dict[str, int] = {"size": 0, "expired": 0, "invalidated": 0, "replaced": 0, "too_big": 0}
 
     # -- entries ------------------------------------------------------------------------------------------------
 
     def find(self, key: Any) -> Entry | None:
-        """Return the entry, if it may be of any use, without counting. Under the lock."""
+        """Return the entry, if it may be served on whatever condition, without counting. Under the lock."""
         entry = self.table.get(key)
         if entry is None:
             return None
         if self.drop_if_cleared(entry):
             return None
-        if entry.gone <= self.cache.clock():
+        now = self.cache.clock()
+        if entry.gone <= now:
             self.drop(entry, "expired")
             return None
-        return entry
+        return entry if now < entry.last else None
 
     def is_cleared(self, item: Entry | Flight) -> bool:
         """Say whether a clear since its birth meant this entry or flight; if not, it is as good as new."""
@@ -114,9 +119,21 @@ class Register:
         if self.table.get(entry.key) is entry:
             del self.table[entry.key]
             self.store.order.remove(entry)
+            self.notes.append((entry.key, cause))
             if entry.seal.number >= self.cleared_whole:
                 self.removed[cause] += 1
                 self.live -= 1
+
+    def drop_same(self, entry: Entry) -> None:
+        """Remove an entry, if it is still the one that is stored: it turned out to be older than an invalidation."""
+        with self.lock:
+            self.drop(entry, "invalidated")
+
+    def keep_old(self, flight: Flight, entry: Entry) -> None:
+        """Store an entry that the flight is to replace, for the case that its load fails."""
+        with self.lock:
+            if self.flights.get(flight.key) is flight and not self.is_cleared(flight):
+                self.keep(entry, flight.loop)
 
     def drop_if_cleared(self, entry: Entry) -> bool:
         """Remove an entry that a clear since its birth meant; says whether it is gone. Under the lock."""
@@ -140,10 +157,10 @@ class Register:
         return entry.value
 
     def peek(self, key: Any) -> Any:
-        """Return the value stored for ``key``, or `MISSING`, and leave no trace of having looked."""
+        """Return the value stored for ``key``, or `MISSING`, also for an exception; leave no trace of having looked."""
         with self.lock:
             entry = self.find(key)
-        return MISSING if entry is None else entry.value
+        return MISSING if entry is None or entry.value.__class__ is Failure else entry.value
 
     def replace(self, entry: Entry) -> None:
         """Store an entry; a load in flight for its key can no longer replace it, nor be joined."""
@@ -180,11 +197,18 @@ class Register:
         return flight
 
     def begun(self, flight: Flight) -> Load:
-        """Return what a load may set, filled with what is known before."""
-        old = self.table.get(flight.key)
-        if old is None or old.value.__class__ is Failure:
+        """Return what a load may set, filled with what is known before; of several keys it says nothing of one."""
+        if flight.mates:
+            return Load()
+        old = self.before(flight)
+        if old is None:
             return Load(self.text(flight.key), tags=flight.tags)
         return Load(self.text(flight.key), old.value, old.validator, flight.tags)
+
+    def before(self, flight: Flight) -> Entry | None:
+        """Return the entry that the flight's load is to replace, also if it is no longer served."""
+        old = self.table.get(flight.key)
+        return None if old is None or old.value.__class__ is Failure or self.is_cleared(old) else old
 
     def disown(self, key: Any) -> None:
         """Make the load in flight for ``key`` one that is neither stored nor joined. Under the lock.

@@ -153,7 +153,8 @@ def report(stats: CacheStats) -> str:
     for f in stats.functions:
         t = f.load_time
         lines.append(
-            f"{f.hits:7} {f.stale_hits:7} {f.misses:7} {f.joined:7} {f.loads_failed:7} {f.entries:7} {f.bytes / 1e3:7.1f} "
-            f"{t.p50 * 1e3:7.2f} {t.p95 * 1e3:7.2f} {t.p99 * 1e3:7.2f} {f.time_saved:7.1f}  {f.name}"
+            f"{f.hits:7} {f.stale_hits:7} {f.misses:7} {f.joined:7} {f.loads_failed:7} {f.entries:7} "
+            f"{f.bytes / 1e3:7.1f} {t.p50 * 1e3:7.2f} {t.p95 * 1e3:7.2f} {t.p99 * 1e3:7.2f} "
+            f"{f.time_saved:7.1f}  {f.name}"
         )
     return "\n".join(lines)

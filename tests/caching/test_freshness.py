@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 
-from asyncfan import AttemptTimeoutError, Limiter, current_load
+from asyncfan import AdaptiveExpire, AttemptTimeoutError, Limiter, current_load
 from asyncfan.caching import MISSING, Cache
 from asyncfan.caching.aging import Age, Aging
 from asyncfan.caching.register import Seal
@@ -295,7 +295,7 @@ async def test_timeout_error_of_the_loader_itself_passes_unchanged(timed):
 def xfetch(cost, beta, left, draws):
     """How many of ``draws`` calls with ``left`` seconds to go would start a load."""
     chance = random.Random(7).random
-    life = (100.0, 100.0, 100.0)
+    life = (100.0, 100.0, 100.0, 100.0)
     entry = Aging("k", 1, Seal(None, 0), born=0.0, life=life, cost=cost, beta=beta)
     return sum(entry.age(100.0 - left, chance) is Age.REFRESH for _ in range(draws))
 
@@ -313,7 +313,7 @@ def test_beta_refreshes_earlier():
 
 def test_lookup_thinks_before_any_draw_could_refresh():
     """The compiled hit path serves an entry only while an early load has a chance below one in a million."""
-    entry = Aging("k", 1, Seal(None, 0), born=0.0, life=(100.0, 100.0, 100.0), cost=2.0, beta=1.0)
+    entry = Aging("k", 1, Seal(None, 0), born=0.0, life=(100.0, 100.0, 100.0, 100.0), cost=2.0, beta=1.0)
     assert entry.expires == 100 - 28
     assert math.exp(-28 / 2) < 1e-6
 
@@ -432,6 +432,13 @@ async def test_cache_if_says_what_is_stored(timed, origin):
     assert await get() == 2
 
 
+async def test_put_is_stored_whatever_cache_if_says(timed, origin):
+    """Who puts a value means it."""
+    get = timed().cache_function(expire=10, cache_if=lambda value: value > 1)(origin.read)
+    get.put(0)
+    assert await get() == 0
+
+
 async def test_error_of_cache_if_reaches_the_callers(timed, origin):
     """The user's mistake is not swallowed, and leaves nothing behind."""
     get = timed().cache_function(expire=10, cache_if=lambda value: value / 0)(origin.read)
@@ -500,6 +507,62 @@ def test_load_refuses_an_expiry_that_is_none(wrong):
     """Where it is written, as at decoration."""
     with pytest.raises((TypeError, ValueError), match="expire must be"):
         current_load().expire = wrong
+
+
+async def test_conditional_load_needs_no_stale_serving(timed):
+    """A value with a validator is kept as long again as it was fresh, to be asked about, not to be served."""
+    asked = []
+
+    async def read():
+        load = current_load()
+        asked.append(load.validator)
+        load.validator = '"v1"'
+        return load.stale or "page"
+
+    get = timed().cache_function(expire=10)(read)
+    await get()
+    await asyncio.sleep(15)
+    assert get.peek() is MISSING
+    await get()
+    await asyncio.sleep(25)
+    await get()
+    assert asked == [None, '"v1"', None]
+
+
+async def test_new_value_does_not_inherit_the_old_validator(timed):
+    """A load that sets no validator with another value has none."""
+    asked = []
+
+    async def read():
+        load = current_load()
+        asked.append(load.validator)
+        if len(asked) == 1:
+            load.validator = '"v1"'
+        return len(asked)
+
+    get = timed().cache_function(expire=10, stale_if_error=100)(read)
+    for _ in range(3):
+        await get()
+        await asyncio.sleep(11)
+    assert asked == [None, '"v1"', None]
+
+
+# -- expiry that adapts
+
+
+async def test_values_that_change_are_kept_shorter(timed, origin):
+    """Two functions of one origin: what changes at each load expires sooner than what never does."""
+    cache = timed()
+    moving = cache.cache_function(expire=AdaptiveExpire(1, 1000), key_prefix="moving")(origin.read)
+    still = cache.cache_function(expire=AdaptiveExpire(1, 1000), key_prefix="still", cache_if=bool)(lambda: "same")
+    for _ in range(5000):
+        await moving()
+        still()
+        await asyncio.sleep(10)
+    by_name = {op.prefix: op for op in cache.operations}
+    assert by_name["moving"].adaptive.current < 10
+    assert by_name["still"].adaptive.current > 500
+    assert "often change" in str(by_name["moving"].adaptive.trace[-1])
 
 
 # -- loads under a limiter

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from asyncfan import UnkeyableArgumentError
+from asyncfan import Limiter, UnkeyableArgumentError
 from asyncfan.caching import Cache, CacheLevel, register_key
 from asyncfan.context import scope
 
@@ -68,14 +68,16 @@ def test_cache_refuses_what_it_cannot_be(options, kind, message):
             ValueError,
             "expire must be > 0 seconds and finite, or None for good, got datetime.timedelta(0)",
         ),
-        ({"expire": "60"}, TypeError, "expire must be seconds (a number), a timedelta, or None for good, got '60'"),
-        ({"expire": True}, TypeError, "expire must be seconds (a number), a timedelta, or None for good, got True"),
+        ({"expire": "60"}, TypeError, "expire must be a number of seconds or a timedelta, or None for good, got '60'"),
+        ({"expire": True}, TypeError, "expire must be a number of seconds or a timedelta, or None for good, got True"),
         ({"key_prefix": 5}, TypeError, 'key_prefix must be a string such as "user:profile", got 5'),
         ({"key_prefix": ""}, ValueError, 'key_prefix must be a text without "*" such as "user:profile", got \'\''),
         ({"key_prefix": "a*"}, ValueError, 'key_prefix must be a text without "*" such as "user:profile", got \'a*\''),
         ({"cache_level": "low"}, TypeError, "cache_level must be a CacheLevel, got 'low'"),
         ({"copy": True}, ValueError, "copy must be one of 'none', 'shallow', 'deep', got True"),
         ({"key": "a"}, TypeError, "key must be a function of the call's arguments, got 'a'"),
+        ({"max_items": 0}, ValueError, "max_items must be >= 1 or None, got 0"),
+        ({"max_items": "9"}, TypeError, "max_items must be an int >= 1 or None, got '9'"),
         ({"ignore": "a"}, TypeError, "ignore takes a tuple of parameter names, got the string 'a': write ('a',)"),
         ({"ignore": ("c",)}, ValueError, "ignore names 'c', but f() has the parameters a, b"),
     ],
@@ -84,6 +86,51 @@ def test_decorator_refuses_wrong_options(cache, options, kind, message):
     """Options are checked at the decoration, not at the first call."""
     with raises(kind, message):
         cache.cache_function(**options)(f)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"stale_while_revalidate": -1}, ValueError, "stale_while_revalidate must be seconds >= 0, got -1"),
+        ({"stale_if_error": float("inf")}, ValueError, "stale_if_error must be seconds >= 0, got inf"),
+        ({"stale_if_error": float("nan")}, ValueError, "stale_if_error must be seconds >= 0, got nan"),
+        ({"stale_if_error": "5"}, TypeError, "stale_if_error must be a number, got '5'"),
+        ({"refresh_ahead": "yes"}, TypeError, "refresh_ahead must be a number, got 'yes'"),
+        ({"refresh_ahead": -0.5}, ValueError, "refresh_ahead must be >= 0, got -0.5"),
+        ({"jitter": 1.5}, ValueError, "jitter must be >= 0 and <= 1, got 1.5"),
+        ({"negative_expire": 0}, ValueError, "negative_expire must be > 0 seconds and finite, got 0"),
+        ({"negative_expire": "5"}, TypeError, "negative_expire must be a number of seconds or a timedelta, got '5'"),
+        ({"soft_timeout": 0}, ValueError, "soft_timeout must be > 0 seconds and finite, got 0"),
+        ({"hard_timeout": 5}, TypeError, "hard_timeout needs an 'async def': a plain function in a thread cannot be stopped or held back"),
+        ({"limiter": Limiter("x")}, TypeError, "limiter needs an 'async def': a plain function in a thread cannot be stopped or held back"),
+        ({"cache_exceptions": ["x"]}, TypeError, "cache_exceptions takes exception classes such as (NotFound,), got ['x']"),
+        ({"cache_exceptions": KeyboardInterrupt}, TypeError, "cache_exceptions takes exception classes such as (NotFound,), got <class 'KeyboardInterrupt'>"),
+        ({"cache_if": 5}, TypeError, "cache_if must be a function of the loaded value, got 5"),
+        ({"tags": "user:{c}"}, ValueError, "tags name 'c', but the function has the parameters a, b"),
+        ({"tags": [5]}, TypeError, 'a tag must be a string such as "user:42", got 5'),
+        ({"tags": [""]}, ValueError, 'a tag must not be empty: write what the value is about, such as "user:42"'),
+    ],
+)  # fmt: skip
+def test_decorator_refuses_wrong_freshness(cache, options, kind, message):
+    """How long and on what conditions a value is served is checked at the decoration too."""
+    with raises(kind, message):
+        cache.cache_function(expire=1, **options)(f)
+
+
+def test_decorator_refuses_a_limiter_that_is_none(cache):
+    """What is no Limiter is refused, for a function that could use one."""
+
+    async def g():
+        return 1
+
+    with raises(TypeError, 'limiter must be a Limiter such as Limiter("db", max_concurrency=20), got 5'):
+        cache.cache_function(limiter=5)(g)
+
+
+def test_decorator_refuses_an_option_that_does_not_exist(cache):
+    """A misspelled option is named, with those that exist."""
+    with pytest.raises(TypeError, match=r"^cache_function\(\) has no option 'ttl'; it has key, ignore, copy, stale_"):
+        cache.cache_function(ttl=5)
 
 
 async def test_decorator_refuses_a_coroutine(cache):
@@ -103,22 +150,18 @@ def test_decorator_refuses_what_cannot_be_called(cache):
 
 
 def test_decorator_refuses_generators(cache):
-    """A generator can be read only once, so it cannot be cached."""
+    """A plain generator can be read only once, so it cannot be cached."""
 
     def lines():
         yield 1
 
-    async def rows():
-        yield 1
-
-    for function in (lines, rows):
-        name = f"test_decorator_refuses_generators.<locals>.{function.__name__}"
-        with raises(
-            TypeError,
-            f"{name}() is a generator, which can be read only once: cache a function that returns a list, as in "
-            "[x async for x in ...]",
-        ):
-            cache.cache_function(function)
+    name = "test_decorator_refuses_generators.<locals>.lines"
+    with raises(
+        TypeError,
+        f"{name}() is a generator, which can be read only once: cache a function that returns a list, as in list(...), "
+        "or make it an async generator",
+    ):
+        cache.cache_function(lines)
 
 
 def test_decorator_refuses_a_function_without_visible_parameters(cache):

@@ -71,7 +71,9 @@ MUTANTS = {
         Operation, "_first_visit", "self.disown(key)", "pass"
     ),
     "an expired entry is served": (
-        Operation, "find", "if entry.gone <= self.cache.clock():", "if False:"
+        Operation, "find",
+        'if entry.gone <= now:\n        self.drop(entry, "expired")\n        return None\n    return entry if now < entry.last else None',
+        "return entry",
     ),
     "a cleared entry is served": (
         Operation, "is_cleared", "if item.seal is self.seal:", "if True:"
@@ -83,13 +85,13 @@ MUTANTS = {
         Operation, "drop", "if self.table.get(entry.key) is entry:", "if entry.key in self.table:"
     ),
     "the load is cancelled when the first of its waiters leaves": (
-        Flight, "leave", "if self.waiters or ", "if "
+        Flight, "abandon", " or self.waiters", ""
     ),
     "the load goes on when its last waiter left": (
         Flight, "stop", "if self.task is None or", "if True or"
     ),
     "a load whose last waiter left is not marked as cancelled": (
-        Flight, "leave", "self.cancelled = True", "pass"
+        Flight, "abandon", "flight.cancelled = True", "pass"
     ),
     "a load may wait for itself": (
         Flight, "enlist", "if path is not None:", "if False:"

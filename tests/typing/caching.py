@@ -1,11 +1,11 @@
 """What type checkers see of cached functions: parameters and results as they were, and the wrapper's methods."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from datetime import timedelta
 from typing import Any, assert_type
 
 from asyncfan import Cache, CacheLevel, cache, cache_function
-from asyncfan.caching import MISSING, AsyncCached, Cached, CacheInfo, Cleared, Missing
+from asyncfan.caching import MISSING, AsyncCached, Cached, CachedGenerator, CacheInfo, Cleared, Missing
 
 
 @cache_function
@@ -38,6 +38,19 @@ async def with_session(number: int, session: object) -> None:
     del number, session
 
 
+@cache_function
+async def rows_bare(table: str, *, limit: int = 10) -> AsyncIterator[int]:
+    """Stand for a user's async generator."""
+    del table
+    yield limit
+
+
+@cache_function(expire=60, max_items=100)
+async def rows_called(table: str) -> AsyncGenerator[str, None]:
+    """Stand for a user's async generator."""
+    yield table
+
+
 class Service:
     @cache_function
     async def get(self, number: int) -> str:
@@ -46,6 +59,10 @@ class Service:
     @cache_function(expire=60)
     async def fetch(self, number: int) -> str:
         return str(number)
+
+    @cache_function(max_items=None)
+    async def rows(self, number: int) -> AsyncIterator[bytes]:
+        yield bytes(number)
 
     @cache.cache_function
     def plain(self, number: int) -> bytes:
@@ -61,6 +78,22 @@ async def functions() -> None:
     assert_type(await with_session(1, object()), None)
     wanted: Callable[[int], Coroutine[Any, Any, str]] = bare
     assert_type(await wanted(1), str)
+
+
+async def generators() -> None:
+    """A cached async generator is one, and its wrapper's methods speak of the tuple of its items."""
+    assert_type(rows_bare("users", limit=5), AsyncGenerator[int, None])
+    assert_type([row async for row in rows_called("users")], list[str])
+    assert_type(rows_bare.peek("users"), tuple[int, ...] | Missing)
+    assert_type(await rows_bare.refresh("users"), tuple[int, ...])
+    assert_type(rows_bare.put(range(3), "users"), None)
+    assert_type(rows_called.invalidate("users"), Cleared)
+    assert_type(rows_called.cache_info(), CacheInfo)
+    assert_type([row async for row in Service().rows(1)], list[bytes])
+    assert_type(Service().rows.peek(1), tuple[bytes, ...] | Missing)
+    wanted: Callable[[str], AsyncIterator[int]] = rows_bare
+    named: CachedGenerator[[str], str] = rows_called
+    del wanted, named
 
 
 async def methods_of_the_wrapper() -> None:
@@ -116,5 +149,7 @@ async def wrong_uses() -> None:
     """Wrong arguments are found by the checker: each line would be an unused ignore if they were not."""
     await bare("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await bare.refresh(unit=1)  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    rows_called(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    rows_called.put([1], "users")  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     bare.put(1, 1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     cache_function(expire="60")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
