@@ -26,7 +26,8 @@ from .register import MISSING
 from .wrappers import CacheInfo
 
 if TYPE_CHECKING:
-    from .cache import Cache, Cleared
+    from .cache import Cache
+    from .cleared import Cleared
     from .freshness import Freshness
     from .operation import Operation
 

@@ -194,7 +194,7 @@ class Recorder:
                 op.hits += 1
                 return entry
             flight = op.flights.get(key)
-            if flight is not None and (flight.is_stranded() or (not flight.cancelled and op.is_cleared(flight))):
+            if flight is not None and (flight.is_stranded() or (not flight.cancelled and op.is_fenced(flight))):
                 flight = None
             if isinstance(flight, Recording) and flight.loop is loop:
                 op.joined += not (anew or flight.cancelled)
@@ -256,11 +256,11 @@ class Recorder:
         op.cache.tasks.discard(task)
         recording.task = None  # its context holds the recording: no cycle through it
         whole = self._count_end(recording, task)
-        waiters: dict[Any, None] | None = None
+        waiters: dict[Any, int] | None = None
         try:
             with op.lock:
                 waiters, recording.waiters = recording.waiters, None
-                if self._unregister(recording) and whole and not op.is_cleared(recording):
+                if self._unregister(recording) and whole and not op.is_fenced(recording):
                     items, load = tuple(recording.items), recording.load
                     op.keep(op.entry(recording.key, items, recording.tags, recording.seconds, load), recording.loop)
         finally:  # weighing the items and the user's own store are code that may raise

@@ -12,7 +12,7 @@ import contextvars
 import logging
 import math
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
 
 from ..context import hide_deadline
@@ -20,12 +20,12 @@ from ..exceptions import AttemptTimeoutError, SelfCancelledError
 from ..metrics import Histogram
 from .adaptive import ExpireController
 from .aging import Age, Aging
+from .clearing import Clearable
 from .eager import start_eagerly
 from .flights import AGAIN, LATE, UNSHARED, Failure, Flight, deliver, loading, outcome
 from .freshness import Freshness, kept_failure
 from .load import Load
 from .order import Entry
-from .register import Register
 from .tiering import Passage, in_task, in_thread, is_shareable, through, through_in_thread
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Visit(NamedTuple):
     leads: bool
 
 
-class Operation(Register):
+class Operation(Clearable):
     """Entries, flights and counters of one cached function or endpoint, and the ways through a miss.
 
     Values belong to the process, a load to the event loop or thread of its first caller.
@@ -104,16 +104,19 @@ class Operation(Register):
         self.load_time: Histogram = Histogram()
 
     def settle(self, flight: Flight, result: Any, entry: Entry | None = None) -> None:
-        """End a flight: store the entry unless it was fenced meanwhile, and give every waiter the result."""
-        waiters: dict[Any, None] | None = None
+        """End a flight: store the entry unless it was fenced meanwhile, and give the result to whom it may be given."""
+        waiters: dict[Any, int] | None = None
+        late: list[Any] = []
         try:
             with self.lock:
                 waiters, flight.waiters = flight.waiters, None
                 if flight.cancelled:
                     result = AGAIN
+                elif waiters and flight.began != self.clears.number:
+                    late = self.come_too_late(flight, waiters)
                 if self.flights.get(flight.key) is flight:
                     del self.flights[flight.key]
-                    if entry is not None and not flight.cancelled and not self.is_cleared(flight):
+                    if entry is not None and not flight.cancelled and not self.is_fenced(flight):
                         self.keep(entry, flight.loop)
                         entry = None
                 if entry is not None:
@@ -122,6 +125,7 @@ class Operation(Register):
             log.error("%s: what was loaded is given out but not stored: %s", self.name, type(error).__name__)  # noqa: TRY400
         finally:
             deliver(waiters or (), result, flight.loop)
+            deliver(late, AGAIN, flight.loop)
 
     def enter(
         self, key: Any, waiter: Any, loop: asyncio.AbstractEventLoop | None, *, anew: bool, counts: bool
@@ -259,20 +263,24 @@ class Operation(Register):
         try:
             await self._load(flight, lambda: through(passage, call))
         finally:
-            await self._own(passage.end())
+            await self.own([passage.end()])
         return None
 
-    async def _own(self, end: Any) -> None:
-        """Go through the end of a passage in this task, which the cache waits for and does not cancel."""
+    async def own(self, ends: Sequence[Any]) -> None:
+        """Go through the ends of passages in this task, which the cache waits for and does not cancel."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in one
         self.cache.writes.add(task)
         try:
-            await in_task(end)
+            if len(ends) == 1:
+                await in_task(ends[0])
+            else:
+                await asyncio.gather(*map(in_task, ends))  # they travel together
         finally:
             self.cache.writes.discard(task)
 
     def foreign_cancel(self, error: BaseException | None) -> SelfCancelledError:
+        """Return what a load's callers get that was cancelled, though not by them."""
         found = SelfCancelledError(f"the load of {self.name} was cancelled, but not by its callers")
         found.__cause__ = error
         return found
@@ -484,7 +492,7 @@ class Operation(Register):
             return None
         return self.entry(flight.key, value, flight.tags, cost, flight.load, flight.how)
 
-    def entry(
+    def entry(  # noqa: PLR0917 - what is known of a value
         self,
         key: Any,
         value: Any,

@@ -28,7 +28,8 @@ class _Listener(NamedTuple):
 class _Server:
     """What all the stores that are connected to one server share. Everything is done under its lock."""
 
-    def __init__(self, clock: Callable[[], float] | None) -> None:
+    def __init__(self, clock: Callable[[], float] | None, max_clears: int) -> None:
+        self.max_clears = max_clears
         self.clock: Callable[[], float] = clock or (lambda: asyncio.get_running_loop().time())
         self.lock = threading.Lock()
         self.values: dict[str, _Expiring] = {}
@@ -83,11 +84,12 @@ class _Server:
 class MemoryStore:
     """A server of the shared tier inside this process, as one client sees it; `connect` makes others.
 
-    It does what a real server does, without network, failures or persistence. Time is that of the event loop that calls
-    it, so that leases and values expire in virtual time too.
+    It does what a real server does, without network, failures or persistence; each request takes one turn of the event
+    loop. Time is that of the event loop that calls it, so that leases and values expire in virtual time too.
 
     Args:
         clock: Gives the time in seconds that leases and values end by, if it is not to be the event loop's.
+        max_clears: The most patterns and tags that it remembers as cleared; beyond, it takes everything as cleared.
 
     Example:
         >>> async def main():
@@ -100,8 +102,8 @@ class MemoryStore:
         ([Stored(data=b'Ada', left=None)], Ledger(run='run1', number=0, floor=0, tags={}, patterns={}))
     """
 
-    def __init__(self, *, clock: Callable[[], float] | None = None) -> None:
-        self._server = _Server(clock)
+    def __init__(self, *, clock: Callable[[], float] | None = None, max_clears: int = 10_000) -> None:
+        self._server = _Server(clock, max_clears)
 
     def connect(self) -> MemoryStore:
         """Return another client of the same server."""
@@ -113,11 +115,13 @@ class MemoryStore:
 
     async def read(self, names: Sequence[str], tags: Sequence[str] = ()) -> tuple[list[Stored | None], Ledger]:
         """See `Store.read`."""
+        await asyncio.sleep(0)
         with self._server.lock:
             return [self._server.stored(name) for name in names], self._server.ledger(tags)
 
     async def ledger(self) -> Ledger:
         """See `Store.ledger`."""
+        await asyncio.sleep(0)
         server = self._server
         with server.lock:
             return Ledger(server.run, server.number, server.floor, dict(server.tags), dict(server.patterns))
@@ -126,6 +130,7 @@ class MemoryStore:
         self, name: str, token: str, seconds: float, *, unless: bytes | None = None, force: bool = False
     ) -> Granted | Held | Stored:
         """See `Store.lease`."""
+        await asyncio.sleep(0)
         server = self._server
         with server.lock:
             if not force:
@@ -141,6 +146,7 @@ class MemoryStore:
 
     async def renew(self, name: str, token: str, seconds: float) -> bool:
         """See `Store.renew`."""
+        await asyncio.sleep(0)
         with self._server.lock:
             if not self._server.owns(name, token):
                 return False
@@ -149,12 +155,14 @@ class MemoryStore:
 
     async def release(self, name: str, token: str) -> None:
         """See `Store.release`."""
+        await asyncio.sleep(0)
         with self._server.lock:
             if self._server.owns(name, token):
                 del self._server.leases[name]
 
     async def write(self, name: str, token: str, data: bytes, seconds: float | None) -> bool:
         """See `Store.write`."""
+        await asyncio.sleep(0)
         with self._server.lock:
             if not self._server.owns(name, token):
                 return False
@@ -164,6 +172,7 @@ class MemoryStore:
 
     async def put(self, name: str, data: bytes, seconds: float | None, message: bytes) -> None:
         """See `Store.put`."""
+        await asyncio.sleep(0)
         with self._server.lock:
             self._server.leases.pop(name, None)
             self._server.keep(self._server.values, name, data, seconds)
@@ -171,6 +180,7 @@ class MemoryStore:
 
     async def drop(self, names: Sequence[str], message: bytes) -> int:
         """See `Store.drop`."""
+        await asyncio.sleep(0)
         with self._server.lock:
             for name in names:
                 self._server.leases.pop(name, None)
@@ -181,13 +191,14 @@ class MemoryStore:
         self, *, patterns: Sequence[str] = (), tags: Sequence[str] = (), everything: bool = False, message: str
     ) -> int:
         """See `Store.clear`."""
+        await asyncio.sleep(0)
         server = self._server
         with server.lock:
             server.begin_run()
             server.number += 1
             server.patterns.update(dict.fromkeys(patterns, server.number))
             server.tags.update(dict.fromkeys(tags, server.number))
-            if everything:
+            if everything or len(server.patterns) + len(server.tags) > server.max_clears:
                 server.floor = server.number
                 server.patterns.clear()
                 server.tags.clear()
@@ -196,6 +207,7 @@ class MemoryStore:
 
     async def remove(self, names: Sequence[str]) -> int:
         """See `Store.remove`."""
+        await asyncio.sleep(0)
         with self._server.lock:
             return self._take_out(names)
 

@@ -433,6 +433,39 @@ async def test_clear_lets_nobody_join_what_began_before():
     assert calls == [[1], [1]]
 
 
+async def test_an_old_loads_end_does_not_detach_the_new_one():
+    """After `clear`, the load that began before takes nothing from the one that replaced it when it ends."""
+    load, calls = loader()
+    before = asyncio.ensure_future(load(1))
+    await asyncio.sleep(0.5)
+    load.clear(1)
+    after = asyncio.ensure_future(load(1))
+    await before
+    assert await asyncio.gather(after, load(1)) == [10, 10]
+    assert calls == [[1], [1]]
+
+
+async def test_a_batch_that_ends_takes_nothing_from_the_open_one():
+    """Keys that come while one batch ends and another is open travel with the latter."""
+    gate, calls = Gate(), []
+
+    @batched
+    async def load(keys):
+        calls.append(keys)
+        if keys == [1]:
+            await gate.enter()
+        return keys
+
+    first = asyncio.ensure_future(load(1))
+    await gate.reached()
+    gate.open()
+    await asyncio.sleep(0)
+    second = asyncio.ensure_future(load(2))
+    await first
+    assert await asyncio.gather(second, load(3)) == [2, 3]
+    assert calls == [[1], [2, 3]]
+
+
 async def test_a_load_that_waits_for_itself_is_an_error():
     """A key that its own batch waits for raises at once, directly or through another loader, and shows the chain."""
 

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from asyncfan.caching import MISSING, Cache, register
+from asyncfan.caching import MISSING, Cache, cleared
 from asyncfan.caching.store import SWEEP_SLICE
 from asyncfan.testing import ManualClock
 
@@ -20,11 +20,11 @@ class CacheAgainstModel(RuleBasedStateMachine):
     """A cache of at most five entries and a dictionary with expiries do the same."""
 
     maxsize = 5
-    scan_limit = register.SCAN_LIMIT
+    scan_limit = cleared.SCAN_LIMIT
 
     def __init__(self):
         super().__init__()
-        self.saved, register.SCAN_LIMIT = register.SCAN_LIMIT, self.scan_limit
+        self.saved, cleared.SCAN_LIMIT = cleared.SCAN_LIMIT, self.scan_limit
         self.clock = ManualClock()
         self.cache = Cache(maxsize=self.maxsize, clock=self.clock)
         self.loads = 0
@@ -39,7 +39,7 @@ class CacheAgainstModel(RuleBasedStateMachine):
         return self.loads
 
     def teardown(self):
-        register.SCAN_LIMIT = self.saved
+        cleared.SCAN_LIMIT = self.saved
 
     def store_in_model(self, at, value):
         self.model.pop(at, None)

@@ -43,8 +43,14 @@ class Clears:
     def __init__(self) -> None:
         self.run: str = ""
         self.number: int = 0  # all clears up to this one are in the copy
+        self.seen: tuple[str, int] = ("", 0)  # the run and the highest number that this process has heard of
         self._fences = Fences()
         self._lock = threading.Lock()
+
+    def see(self, run: str, number: int) -> None:
+        """Take note that the server has counted so many clears."""
+        with self._lock:
+            self.seen = (run, max(number, self.seen[1]) if run == self.seen[0] else number)
 
     def knows(self, ledger: Ledger) -> bool:
         """Say whether every clear that ``ledger`` counts is in the copy."""
@@ -52,6 +58,7 @@ class Clears:
 
     def note(self, run: str, number: int, patterns: Iterable[str], *, everything: bool) -> None:
         """Add one clear, if it is the next: else others are missing, and a reader will find that out."""
+        self.see(run, number)
         with self._lock:
             if run == self.run and number == self.number + 1:
                 self._add(number, patterns, everything=everything)
@@ -69,9 +76,10 @@ class Clears:
                 self._add(number, [text], everything=False)
 
     def forget(self) -> None:
-        """Know nothing any more, as in the beginning."""
+        """Know nothing any more, as in the beginning; also in a forked child, whatever the parent's threads were at."""
+        self._lock = threading.Lock()
         with self._lock:
-            self.run, self.number, self._fences = "", 0, Fences()
+            self.run, self.number, self.seen, self._fences = "", 0, ("", 0), Fences()
 
     def _add(self, number: int, patterns: Iterable[str], *, everything: bool) -> None:
         if everything:

@@ -111,7 +111,7 @@ class Leases:
         if mine:
             await asyncio.wait(mine)
 
-    def after_fork(self) -> None:
+    def forget(self) -> None:
         """In a forked child: leave the leases to the parent."""
         self._tasks, self._held = set(), set()
 

@@ -69,7 +69,7 @@ class Portal:
             await asyncio.wait(self._tasks)
         await last()
 
-    def after_fork(self) -> None:
+    def forget(self) -> None:
         """In a forked child: forget the parent's thread."""
         self._lock = threading.Lock()
         self._tasks = set()

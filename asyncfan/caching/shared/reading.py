@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +12,10 @@ from .asking import Asking
 from .clears import Clears
 from .codec import Json, Serializer
 from .envelope import Header, remaining, unpack
-from .outbox import Outbox
 from .protocol import HEAD, Ledger, Store, Stored
+from .unsent import Unsent
 
 __all__ = ["Coding", "Found", "Reader"]
-
-log: logging.Logger = logging.getLogger("asyncfan.caching")
 
 MAX_HEADS = 10_000
 
@@ -78,8 +75,9 @@ class Reader:
         store: The server.
         ask: Asks it.
         clears: The copy of the ledger to judge by.
-        outbox: What the server may not have been told yet.
+        unsent: What the server may not have heard of.
         coding: How to read the bytes.
+        went_back: Called where the server has forgotten clears that it had confirmed, as from an old snapshot of it.
 
     Attributes:
         found: Values that were of use.
@@ -87,11 +85,21 @@ class Reader:
         unreadable: ``{reason: values that could not be read}``.
     """
 
-    def __init__(self, store: Store, ask: Asking, clears: Clears, outbox: Outbox, coding: Coding) -> None:
+    def __init__(
+        self,
+        store: Store,
+        ask: Asking,
+        clears: Clears,
+        unsent: Unsent,
+        *,
+        coding: Coding,
+        went_back: Callable[[], object],
+    ) -> None:
         self._store = store
         self._ask = ask
         self._clears = clears
-        self._outbox = outbox
+        self._unsent = unsent
+        self._went_back = went_back
         self._serializers = coding.serializers
         self._heads: dict[str, bytes] = {}  # {text: the head of the value that was refused last}
         self._fetches: dict[asyncio.AbstractEventLoop, asyncio.Task[None]] = {}  # the ledger is on its way
@@ -105,11 +113,12 @@ class Reader:
         Raises:
             Unavailable: The server cannot be reached.
         """
-        with self._outbox.reading() as mark:
-            run, number = self._clears.run, self._clears.number
+        with self._unsent.reading() as mark:
+            run, number = self._clears.seen
             values, ledger = await self._ask(lambda: self._store.read(texts, tags))
             if ledger.run == run and ledger.number < number:
                 self._went_back()
+            self._clears.see(ledger.run, ledger.number)
             stored = {text: one for text, one in zip(texts, values, strict=True) if one is not None}
             judged = await self._judge(stored, ledger, tags, mark) if stored else {}
         return [judged.get(text) for text in texts]
@@ -147,7 +156,7 @@ class Reader:
         return {text: content for text, content in contents.items() if content is not None}
 
     def _stands(self, text: str, header: Header, ledger: Ledger, mark: int) -> bool:
-        cleared = self._clears.mean(text, header.run, header.number, header.tags, ledger) or self._outbox.means(
+        cleared = self._clears.mean(text, header.run, header.number, header.tags, ledger) or self._unsent.mean(
             mark, text, header.tags
         )
         self.refused += cleared
@@ -157,12 +166,6 @@ class Reader:
         if len(self._heads) + len(heads) > MAX_HEADS:
             self._heads.clear()  # one more round trip for each, no harm
         self._heads.update(heads)
-
-    def _went_back(self) -> None:
-        """Clear everything: the server has forgotten clears that it had confirmed, as from an old snapshot of it."""
-        log.warning("the shared cache's server went back to an older state: everything in it is cleared")
-        self._clears.forget()
-        self._outbox.add(everything=True)
 
     async def _catch_up(self, ledger: Ledger) -> None:
         """Fetch the whole ledger where clears are missing in the copy: all who need it in this loop fetch it once."""
@@ -188,7 +191,7 @@ class Reader:
             task.cancel()
             await asyncio.wait([task])
 
-    def after_fork(self) -> None:
+    def forget(self) -> None:
         """In a forked child: leave what runs to the parent."""
         self._fetches = {}
 

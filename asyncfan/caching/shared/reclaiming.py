@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 from ..keys import untyped
 from ..patterns import Pattern
 from .asking import Asking
 from .guard import Unavailable
-from .outbox import Notice
 from .portal import Portal
 from .protocol import Store
+from .rounds import Notice
 
 __all__ = ["Reclaimer"]
 
@@ -60,14 +60,19 @@ class Reclaimer:
     async def _scan(self, patterns: Sequence[Pattern], notices: Sequence[Notice]) -> None:
         # a literal is untyped, a name is not: up to the first colon they agree
         starts = {pattern.literal.partition(":")[0] for pattern in patterns}
-        none: Sequence[str] = ()
         async with contextlib.aclosing(self._store.scan(starts.pop() if len(starts) == 1 else "")) as steps:  # type: ignore[type-var]
-            while names := await self._ask(partial(anext, steps, none)):
+            while (names := await self._ask(partial(_next, steps))) is not None:
                 meant = [name for name in names if any(pattern.matches(untyped(name)) for pattern in patterns)]
                 if meant:
                     count = await self._ask(partial(self._store.remove, meant))
                     for notice in notices:
                         notice.count += count
+
+
+async def _next(steps: AsyncIterator[Sequence[str]]) -> Sequence[str] | None:
+    async for names in steps:
+        return names
+    return None
 
 
 def _end(notices: Sequence[Notice]) -> None:

@@ -7,63 +7,35 @@ import atexit
 import logging
 import random as random_module
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, TypeVar
 
 from ...exceptions import UnstorableValueError
 from ..patterns import Pattern
 from .asking import Asking
 from .bus import Bus, Invalidated
+from .claiming import Claimer
 from .clears import Clears, read_pattern
 from .envelope import Header, pack
 from .guard import Guard, Unavailable
 from .leases import Lease, Leases
 from .messages import Message
-from .outbox import Notice, Outbox, Put, Round
+from .outbox import Outbox
 from .portal import Portal, result_of
-from .protocol import HEAD, Granted, Held, Store, Stored
+from .protocol import Held, Store
+from .putting import put_of
 from .reading import Coding, Found, Reader
 from .reclaiming import ALL, Reclaimer
+from .rounds import Notice, Round
+from .tier_stats import TierStats
+from .unsent import Unsent
 
-__all__ = ["SharedTier", "TierStats"]
+__all__ = ["SharedTier"]
 
 T = TypeVar("T")
 log: logging.Logger = logging.getLogger("asyncfan.caching")
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.05  # seconds between looks at a lease that another process holds
-LONGEST_WAIT = 10  # leases; then one loads beside the holder, lest two loads in two processes wait for each other
 CONNECTING = 0.1  # seconds that the first readers wait for messages to arrive
 CLOSING = 1.0  # seconds that invalidations have to get out when the tier is closed
-
-
-@dataclass(frozen=True, slots=True)
-class TierStats:
-    """What a tier did since it was made.
-
-    Attributes:
-        found: Values that were of use.
-        refused: Values that were there, but cleared.
-        unreadable: ``{reason: values that were there, but could not be read}``.
-        stored: Values written.
-        fenced: Values that came too late, since their lease was lost, and were not written.
-        failed: Values that could not be written.
-        unavailable: Reads and leases that did without the server.
-        pending: Keys, patterns and tags whose invalidation the server does not have yet.
-        listening: Whether other processes' invalidations arrive now.
-        losses: How often that connection was lost.
-    """
-
-    found: int
-    refused: int
-    unreadable: dict[str, int]
-    stored: int
-    fenced: int
-    failed: int
-    unavailable: int
-    pending: int
-    listening: bool
-    losses: int
 
 
 class SharedTier:
@@ -108,9 +80,30 @@ class SharedTier:
         self._invalidated: Invalidated | None = None
         self._origin = self._new_token()
         self._clears = Clears()
-        self._outbox = Outbox(store, self._ask, self._portal, self._origin, self._new_token, self._confirmed)
-        self._reader = Reader(store, self._ask, self._clears, self._outbox, self._coding)
+        self._unsent = Unsent()
+        self._outbox = Outbox(
+            store,
+            self._ask,
+            self._portal,
+            self._unsent,
+            origin=self._origin,
+            new_token=self._new_token,
+            confirmed=self._confirmed,
+        )
+        self._reader = Reader(
+            store, self._ask, self._clears, self._unsent, coding=self._coding, went_back=self._start_anew
+        )
         self._leases = Leases(store, self._ask, lease)
+        self._claimer = Claimer(
+            store,
+            self._ask,
+            leases=self._leases,
+            reader=self._reader,
+            unsent=self._unsent,
+            outbox=self._outbox,
+            new_token=self._new_token,
+            random=self._random,
+        )
         self._reclaimer = Reclaimer(store, self._ask, self._portal)
         self._bus = Bus(store, self._portal, self._heard, self._connected)
         self._deaf = False  # something was read while no messages arrived
@@ -157,43 +150,7 @@ class SharedTier:
         Cancellation:
             A lease that may have been granted is given back.
         """
-        if not await self._is_open():
-            return None
-        token = self._new_token()
-        try:
-            return await self._claim(text, token, self._unless(text, known), force=force)
-        except Unavailable:
-            self._unavailable += 1
-            self._leases.release_soon(text, token)  # it may have been granted
-            return None
-        except BaseException:
-            self._leases.release_soon(text, token)
-            raise
-
-    async def _claim(self, text: str, token: str, unless: bytes | None, *, force: bool) -> Lease | Found | None:
-        loop = asyncio.get_running_loop()
-        give_up = loop.time() + LONGEST_WAIT * self._leases.seconds
-        pause = FIRST_PAUSE
-        while not self._outbox.behind and loop.time() < give_up:
-            with self._outbox.reading() as mark:
-                answer = await self._try(text, token, unless, force=force)
-                if isinstance(answer, Granted):
-                    return self._leases.begin(text, token, answer.ledger)
-                if isinstance(answer, Stored):
-                    found = await self._reader.judge(text, answer, mark)
-                    if found is not None and found.is_fresh:
-                        return found
-                    unless = answer.data[:HEAD]
-                    continue
-            await asyncio.sleep(min(pause * self._random.uniform(0.5, 1), answer.left))
-            pause = min(2 * pause, LONGEST_PAUSE)
-        return None
-
-    def _unless(self, text: str, known: Found | None) -> bytes | None:
-        return self._reader.head_of_refused(text) if known is None else known.head
-
-    async def _try(self, text: str, token: str, unless: bytes | None, *, force: bool) -> Granted | Held | Stored:
-        return await self._ask(lambda: self._store.lease(text, token, self._leases.seconds, unless=unless, force=force))
+        return await self._claimer.claim(text, known, force=force) if await self._is_open() else None
 
     async def claim_many(self, texts: Sequence[str], known: Sequence[Found | None]) -> list[Lease | Held | None]:
         """Ask for the right to load many keys, in one round trip, and don't wait.
@@ -210,26 +167,7 @@ class SharedTier:
         Cancellation:
             As for `claim`.
         """
-        if not await self._is_open():
-            return [None] * len(texts)
-        tokens = [self._new_token() for _ in texts]
-        unless = map(self._unless, texts, known)
-        try:
-            asked = [partial(self._try, *one, force=False) for one in zip(texts, tokens, unless, strict=True)]
-            answers = await asyncio.gather(*(ask() for ask in asked))
-        except BaseException as error:
-            for text, token in zip(texts, tokens, strict=True):
-                self._leases.release_soon(text, token)
-            if not isinstance(error, Unavailable):
-                raise
-            self._unavailable += 1
-            return [None] * len(texts)
-        return [self._held(*one) for one in zip(texts, tokens, answers, strict=True)]
-
-    def _held(self, text: str, token: str, answer: Granted | Held | Stored) -> Lease | Held:
-        if isinstance(answer, Granted):
-            return self._leases.begin(text, token, answer.ledger)
-        return answer if isinstance(answer, Held) else Held(0.0)
+        return await self._claimer.claim_many(texts, known) if await self._is_open() else [None] * len(texts)
 
     async def write(
         self,
@@ -311,16 +249,10 @@ class SharedTier:
         """
         put = None
         try:
-            ready = _Ready(self._coding.serializer.name, self._coding.serializer.dumps(value, text))
+            header = Header("", 0, fresh, kept, tuple(tags), validator)
+            put = put_of(text, value, header, self._coding.serializer, self._coding.compress_above)
         except UnstorableValueError as error:
             self._warn_of_value(error)
-        else:
-
-            def pack_with(run: str, number: int) -> bytes:
-                header = Header(run, number, fresh, kept, tuple(tags), validator)
-                return pack(text, None, header, ready, self._coding.compress_above)
-
-            put = Put(pack_with, kept)
         return self._outbox.add([text], put=put)
 
     def drop(self, texts: Sequence[str]) -> Notice:
@@ -334,12 +266,17 @@ class SharedTier:
     def _confirmed(self, done: Round, number: int | None) -> None:
         """Note a clear that the server has confirmed, and have its values taken out."""
         if number is not None:
-            self._clears.note(self._clears.run, number, done.spellings, everything=done.everything)
+            self._clears.note(self._clears.seen[0], number, done.spellings, everything=done.everything)
         if done.everything or done.patterns:
             self._reclaimer.want([ALL] if done.everything else list(done.patterns), done.notices)
         else:
             for notice in done.notices:
                 notice.end()
+
+    def _start_anew(self) -> None:
+        log.warning("the shared cache's server went back to an older state: everything in it is cleared")
+        self._clears.forget()
+        self._outbox.add(everything=True)
 
     # -- what other processes say; in the portal -----------------------------------------------------------------
 
@@ -416,12 +353,8 @@ class SharedTier:
 
     def after_fork(self) -> None:
         """In a forked child: forget the parent's thread, leases and pending invalidations."""
-        self._portal.after_fork()
-        self._outbox.after_fork()
-        self._reader.after_fork()
-        self._leases.after_fork()
-        self._clears = Clears()
-        self._bus.forget()
+        for part in (self._portal, self._unsent, self._outbox, self._reader, self._leases, self._clears, self._bus):
+            part.forget()
 
     def stats(self) -> TierStats:
         """Return what the tier did so far."""
@@ -432,7 +365,7 @@ class SharedTier:
             stored=self._stored,
             fenced=self._fenced,
             failed=self._failed,
-            unavailable=self._unavailable,
+            unavailable=self._unavailable + self._claimer.unavailable,
             pending=len(self._outbox),
             listening=self._bus.connected,
             losses=self._bus.losses,
@@ -444,17 +377,3 @@ class SharedTier:
     def __repr__(self) -> str:
         state = "listening" if self._bus.connected else "not listening"
         return f"<SharedTier {state}, {len(self._leases)} leases, {len(self._outbox)} invalidations pending>"
-
-
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """A serializer of one value, which was made bytes of when it was put: it may change afterwards."""
-
-    name: str
-    payload: bytes
-
-    def dumps(self, value: Any, key: str) -> bytes:  # noqa: ARG002 - as a Serializer's
-        return self.payload
-
-    def loads(self, data: bytes, key: str) -> Any:
-        raise NotImplementedError

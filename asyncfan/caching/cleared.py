@@ -1,0 +1,71 @@
+"""`Cleared`: what a clear returns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+from .store import WORK_SLICE
+
+if TYPE_CHECKING:
+    from .store import Store
+
+__all__ = ["Cleared"]
+
+# So many entries are looked at or dropped in one call, about 1 us each; more go in steps.
+SCAN_LIMIT = 1_000
+
+
+class Cleared:
+    """What a clear returns: nothing that it named is served any more.
+
+    Where that is more than 1,000 entries, or has to be searched for among more, they leave memory in small steps:
+    awaiting this waits until they have, and returns how many went. An entry that several clears named counts for the
+    first of them. Of a dry run nothing went: ``count`` says how many would, were it no dry run.
+
+    Attributes:
+        count: Entries dropped, or for a dry run found, so far.
+    """
+
+    __slots__ = ("_dry_run", "_looked_at", "_store", "count", "open")
+
+    def __init__(self, store: Store, *, dry_run: bool = False) -> None:
+        self._store = store
+        self._dry_run = dry_run
+        self._looked_at = 0
+        self.count: int = 0
+        self.open: int = 0  # chores of the store that add to the count
+
+    def may_look_at(self, entries: int) -> bool:
+        """Say whether so many entries may be looked at in this call, after those of other operations."""
+        if self._looked_at + entries > SCAN_LIMIT:
+            return False
+        self._looked_at += entries
+        return True
+
+    def begin(self) -> Cleared:
+        """Do the first steps of what the clear left to be done; the rest in the background where a loop runs."""
+        if self.open:
+            self._store.begin()
+        return self
+
+    def __await__(self) -> Generator[None, None, int]:
+        return self._finish().__await__()
+
+    async def _finish(self) -> int:
+        store = self._store
+        while self.open and store.chores:
+            with store.lock:
+                store.work(WORK_SLICE)
+            await asyncio.sleep(0)
+        return self.count
+
+    def __int__(self) -> int:
+        return self.count
+
+    def __repr__(self) -> str:
+        so_far = " so far" if self.open else ""
+        if self._dry_run:
+            return f"<Cleared nothing, would clear {self.count} entries{so_far}>"
+        return f"<Cleared {self.count} entries{so_far}>"
