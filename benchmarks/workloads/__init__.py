@@ -13,6 +13,7 @@ from . import (
     miss,
     stampede,
     stream,
+    traces,
 )
 
 WORKLOADS = {
@@ -34,6 +35,7 @@ WORKLOADS = {
         batches.BATCHES,
         batches.BATCHES_NEAR,
         batches.BATCHES_IO,
+        traces.TRACES_WORKLOAD,
         import_time.IMPORT,
     )
 }

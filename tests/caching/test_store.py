@@ -172,6 +172,17 @@ def test_entry_unused_for_longest_goes_first(clock):
     assert stored(f, 4) == {0, 2, 3}
 
 
+def test_replaced_entry_that_is_dropped_late_takes_nothing_along(cache):
+    """An entry is dropped by what it is, not by its key, under which another may be stored by now."""
+    f = cache.cache_function(key_prefix="f")(lambda n: n)
+    operation = f.cache_clear.__self__.operation
+    f.put("old", 1)
+    old = next(iter(operation.table.values()))
+    f.put("new", 1)
+    operation.drop(old, "expired")
+    assert f.peek(1) == "new"
+
+
 def test_no_bound_keeps_all(clock):
     """``maxsize=None`` is no limit."""
     cache = Cache(maxsize=None, clock=clock)

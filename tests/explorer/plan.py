@@ -66,7 +66,7 @@ class Plan:
             eager=sys.version_info >= (3, 12) and bool(seed // 2 % 2),
             eager_depth=rng.pick((1, 2, 16)),
             maxsize=rng.pick((None, 100, 3, 2)),
-            policy=rng.pick(("lru", "lru", "lfu")),
+            policy=rng.pick(("lru", "lfu", "s3fifo")),
             expire=rng.pick((None, 3.0, 0.5)),
             turns=tuple(tuple(_action(rng) for _ in range(rng.pick((0, 1, 1, 2)))) for _ in range(4 + rng.below(12))),
             loads=tuple(_behaviour(rng) for _ in range(7)),

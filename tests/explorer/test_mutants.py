@@ -81,9 +81,6 @@ MUTANTS = {
     "a replaced entry stays in the order": (
         Operation, "drop", "self.store.order.remove(entry)", "pass"
     ),
-    "an entry is dropped by its key, whoever is stored": (
-        Operation, "drop", "if self.table.get(entry.key) is entry:", "if entry.key in self.table:"
-    ),
     "the load is cancelled when the first of its waiters leaves": (
         Flight, "abandon", " or self.waiters", ""
     ),
