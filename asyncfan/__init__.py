@@ -9,10 +9,25 @@ Each room's __init__ says what its files are for; imports point from the last of
 """
 
 from .cache_decorators import CacheLevel, cache, cache_function, cache_response
-from .caching import MISSING, AsyncCached, Cache, Cached, CacheInfo, CacheStats, Cleared, escape, register_key
+from .caching import (
+    MISSING,
+    AdaptiveExpire,
+    AsyncCached,
+    Cache,
+    Cached,
+    CacheInfo,
+    CacheOptions,
+    CacheStats,
+    Cleared,
+    Load,
+    current_load,
+    escape,
+    register_key,
+)
 from .context import current_scope, scope, time_left
 from .exceptions import (
     AsyncfanError,
+    AttemptTimeoutError,
     DeadlineExceededError,
     RecursiveLoadError,
     SelfCancelledError,
@@ -23,18 +38,22 @@ from .parallel_processor import AsyncQueryBatcher, DataBatcher, ParallelProcesso
 
 __all__ = [
     "MISSING",
+    "AdaptiveExpire",
     "AsyncCached",
     "AsyncQueryBatcher",
     "AsyncfanError",
+    "AttemptTimeoutError",
     "Cache",
     "CacheInfo",
     "CacheLevel",
+    "CacheOptions",
     "CacheStats",
     "Cached",
     "Cleared",
     "DataBatcher",
     "DeadlineExceededError",
     "Limiter",
+    "Load",
     "Outcome",
     "ParallelProcessor",
     "ProcessorStats",
@@ -46,6 +65,7 @@ __all__ = [
     "cache",
     "cache_function",
     "cache_response",
+    "current_load",
     "current_scope",
     "escape",
     "gather",

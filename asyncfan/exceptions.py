@@ -12,6 +12,7 @@ __all__ = [
     "RecursiveLoadError",
     "SelfCancelledError",
     "UnkeyableArgumentError",
+    "UnstorableValueError",
 ]
 
 
@@ -90,4 +91,21 @@ class UnkeyableArgumentError(AsyncfanError, TypeError):
         )
         self.function = function
         self.parameter = parameter
+        self.type = type_
+
+
+class UnstorableValueError(AsyncfanError, TypeError):
+    """Raised when a value cannot be stored for other processes, because they would not get the same one back.
+
+    Attributes:
+        type: The value's type, or that of the value inside it that is to blame.
+    """
+
+    def __init__(self, type_: type[Any], why: str = "its type is not one of those that are kept") -> None:
+        name = f"{type_.__module__}.{type_.__qualname__}".removeprefix("builtins.")
+        super().__init__(
+            f"a value of type {name} cannot be stored for other processes: {why}. Do one of: "
+            f"register_codec({type_.__name__}, dumps=..., loads=...) to say what it is made of; return a value that is "
+            "made of plain types, dataclasses or the like; use another serializer, such as UnsafePickle(secret=...)"
+        )
         self.type = type_

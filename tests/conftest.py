@@ -3,10 +3,17 @@
 import asyncio
 import gc
 import inspect
+import os
 
+import hypothesis
 import pytest
 
 from asyncfan.testing import VirtualTimeLoop
+
+# The gate asks the same questions each time; HYPOTHESIS_PROFILE=searching asks new ones.
+hypothesis.settings.register_profile("gate", derandomize=True)
+hypothesis.settings.register_profile("searching", derandomize=False)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
 
 
 def pytest_asyncio_loop_factories(config, item):

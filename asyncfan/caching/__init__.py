@@ -5,16 +5,25 @@ level.py       how much of the surroundings is in a key
 compiling.py   a hit: the cached function, compiled from the user's signature
 call_keys.py   from the looked-up key to the stored one
 functions.py   `cache_function`: made of the three above
-generators.py  async generators: one run, recorded for all who consume it
-adaptive.py    an expiry that follows what loads measure
 methods.py     the same in a class body: the instance is filled in
 wrappers.py    what it makes of a function, for type checkers and readers
 register.py    what may be served and joined, and what was cleared of it
+options.py     what a cached function can be told, checked
+freshness.py   the same, made ready: how long a value lives
+adaptive.py    `AdaptiveExpire`: an expiry that follows what loads measure
+aging.py       an entry that may be of use after it has expired
 operation.py   a miss: find, join or start; load; fence; store; every waiter
+limits.py      a load's time and place in a limiter
+generators.py  async generators: one run, recorded for all who consume it
+load.py        `current_load`: what a load says of its own value
 flights.py     one load in progress and who waits for it
 patterns.py    what a clear names, and what was cleared since
 store.py       takes entries in, drops what is expired or cleared in small steps
-order.py       which entry goes first when a bound is reached
+order.py       one stored value, and what keeps the stored ones within bounds
+policies.py    which of them goes first: the choice, LFU and S3-FIFO
+recency.py     LRU
+mapped.py      whatever order a mapping of the user's keeps
+ring.py        a list linked through its items
 weighing.py    how many bytes a value holds
 stats.py       what was counted
 cache.py       `Cache`: the bounds and clears that functions share
@@ -24,7 +33,9 @@ from .adaptive import AdaptiveExpire, Decision, ExpireController
 from .cache import Cache, Cleared, cache
 from .keys import escape, key_text, register_key
 from .level import CacheLevel, Expire, expiry
+from .load import Load, current_load
 from .operation import Loaded, Operation
+from .options import CacheOptions
 from .register import MISSING, Missing
 from .stats import CacheStats, FunctionStats
 from .wrappers import AsyncCached, Cached, CachedGenerator, CacheInfo
@@ -36,6 +47,7 @@ __all__ = [
     "Cache",
     "CacheInfo",
     "CacheLevel",
+    "CacheOptions",
     "CacheStats",
     "Cached",
     "CachedGenerator",
@@ -44,10 +56,12 @@ __all__ = [
     "Expire",
     "ExpireController",
     "FunctionStats",
+    "Load",
     "Loaded",
     "Missing",
     "Operation",
     "cache",
+    "current_load",
     "escape",
     "expiry",
     "key_text",

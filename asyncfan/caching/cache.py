@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+import random
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Generator, MutableMapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from types import TracebackType
-from typing import Any, ParamSpec, Protocol, Self, TypeVar, overload
+from typing import Any, Literal, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
+from .adaptive import AdaptiveExpire
 from .call_keys import without_surroundings
+from .freshness import Freshness
 from .functions import cached_function
 from .keys import untyped
 from .level import CacheLevel, Expire
+from .mapped import MappingLike
 from .operation import Operation
-from .order import POLICIES, Entry, make_order
+from .options import CacheOptions, check_names
+from .order import Entry
 from .patterns import Pattern
+from .policies import make_order
 from .stats import CacheStats, snapshot
 from .store import SWEEP_SLICE, Store
+from .weighing import make_scale
 from .wrappers import AsyncCached, Cached, CachedGenerator
 
 __all__ = ["Cache", "Cleared", "cache"]
@@ -92,15 +100,22 @@ class Cache:
 
     Args:
         maxsize: The most entries it keeps; beyond, the policy chooses which goes. None is no limit.
-        max_bytes: The most bytes the entries may hold, estimated with a sample of large containers; None is no limit.
-        policy: "lru" drops what was not used for longest, "lfu" what was used least often.
-        store: A mapping with bounds of its own, to decide what stays in place of ``policy`` and the bounds above. It is
-            given each entry as key and value; what it drops goes here too.
+        max_bytes: The most bytes the entries may hold, each with 400 for what it costs beside its value; None is no
+            limit. One that alone is above it is given out, not stored.
+        weigher: ``weigher(value)`` is the bytes of a value; by default an estimate from a sample of what it holds. It
+            is called once for each value, under the cache's lock: it must be quick. Where it fails, or returns no
+            number >= 0, the value is given out, not stored, and the log says so; `put` raises.
+        policy: "lru" drops what was not used for longest. "lfu" drops what was used least often, and is slow to forget
+            what was once in demand. "s3fifo" lets what is used once, such as a scan, pass by without driving out the
+            rest (Yang et al., SOSP 2023). Or a mutable mapping with bounds of its own, such as cachebox's, in
+            place of those above: it is given a record with a ``value`` for each call, and what it drops goes here too.
         clock: Gives the time in seconds that expiry is measured by; it must not go back.
+        random: Gives a number from [0, 1): for ``jitter`` and ``refresh_ahead``.
         namespace: Put before every key in a tier shared with other programs.
 
     Raises:
-        ValueError: A bound is below 1, or the policy has another name.
+        TypeError: The policy is neither a name nor a mapping; the weigher is not callable, or without ``max_bytes``.
+        ValueError: A bound is below 1, the policy has another name, or ``max_bytes`` stands beside a mapping.
 
     Example:
         >>> users = Cache(maxsize=10_000)
@@ -116,26 +131,26 @@ class Cache:
         maxsize: int | None = 100_000,
         *,
         max_bytes: int | None = None,
-        policy: str = "lru",
-        store: MutableMapping[Any, Any] | None = None,
+        weigher: Callable[[Any], int] | None = None,
+        policy: Literal["lru", "lfu", "s3fifo"] | MappingLike = "lru",
         clock: Callable[[], float] = time.monotonic,
+        random: Callable[[], float] = random.random,
         namespace: str = "",
     ) -> None:
         _check_bound("maxsize", maxsize)
         _check_bound("max_bytes", max_bytes)
-        if policy not in POLICIES:
-            raise ValueError(f"policy must be one of {', '.join(map(repr, POLICIES))}, got {policy!r}")
-        if store is not None and not isinstance(store, MutableMapping):
-            raise TypeError(f"store must be a mutable mapping, got {store!r}")
+        order = make_order(policy, _evicted, maxsize=maxsize, scale=make_scale(max_bytes, weigher))
         self.max_bytes: int | None = max_bytes
-        self.maxsize: int | None = maxsize if store is None else getattr(store, "maxsize", None)
+        self.weigher = weigher
+        self.maxsize: int | None = maxsize if isinstance(policy, str) else getattr(policy, "maxsize", None)
         self.clock = clock
+        self.random = random
         self.namespace = namespace
         self.tasks: set[asyncio.Task[Any]] = set()  # the loads that run now, in any loop
+        self.threads: set[threading.Thread] = set()  # those that run loads of plain functions in the background
         # in the order in which they were made, which a set would not keep
         self.operations: weakref.WeakKeyDictionary[Operation, None] = weakref.WeakKeyDictionary()
-        order = make_order(policy if store is None else store, maxsize, max_bytes, _evicted)
-        self.store: Store = Store(order, self.operations, self._forget_fences, clock)
+        self.store: Store = Store(order, self._forget_fences, clock)
         self._marks: weakref.WeakKeyDictionary[Operation, int] = weakref.WeakKeyDictionary()
         _caches.add(self)
 
@@ -154,14 +169,10 @@ class Cache:
     @overload
     def cache_function(
         self,
-        expire: Expire = ...,
+        expire: Expire | AdaptiveExpire = ...,
         key_prefix: str | None = None,
         cache_level: CacheLevel | None = None,
-        *,
-        key: Callable[..., Any] | None = None,
-        ignore: Collection[str] = (),
-        copy: str = "none",
-        max_items: int | None = 10_000,
+        **options: Unpack[CacheOptions],
     ) -> CacheFunctionDecorator: ...
 
     def cache_function(
@@ -169,11 +180,7 @@ class Cache:
         expire: Any = ...,
         key_prefix: str | None = None,
         cache_level: CacheLevel | None = None,
-        *,
-        key: Callable[..., Any] | None = None,
-        ignore: Collection[str] = (),
-        copy: str = "none",
-        max_items: int | None = 10_000,
+        **options: Unpack[CacheOptions],
     ) -> Any:
         """Make a function remember what it returned: same arguments, same value, until it expires.
 
@@ -190,18 +197,17 @@ class Cache:
         alive by it.
 
         Args:
-            expire: Seconds or `timedelta` that a value is kept; None is for good. Not given: 60, 300 or 3600 s at the
-                levels LOW, MEDIUM and HIGH.
+            expire: Seconds or `timedelta` that a value is kept; None is for good; `AdaptiveExpire` finds it out. Not
+                given: 60, 300 or 3600 s at the levels LOW, MEDIUM and HIGH.
             key_prefix: What the texts of the keys begin with, for `clear`; the function's module and name by default.
             cache_level: How much of the surrounding `scope` is in the key; MEDIUM by default.
-            key: Called with the arguments, gives the value to key by in their place.
-            ignore: Names of parameters that the result does not depend on.
-            copy: "none" hands the same object to every caller, who must not change it; "shallow" and "deep" hand each
-                caller a copy.
-            max_items: The most items of an async generator that are kept; None is no limit but ``max_bytes``.
+            **options: See `CacheOptions`: keying (``key``, ``ignore``, ``copy``), freshness
+                (``stale_while_revalidate``, ``stale_if_error``, ``refresh_ahead``, ``jitter``, ``negative_expire``,
+                ``cache_exceptions``, ``cache_if``), loads (``soft_timeout``, ``hard_timeout``, ``limiter``), ``tags``,
+                and for async generators ``max_items``.
 
         Raises:
-            TypeError: It is no function, or a plain generator; an option has the wrong type.
+            TypeError: It is no function, or a plain generator; an option has the wrong type, or is not for generators.
             ValueError: ``expire`` or ``max_items`` is not above 0, or ``ignore`` names no parameter.
             UnkeyableArgumentError: At a call, an argument has no value to key by.
             RecursiveLoadError: At a call, the load waits for itself.
@@ -218,17 +224,22 @@ class Cache:
             >>> run(square(3)), square.peek(3), square.cache_key(3)
             (9, 9, 'square:3')
         """
-        options: dict[str, Any] = {
-            "key_prefix": key_prefix, "cache_level": cache_level, "key": key, "ignore": ignore, "copy": copy,
-            "max_items": max_items,
-        }  # fmt: skip
+        check_names(options)  # type: ignore[arg-type]  # a TypedDict is a dict of str
+        given: dict[str, Any] = {"key_prefix": key_prefix, "cache_level": cache_level, "options": options}
         if callable(expire) or isinstance(expire, (staticmethod, classmethod)) or asyncio.iscoroutine(expire):
-            return cached_function(self, expire, expire=..., **options)
-        return lambda function: cached_function(self, function, expire=expire, **options)
+            return cached_function(self, expire, expire=..., **given)
+        return lambda function: cached_function(self, function, expire=expire, **given)
 
-    def operation(self, prefix: str, name: str, *, text: Callable[[Any], str] = str) -> Operation:
-        """Register what is cached but is no function: ``text`` spells its keys, which begin with ``prefix``."""
-        found = Operation(self, prefix, name, text)
+    def operation(
+        self,
+        prefix: str,
+        name: str,
+        *,
+        text: Callable[[Any], str] = str,
+        freshness: Freshness = Freshness(math.inf),  # noqa: B008 - frozen
+    ) -> Operation:
+        """Register something cached: ``text`` spells its keys, which begin with ``prefix``."""
+        found = Operation(self, prefix, name, text, freshness)
         self.operations[found] = None
         return found
 
@@ -324,6 +335,8 @@ class Cache:
     async def aclose(self) -> None:
         """Cancel the loads that run in this event loop, and wait until they have ended; entries stay.
 
+        Loads of plain functions in the background cannot be cancelled: they are waited for.
+
         Callers that wait for one of them get `SelfCancelledError`. The cache may be used again.
         """
         loop = asyncio.get_running_loop()
@@ -334,6 +347,8 @@ class Cache:
             self.store.stop()
         if mine:
             await asyncio.wait(mine)
+        for thread in list(self.threads):
+            await asyncio.to_thread(thread.join)
 
     async def __aenter__(self) -> Self:
         return self
@@ -347,7 +362,7 @@ class Cache:
         """In a forked child: forget the parent's loads and timers, and everything if a change was under way."""
         whole = self.store.lock.acquire(blocking=False)
         lock = self.store.lock = threading.RLock()
-        self.tasks = set()
+        self.tasks, self.threads = set(), set()
         self.store.forget_timer()
         for op in list(self.operations):
             op.lock = lock

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ..exceptions import RecursiveLoadError, SelfCancelledError
 
 if TYPE_CHECKING:
+    from .load import Load
     from .register import Register, Seal
 
-__all__ = ["AGAIN", "UNSHARED", "Failure", "Flight", "deliver", "loading", "outcome", "running_loop"]
+__all__ = ["AGAIN", "LATE", "UNSHARED", "Failure", "Flight", "deliver", "loading", "outcome", "running_loop"]
 
 Waiter = asyncio.Future[Any] | concurrent.futures.Future[Any]
 
@@ -32,6 +33,9 @@ AGAIN = type("Again", (), {"__repr__": lambda _: "AGAIN"})()
 
 # What a waiter gets whose leader's result belongs to the leader alone.
 UNSHARED = type("Unshared", (), {"__repr__": lambda _: "UNSHARED"})()
+
+# What a waiter gets who was to wait only so long; the load goes on.
+LATE = type("Late", (), {"__repr__": lambda _: "LATE"})()
 
 # Seconds between looks at whether the event loop of another thread, which runs the load, still lives.
 WATCH = 1.0
@@ -59,7 +63,10 @@ class Failure:
 class Flight:
     """One load of one key."""
 
-    __slots__ = ("blocked_on", "cancelled", "depth", "key", "loop", "operation", "seal", "task", "waiters")
+    __slots__ = (
+        "anew", "background", "blocked_on", "cancelled", "depth", "key", "load", "loop", "operation", "seal", "tags",
+        "task", "waiters",
+    )  # fmt: skip
 
     def __init__(self, operation: Register, key: Any, loop: asyncio.AbstractEventLoop | None) -> None:
         self.operation: Register = operation
@@ -71,6 +78,10 @@ class Flight:
         self.cancelled: bool = False  # all waiters left, or its leader: never stored, only waited for
         self.blocked_on: list[Flight] = []  # the flights that its load waits for right now
         self.depth: int = 0  # how many loads it was started inside of
+        self.background: bool = False  # it goes on without waiters: somebody was served an expired value meanwhile
+        self.anew: bool = False  # its caller wants this load's result and no other
+        self.load: Load | None = None  # what its function said of the value, once it asked
+        self.tags: tuple[str, ...] = ()  # of the value, as the arguments tell
 
     def lead(self, waiter: Waiter) -> None:
         """Add the first waiter, and note that the caller's own load now waits for this one. Under the lock."""
@@ -113,7 +124,7 @@ class Flight:
         if self.waiters is None:
             return False
         self.waiters.pop(waiter, None)
-        if self.waiters or self.task is None or self.cancelled:
+        if self.waiters or self.task is None or self.cancelled or self.background:
             return False
         self.cancelled = True
         return True
@@ -137,13 +148,18 @@ class Flight:
         """Say whether the event loop that should run it is closed."""
         return self.loop is not None and self.loop.is_closed()
 
-    async def wait(self, waiter: asyncio.Future[Any]) -> Any:
+    async def wait(self, waiter: asyncio.Future[Any], patience: float | None = None) -> Any:
         """Return what the load gives or raise its error; `AGAIN` where it came to nothing.
+
+        With ``patience``, `LATE` after so many seconds: the load then goes on in the background.
 
         Cancellation:
             The waiter leaves; the last one to leave cancels the load.
         """
         try:
+            if patience is not None and not (await asyncio.wait([waiter], timeout=patience))[0]:
+                self._run_on(waiter)
+                return LATE
             if self.loop is waiter.get_loop():
                 return outcome(await waiter)
             return outcome(await self._wait_elsewhere(waiter))
@@ -157,6 +173,12 @@ class Flight:
             self.unblock()
             del self, waiter  # an error's traceback holds this frame: no cycle through it
 
+    def _run_on(self, waiter: Waiter) -> None:
+        """Leave, but not the load: it has somebody to load for although nobody waits."""
+        with self.operation.lock:
+            self.background = True
+            self.leave(waiter)
+
     async def _wait_elsewhere(self, waiter: asyncio.Future[Any]) -> Any:
         """Wait for a load in another thread, whose event loop may die without a word."""
         while not (await asyncio.wait([waiter], timeout=WATCH))[0]:
@@ -167,9 +189,12 @@ class Flight:
         ended = result.__class__ is Failure and isinstance(result.error, SelfCancelledError)
         return AGAIN if ended else result
 
-    def wait_in_thread(self, waiter: concurrent.futures.Future[Any]) -> Any:
+    def wait_in_thread(self, waiter: concurrent.futures.Future[Any], patience: float | None = None) -> Any:
         """Block until the load gives something: as `wait`."""
         try:
+            if patience is not None and not concurrent.futures.wait([waiter], timeout=patience).done:
+                self._run_on(waiter)
+                return LATE
             return outcome(waiter.result())
         finally:
             self.unblock()

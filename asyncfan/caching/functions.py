@@ -10,18 +10,21 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from ..context import scopes_in_use
-from ..fanout.checks import positive_int
+from .adaptive import AdaptiveExpire
 from .call_keys import CallKeys, Instance, Instances, Key
 from .compiling import compile_wrapper, plain_parameters
-from .generators import Recorder
+from .generators import MAX_ITEMS, Recorder
 from .keys import escape
 from .level import CacheLevel, Expire, expiry, surroundings_at
+from .limits import limited
 from .methods import METHODS, CachedMethod
+from .options import CacheOptions, check_kind, freshness_of
 from .register import MISSING
 from .wrappers import CacheInfo
 
 if TYPE_CHECKING:
     from .cache import Cache, Cleared
+    from .freshness import Freshness
     from .operation import Operation
 
 __all__ = ["CachedFunction", "cached_function", "prefix_of"]
@@ -36,6 +39,7 @@ COPIES: dict[str, Callable[[Any], Any] | None] = {
 class CachedFunction:
     """One cached function: makes its wrapper, and is what the wrapper's methods belong to."""
 
+    copies = COPIES
     yields: bool = False  # it is an async generator
 
     def __init__(
@@ -43,16 +47,14 @@ class CachedFunction:
         cache: Cache,
         function: Callable[..., Any],
         *,
-        expire: float,
+        expire: float | AdaptiveExpire,
         prefix: str,
         level: CacheLevel,
-        key: Callable[..., Any] | None,
-        ignore: Collection[str],
-        copy: Callable[[Any], Any] | None,
+        options: CacheOptions,
     ) -> None:
+        key, ignore, copy = options.get("key"), options.get("ignore", ()), self.copies[options.get("copy", "none")]
         self.cache = cache
         self.function = function
-        self.expire = expire
         self.level = level
         self.copy = copy
         # an object may be called through an `async def __call__`
@@ -61,7 +63,8 @@ class CachedFunction:
         parameters = [x for x in plain_parameters(function) if x not in ignore]
         keys = CallKeys(prefix, name, ["key"] if key else parameters)
         self.exact: Callable[[Key], Key] = keys.exact
-        self.operation: Operation = cache.operation(prefix, name, text=keys.text)
+        self.freshness: Freshness = freshness_of(function, expire, options, is_async=self.is_async)
+        self.operation: Operation = cache.operation(prefix, name, text=keys.text, freshness=self.freshness)
         instance = _instance_parameter(function, plain_parameters(function))
         self.is_method: bool = instance is not None
         surroundings = surroundings_at(level)
@@ -97,12 +100,15 @@ class CachedFunction:
 
     def fetch(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, anew: bool = False) -> Any:
         """Return a call's value, as a coroutine where the function is one: stored, loading, or to be loaded."""
-        key = self.exact(key)
+        key, how = self.exact(key), self.freshness
+        tags = how.tags_of(*args, **kwargs) if how.tags_of else ()
         if self.is_async:
             call = functools.partial(self.function, *args, **kwargs)
-            found = self.operation.fetch(key, call, self.expire, anew=anew)
+            if how.hard_timeout is not None or how.limiter is not None:
+                call = limited(self.operation.name, call, how.hard_timeout, how.limiter)  # type: ignore[assignment]
+            found = self.operation.fetch(key, call, tags=tags, anew=anew)
             return found if self.copy is None else self._copied(found)
-        value = self.operation.fetch_in_thread(key, self._checked(args, kwargs), self.expire, anew=anew)
+        value = self.operation.fetch_in_thread(key, self._checked(args, kwargs), tags=tags, anew=anew)
         return value if self.copy is None else self.copy(value)
 
     async def _copied(self, found: Awaitable[Any]) -> Any:
@@ -141,7 +147,9 @@ class CachedFunction:
 
     def put(self, value: Any, *args: Any, **kwargs: Any) -> None:
         """Store ``value`` as what the call gives; a load in flight for it will not replace it."""
-        self.operation.put(self.key(*args, **kwargs), self.copy(value) if self.copy else value, self.expire)
+        key, args, kwargs = self.bind(*args, **kwargs)
+        tags = self.freshness.tags_of(*args, **kwargs) if self.freshness.tags_of else ()
+        self.operation.put(self.exact(key), self.copy(value) if self.copy else value, tags)
 
     def cache_key(self, *args: Any, **kwargs: Any) -> str:
         """Return the text of a call's key, as patterns and shared tiers see it."""
@@ -168,24 +176,22 @@ class CachedFunction:
 class CachedGenerator(CachedFunction):
     """One cached async generator: what is stored is the tuple of all its items."""
 
+    copies: dict[str, Callable[[Any], Any] | None] = {  # noqa: RUF012 - as `COPIES`, of each item as it is read
+        name: copy and functools.partial(map, copy) for name, copy in COPIES.items()
+    }
     yields = True
 
-    def __init__(
-        self,
-        cache: Cache,
-        function: Callable[..., Any],
-        *,
-        max_items: int | None,
-        copy: Callable[[Any], Any] | None,
-        **options: Any,
-    ) -> None:
-        super().__init__(cache, function, copy=copy and functools.partial(map, copy), **options)
-        self.recorder: Recorder = Recorder(self.operation, max_items, copy)
+    def __init__(self, cache: Cache, function: Callable[..., Any], *, options: CacheOptions, **given: Any) -> None:
+        super().__init__(cache, function, options=options, **given)
+        self.recorder: Recorder = Recorder(
+            self.operation, options.get("max_items", MAX_ITEMS), COPIES[options.get("copy", "none")]
+        )
 
     def fetch(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, anew: bool = False) -> Any:
         """Return the items of a call, as an async generator: stored, from a run under way, or from a new one."""
+        tags = self.freshness.tags_of(*args, **kwargs) if self.freshness.tags_of else ()
         call = functools.partial(self.function, *args, **kwargs)
-        return self.recorder.consume(self.exact(key), call, self.expire, anew=anew)
+        return self.recorder.consume(self.exact(key), call, tags=tags, anew=anew)
 
     async def refresh(self, *args: Any, **kwargs: Any) -> Any:
         """Run the generator to its end and store its items, which are returned; as for a function otherwise."""
@@ -200,33 +206,24 @@ class CachedGenerator(CachedFunction):
     def put(self, value: Any, *args: Any, **kwargs: Any) -> None:
         """Store the items of ``value`` as those that the call gives."""
         items = tuple(self.copy(value) if self.copy else value)
-        self.operation.put(self.key(*args, **kwargs), items, self.expire)
+        key, args, kwargs = self.bind(*args, **kwargs)
+        tags = self.freshness.tags_of(*args, **kwargs) if self.freshness.tags_of else ()
+        self.operation.put(self.exact(key), items, tags)
 
 
 def cached_function(
     cache: Cache,
     function: Any,
     *,
-    expire: Expire,
+    expire: Expire | AdaptiveExpire,
     key_prefix: str | None,
     cache_level: CacheLevel | None,
-    key: Callable[..., Any] | None,
-    ignore: Collection[str],
-    copy: str,
-    max_items: int | None,
+    options: CacheOptions,
 ) -> Any:
     """Check what `Cache.cache_function` was given, and return the cached function or method."""
     if isinstance(function, (staticmethod, classmethod)):
         inner = cached_function(
-            cache,
-            function.__func__,
-            expire=expire,
-            key_prefix=key_prefix,
-            cache_level=cache_level,
-            key=key,
-            ignore=ignore,
-            copy=copy,
-            max_items=max_items,
+            cache, function.__func__, expire=expire, key_prefix=key_prefix, cache_level=cache_level, options=options
         )
         if isinstance(function, classmethod):
             return CachedMethod(inner.wrapper, of_class=True)
@@ -235,25 +232,27 @@ def cached_function(
     level = CacheLevel.MEDIUM if cache_level is None else cache_level
     if not isinstance(level, CacheLevel):
         raise TypeError(f"cache_level must be a CacheLevel, got {level!r}")
+    _check_keying(function, options)
+    kind = CachedGenerator if _is(inspect.isasyncgenfunction, function) else CachedFunction
+    check_kind(options, yields=kind.yields)
+    found = kind(
+        cache,
+        function,
+        expire=expire if isinstance(expire, AdaptiveExpire) else expiry(expire, level),
+        prefix=prefix_of(function, key_prefix),
+        level=level,
+        options=options,
+    )
+    return CachedMethod(found.wrapper) if found.is_method else found.wrapper
+
+
+def _check_keying(function: Callable[..., Any], options: CacheOptions) -> None:
+    copy, key = options.get("copy", "none"), options.get("key")
     if copy not in COPIES:
         raise ValueError(f"copy must be one of {', '.join(map(repr, COPIES))}, got {copy!r}")
     if key is not None and not callable(key):
         raise TypeError(f"key must be a function of the call's arguments, got {key!r}")
-    positive_int("max_items", max_items)
-    kind: Callable[..., CachedFunction] = CachedFunction
-    if _is(inspect.isasyncgenfunction, function):
-        kind = functools.partial(CachedGenerator, max_items=max_items)
-    found = kind(
-        cache,
-        function,
-        expire=expiry(expire, level),
-        prefix=prefix_of(function, key_prefix),
-        level=level,
-        key=key,
-        ignore=_ignored(function, ignore),
-        copy=COPIES[copy],
-    )
-    return CachedMethod(found.wrapper) if found.is_method else found.wrapper
+    _check_ignored(function, options.get("ignore", ()))
 
 
 def _check_function(function: Any) -> None:
@@ -281,7 +280,7 @@ def _is(kind: Callable[[Any], bool], function: Any) -> bool:
     return kind(function) or kind(getattr(function, "__call__", None))  # noqa: B004
 
 
-def _ignored(function: Callable[..., Any], ignore: Collection[str]) -> Collection[str]:
+def _check_ignored(function: Callable[..., Any], ignore: Collection[str]) -> None:
     names = plain_parameters(function)
     if isinstance(ignore, str):
         raise TypeError(f"ignore takes a tuple of parameter names, got the string {ignore!r}: write ({ignore!r},)")
@@ -290,7 +289,6 @@ def _ignored(function: Callable[..., Any], ignore: Collection[str]) -> Collectio
             raise ValueError(
                 f"ignore names {name!r}, but {_qualname(function)}() has the parameters {', '.join(names)}"
             )
-    return ignore
 
 
 def prefix_of(function: Callable[..., Any], key_prefix: str | None) -> str:

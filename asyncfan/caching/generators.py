@@ -17,7 +17,9 @@ from .weighing import weigh
 if TYPE_CHECKING:
     from .operation import Operation
 
-__all__ = ["Recorder", "Recording"]
+__all__ = ["MAX_ITEMS", "Recorder", "Recording"]
+
+MAX_ITEMS = 10_000  # the most that are kept of one run, if nothing else is said
 
 Call = Callable[[], AsyncGenerator[Any, None]]
 
@@ -123,16 +125,20 @@ class Recorder:
     def __init__(self, operation: Operation, max_items: int | None, copy: Callable[[Any], Any] | None) -> None:
         self.operation = operation
         self.max_items = max_items
-        self.max_bytes: int | None = operation.cache.max_bytes
+        cache = operation.cache
+        # a user's weigher knows whole values only: it has its say when the run has ended
+        self.max_bytes: int | None = None if cache.weigher else cache.max_bytes
         self.copy: Callable[[Any], Any] = copy or (lambda item: item)
 
-    async def consume(self, key: Any, call: Call, expire: float, *, anew: bool = False) -> AsyncGenerator[Any, None]:
+    async def consume(
+        self, key: Any, call: Call, *, tags: tuple[str, ...] = (), anew: bool = False
+    ) -> AsyncGenerator[Any, None]:
         """Give the items for ``key``: stored, from the run under way, or from a new one.
 
         Args:
             key: The call's key.
             call: Makes the generator; it runs in a copy of the first consumer's context.
-            expire: Seconds to keep the items.
+            tags: The tags of the items.
             anew: Run although items are stored or a run is under way.
 
         Raises:
@@ -143,7 +149,7 @@ class Recorder:
         Cancellation:
             The consumer leaves; the run goes on for the others. The last one waits until the generator is closed.
         """
-        found = await self._find_or_start(key, call, expire, anew=anew)
+        found = await self._find_or_start(key, call, tags, anew=anew)
         if isinstance(found, Entry):
             for item in found.value:
                 yield self.copy(item)
@@ -164,7 +170,7 @@ class Recorder:
             await found.quit(consumer)
         outcome(found.failure)
 
-    async def _find_or_start(self, key: Any, call: Call, expire: float, *, anew: bool) -> Entry | Recording:
+    async def _find_or_start(self, key: Any, call: Call, tags: tuple[str, ...], *, anew: bool) -> Entry | Recording:
         op = self.operation
         if anew:
             with op.lock:
@@ -177,7 +183,8 @@ class Recorder:
                 raise RecursiveLoadError((op.text(key), op.text(key)))
             if not found.cancelled:
                 if found.task is None:
-                    self._start(found, call, expire)
+                    found.tags, found.anew = tags, anew
+                    self._start(found, call)
                 return found
             await found.next()  # its generator is being closed: never two at once
 
@@ -190,9 +197,7 @@ class Recorder:
                 op.store.touched.append(entry)
                 op.hits += 1
                 return entry
-            flight = op.flights.get(key)
-            if flight is not None and (flight.is_stranded() or (not flight.cancelled and op.is_cleared(flight))):
-                flight = None
+            flight = op.in_flight(key)
             if isinstance(flight, Recording) and flight.loop is loop:
                 op.joined += not (anew or flight.cancelled)
                 return flight
@@ -202,12 +207,12 @@ class Recorder:
             op.misses += not anew
             return recording
 
-    def _start(self, recording: Recording, call: Call, expire: float) -> None:
+    def _start(self, recording: Recording, call: Call) -> None:
         """Start the run's task, which the cache owns until it ends."""
         task = asyncio.get_running_loop().create_task(self._run(recording, call), name=self.operation.task_name)
         recording.task = task
         self.operation.cache.tasks.add(task)
-        task.add_done_callback(partial(self._settle, recording, expire))
+        task.add_done_callback(partial(self._settle, recording))
 
     async def _run(self, recording: Recording, call: Call) -> bool:
         """Ask the generator for as many items as the consumers do; says whether it ended by itself."""
@@ -236,50 +241,32 @@ class Recorder:
         full = self.max_items is not None and recording.count >= self.max_items
         if full or (self.max_bytes is not None and recording.bytes > self.max_bytes):
             recording.kept = max(1, recording.count)
-            with self.operation.lock:
-                self._unregister(recording)
+            op = self.operation
+            with op.lock:
+                if op.flights.get(recording.key) is recording:
+                    del op.flights[recording.key]
 
-    def _unregister(self, recording: Recording) -> bool:
-        """Take a recording out of the flights; says whether it was among them. Under the lock."""
-        op = self.operation
-        if op.flights.get(recording.key) is not recording:
-            return False
-        del op.flights[recording.key]
-        return True
-
-    def _settle(self, recording: Recording, expire: float, task: asyncio.Task[bool]) -> None:
+    def _settle(self, recording: Recording, task: asyncio.Task[bool]) -> None:
         """End a recording: store what was given unless it was fenced meanwhile, and tell all who wait."""
         op = self.operation
         op.cache.tasks.discard(task)
         recording.task = None  # its context holds the recording: no cycle through it
-        whole = self._count_end(recording, task)
-        waiters: dict[Any, None] | None = None
+        entry: Entry | None = None
+        started = op.cache.clock() - recording.seconds
         try:
-            with op.lock:
-                waiters, recording.waiters = recording.waiters, None
-                if self._unregister(recording) and whole and not op.is_cleared(recording):
-                    op.keep(recording.key, tuple(recording.items), expire, recording.loop)
-        finally:  # weighing the items and the user's own store are code that may raise
-            deliver(waiters or (), None, recording.loop)
-
-    def _count_end(self, recording: Recording, task: asyncio.Task[bool]) -> bool:
-        """Note how a run ended; says whether the generator came to its end."""
-        op = self.operation
-        try:
-            whole = task.result()
+            if not task.result():
+                op.loads_cancelled += 1
+            elif recording.kept is not None:
+                op.count_success(started)
+            else:
+                entry = op.succeeded(recording, tuple(recording.items), started)
         except asyncio.CancelledError as error:
+            op.loads_cancelled += 1
             if not recording.cancelled:
                 found = SelfCancelledError(f"the run of {op.name} was cancelled, but not by its consumers")
                 found.__cause__ = error
                 recording.failure = Failure(found)
-            whole = False
         except BaseException as error:  # noqa: BLE001 - it is the consumers'
+            op.count_failure(error, started)
             recording.failure = Failure(error)
-            op.loads_failed += 1
-            return False
-        if whole:
-            op.loads_ok += 1
-            op.load_time.record(recording.seconds)
-        else:
-            op.loads_cancelled += 1
-        return whole
+        op.settle(recording, None, entry)

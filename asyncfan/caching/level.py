@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from ..context import current_scope
 from .keys import Unkeyable, escape, short_text
 
-__all__ = ["CacheLevel", "Expire", "expiry", "surroundings_at"]
+__all__ = ["CacheLevel", "Expire", "expiry", "seconds_of", "surroundings_at"]
 
 Expire: TypeAlias = float | timedelta | EllipsisType | None  # seconds; None: for good; ...: what the level says
 
@@ -48,15 +48,23 @@ def expiry(expire: Expire, level: CacheLevel) -> float:
         TypeError: It is neither a number nor a `timedelta` nor None.
         ValueError: It is not above 0, or not finite.
     """
-    if expire is ...:
-        return level.default_expire
+    return level.default_expire if expire is ... else seconds_of(expire)
+
+
+def seconds_of(expire: float | timedelta | None, name: str = "expire", *, none: str = ", or None for good") -> float:
+    """Return ``expire`` in seconds, `math.inf` for None; errors call it ``name`` and say what None would be.
+
+    Raises:
+        TypeError: It is neither a number nor a `timedelta` nor None.
+        ValueError: It is not above 0, or not finite.
+    """
     if expire is None:
         return math.inf
     seconds = expire.total_seconds() if isinstance(expire, timedelta) else expire
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        raise TypeError(f"expire must be seconds (a number), a timedelta, or None for good, got {expire!r}")
+        raise TypeError(f"{name} must be a number of seconds or a timedelta{none}, got {expire!r}")
     if not 0 < seconds < math.inf:
-        raise ValueError(f"expire must be > 0 seconds and finite, or None for good, got {expire!r}")
+        raise ValueError(f"{name} must be > 0 seconds and finite{none}, got {expire!r}")
     return float(seconds)
 
 

@@ -8,15 +8,22 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import contextvars
 import logging
+import math
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
 
 from ..context import hide_deadline
-from ..exceptions import SelfCancelledError
+from ..exceptions import AttemptTimeoutError, SelfCancelledError
 from ..metrics import Histogram
+from .adaptive import ExpireController
+from .aging import Age, Aging
 from .eager import start_eagerly
-from .flights import AGAIN, UNSHARED, Failure, Flight, deliver, loading, outcome
+from .flights import AGAIN, LATE, UNSHARED, Failure, Flight, deliver, loading, outcome
+from .freshness import Freshness, kept_failure
+from .load import Load
 from .order import Entry
 from .register import Register
 
@@ -33,7 +40,7 @@ MAX_EAGER_DEPTH = 16
 
 
 class Loaded(NamedTuple, Generic[V]):
-    """What a load gave.
+    """What a request handler gave.
 
     Attributes:
         value: What to store and to share.
@@ -44,6 +51,20 @@ class Loaded(NamedTuple, Generic[V]):
     expire: float | None
 
 
+class Visit(NamedTuple):
+    """What a call found: an entry to be served, or a flight to wait for, or both: then the flight only follows.
+
+    Attributes:
+        entry: What is served.
+        flight: The `Flight` that loads, or None.
+        leads: Whether the flight is the caller's to launch.
+    """
+
+    entry: Entry | None
+    flight: Any
+    leads: bool
+
+
 class Operation(Register):
     """Entries, flights and counters of one cached function or endpoint, and the ways through a miss.
 
@@ -52,19 +73,34 @@ class Operation(Register):
 
     hits: int  # the register's, counted here too
 
-    def __init__(self, cache: Cache, prefix: str, name: str, text: Callable[[Any], str]) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        prefix: str,
+        name: str,
+        text: Callable[[Any], str],
+        freshness: Freshness = Freshness(math.inf),  # noqa: B008 - frozen
+    ) -> None:
         super().__init__(cache, prefix, text)
         self.name = name
+        self.freshness = freshness
+        self.adaptive: ExpireController | None = None
+        if freshness.adaptive is not None:
+            self.adaptive = freshness.adaptive.controller(cache.clock)
         self.task_name: str = f"asyncfan:load:{prefix}"
         self.misses: int = 0  # calls that started a load, or tried to
         self.joined: int = 0  # calls that waited for another's
+        self.stale_hits: int = 0  # calls served an expired value at once
+        self.rescued: int = 0  # misses and joined calls served an expired value, since the load failed or took too long
+        self.refreshes: int = 0  # loads in the background
         self.loads_ok: int = 0
         self.loads_failed: int = 0
+        self.loads_timed_out: int = 0  # of those that failed
         self.loads_cancelled: int = 0
         self.load_time: Histogram = Histogram()
 
-    def settle(self, flight: Flight, result: Any, loaded: Loaded[Any] | None = None) -> None:
-        """End a flight: store what was loaded unless it was fenced meanwhile, and give every waiter the result."""
+    def settle(self, flight: Flight, result: Any, entry: Entry | None = None) -> None:
+        """End a flight: store the entry unless it was fenced meanwhile, and give every waiter the result."""
         waiters: dict[Any, None] | None = None
         try:
             with self.lock:
@@ -73,38 +109,51 @@ class Operation(Register):
                     result = AGAIN
                 if self.flights.get(flight.key) is flight:
                     del self.flights[flight.key]
-                    if loaded and loaded.expire is not None and not flight.cancelled and not self.is_cleared(flight):
-                        self.keep(flight.key, loaded.value, loaded.expire, flight.loop)
-        finally:  # weighing the value and the user's own store are code that may raise
+                    if entry is not None and not flight.cancelled and not self.is_cleared(flight):
+                        self.keep(entry, flight.loop)
+        except Exception as error:  # noqa: BLE001 - the user's own weigher or mapping; the load did not fail
+            log.error("%s: what was loaded is given out but not stored: %s", self.name, type(error).__name__)  # noqa: TRY400
+        finally:
             deliver(waiters or (), result, flight.loop)
 
     def enter(
         self, key: Any, waiter: Any, loop: asyncio.AbstractEventLoop | None, *, anew: bool, counts: bool
-    ) -> tuple[Any, bool]:
-        """Find the entry, or board a flight, to lead it or not; the first time, the call counts."""
+    ) -> Visit:
+        """Find an entry to serve, or board a flight, to lead it or not; the first time, the call counts."""
         with self.lock:
-            if not anew:
-                entry = self.find(key)
-                if entry is not None:
-                    self.store.touched.append(entry)
-                    self.hits += counts
-                    return entry, False
+            entry = None if anew else self.find(key)
+            if entry is not None:
+                age = entry.age(self.cache.clock(), self.cache.random) if isinstance(entry, Aging) else Age.FRESH
+                if age is not Age.FALLBACK:
+                    self._count_hit(entry, counts=counts)
+                    flight = self.depart(key, loop) if age is Age.REFRESH else None
+                    self.refreshes += flight is not None
+                    return Visit(entry, flight, flight is not None)
             flight, leads = self.board(key, waiter, loop)
             if counts and leads:
                 self.misses += 1
             elif counts:
                 self.joined += 1
-            return flight, leads
+            return Visit(None, flight, leads)
+
+    def _count_hit(self, entry: Entry, *, counts: bool) -> None:
+        self.store.touched.append(entry)
+        if isinstance(entry, Aging) and entry.fresh <= self.cache.clock():
+            self.stale_hits += counts
+        else:
+            self.hits += counts
 
     # -- a load in a task of its own: cached async functions ------------------------------------------------------
 
-    async def fetch(self, key: Any, call: Callable[[], Awaitable[V]], expire: float, *, anew: bool = False) -> V:
+    async def fetch(
+        self, key: Any, call: Callable[[], Awaitable[V]], *, tags: tuple[str, ...] = (), anew: bool = False
+    ) -> V:
         """Return the value for ``key``: stored, from the load in flight, or from a new load in its own task.
 
         Args:
             key: The call's key.
             call: Makes the load's awaitable; called in the load's task, in a copy of the first caller's context.
-            expire: Seconds to keep the value.
+            tags: The value's tags.
             anew: Load although a value is stored or being loaded.
 
         Cancellation:
@@ -112,32 +161,37 @@ class Operation(Register):
         """
         loop = asyncio.get_running_loop()
         counts = self._first_visit(key, anew=anew)
+        patience = None if anew else self.freshness.soft_timeout
         while True:
             waiter: asyncio.Future[Any] = loop.create_future()
-            flight, leads = self.enter(key, waiter, loop, anew=anew, counts=counts)
-            if flight.__class__ is Entry:
-                return flight.value  # type: ignore[no-any-return]
-            counts = False
+            entry, flight, leads = self.enter(key, waiter, loop, anew=anew, counts=counts)
+            if leads:
+                flight.tags, flight.anew = tags, anew
             try:
+                if entry is not None:
+                    if flight is not None:
+                        self._launch(flight, call, loop)
+                    return served(entry)  # type: ignore[no-any-return]
                 if leads:
-                    self._launch(flight, call, expire, loop)
+                    self._launch(flight, call, loop)
                 if waiter.done():  # an eager load may have ended
                     flight.unblock()
                     result = outcome(waiter.result())
                 else:
-                    result = await flight.wait(waiter)
+                    result = await flight.wait(waiter, patience if key in self.table else None)
             finally:
-                del flight, waiter  # an error's traceback holds this frame: no cycle through it
+                del flight, waiter, entry  # an error's traceback holds this frame: no cycle through it
+            if result is LATE:
+                result, patience = self._overdue(key), None
             if result is not AGAIN:
                 return result  # type: ignore[no-any-return]
+            counts = False
 
-    def _launch(
-        self, flight: Flight, call: Callable[[], Awaitable[Any]], expire: float, loop: asyncio.AbstractEventLoop
-    ) -> None:
+    def _launch(self, flight: Flight, call: Callable[[], Awaitable[Any]], loop: asyncio.AbstractEventLoop) -> None:
         """Start the load's task, which the cache owns until it ends."""
-        load = self._load(flight, call, expire)
+        load = self._load(flight, call)
         try:
-            if flight.depth % MAX_EAGER_DEPTH == MAX_EAGER_DEPTH - 1:
+            if flight.background or flight.depth % MAX_EAGER_DEPTH == MAX_EAGER_DEPTH - 1:
                 task = asyncio.Task(load, loop=loop, name=self.task_name)
                 task.add_done_callback(lambda _: self._never_began(flight))
             else:
@@ -157,26 +211,25 @@ class Operation(Register):
             self.settle(flight, Failure(self._foreign_cancel(None)))
             self.cache.tasks.discard(flight.task)
 
-    async def _load(self, flight: Flight, call: Callable[[], Awaitable[Any]], expire: float) -> None:
+    async def _load(self, flight: Flight, call: Callable[[], Awaitable[Any]]) -> None:
         """Run one load to its end, whatever that is, and settle its flight."""
         loading.set(flight)
         hide_deadline()  # the first caller's; others share this load
         started = self.cache.clock()
         try:
             value = await call()
+            entry = self.succeeded(flight, value, started)
         except asyncio.CancelledError as error:
             self.loads_cancelled += 1
             self.settle(flight, Failure(self._foreign_cancel(error)))
             if flight.cancelled or _is_being_cancelled():
                 raise
         except BaseException as error:
-            self._failed(started, error)
-            self.settle(flight, Failure(error))
+            self.settle(flight, *self._failed(flight, error, started))
             if not isinstance(error, Exception):
                 raise
         else:
-            self._succeeded(started)
-            self.settle(flight, value, Loaded(value, expire))
+            self.settle(flight, value, entry)
         finally:
             if flight.task is not None:  # it was suspended, so the cache had to hold it
                 self.cache.tasks.discard(flight.task)
@@ -187,28 +240,80 @@ class Operation(Register):
         found.__cause__ = error
         return found
 
-    # -- a load in the first caller's own frame: plain functions in threads, request handlers -----------------------
+    # -- a load in a thread: cached plain functions -----------------------------------------------------------------
 
-    def fetch_in_thread(self, key: Any, call: Callable[[], V], expire: float, *, anew: bool = False) -> V:
-        """As `fetch`, for a plain function: the first caller runs it, callers in other threads block meanwhile."""
+    def fetch_in_thread(self, key: Any, call: Callable[[], V], *, tags: tuple[str, ...] = (), anew: bool = False) -> V:
+        """As `fetch`, for a plain function: the first caller runs it, callers in other threads block meanwhile.
+
+        Where callers wait only so long, or not at all, it runs in a thread that the cache owns.
+        """
         counts = self._first_visit(key, anew=anew)
+        patience = None if anew else self.freshness.soft_timeout
         while True:
             waiter: concurrent.futures.Future[Any] = concurrent.futures.Future()
-            flight, leads = self.enter(key, waiter, None, anew=anew, counts=counts)
-            if flight.__class__ is Entry:
-                return flight.value  # type: ignore[no-any-return]
-            counts = False
+            entry, flight, leads = self.enter(key, waiter, None, anew=anew, counts=counts)
+            if leads:
+                flight.tags, flight.anew = tags, anew
+            patience = patience if key in self.table else None
             try:
-                if leads:
-                    with self._leading(flight):
-                        value = call()
-                    self.settle(flight, value, Loaded(value, expire))
-                    return value
-                result = flight.wait_in_thread(waiter)
+                if leads and (entry is not None or patience is not None):
+                    self._launch_thread(flight, call)
+                elif leads:
+                    self._load_here(flight, call)
+                if entry is not None:
+                    return served(entry)  # type: ignore[no-any-return]
+                result = flight.wait_in_thread(waiter, patience)
             finally:
-                del flight, waiter
+                del flight, waiter, entry
+            if result is LATE:
+                result, patience = self._overdue(key), None
             if result is not AGAIN:
                 return result  # type: ignore[no-any-return]
+            counts = False
+
+    def _load_here(self, flight: Flight, call: Callable[[], Any]) -> None:
+        """Run one load in this thread, and settle its flight."""
+        token = loading.set(flight)
+        started = self.cache.clock()
+        try:
+            value = call()
+            entry = self.succeeded(flight, value, started)
+        except asyncio.CancelledError:
+            self.loads_cancelled += 1
+            self.settle(flight, AGAIN)
+            raise
+        except BaseException as error:
+            result, entry = self._failed(flight, error, started)
+            self.settle(flight, result if isinstance(error, Exception) else AGAIN, entry)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            self.settle(flight, value, entry)
+        finally:
+            loading.reset(token)
+            del flight
+
+    def _launch_thread(self, flight: Flight, call: Callable[[], Any]) -> None:
+        """Run the load in a thread that the cache owns, in a copy of the caller's context."""
+
+        def load() -> None:
+            try:
+                self._load_here(flight, call)
+            finally:
+                self.cache.threads.discard(threading.current_thread())
+
+        thread = threading.Thread(
+            target=contextvars.copy_context().run, args=(load,), name=self.task_name, daemon=True
+        )  # fmt: skip
+        self.cache.threads.add(thread)
+        try:
+            thread.start()
+        except BaseException:  # no more threads
+            self.cache.threads.discard(thread)
+            self.settle(flight, AGAIN)
+            raise
+
+    # -- a load in the first caller's own task: request handlers ----------------------------------------------------
 
     async def lead(
         self, key: Any, call: Callable[[], Awaitable[Loaded[V]]], *, anew: bool = False
@@ -230,15 +335,15 @@ class Operation(Register):
         counts = True
         while True:
             waiter: asyncio.Future[Any] = loop.create_future()
-            flight, leads = self.enter(key, waiter, loop, anew=anew, counts=counts)
-            if flight.__class__ is Entry:
-                return flight.value, "hit"
+            entry, flight, leads = self.enter(key, waiter, loop, anew=anew, counts=counts)
+            if entry is not None:
+                return entry.value, "hit"
             counts = False
             try:
                 if leads:
                     with self._leading(flight):
                         loaded = await call()
-                    self.settle(flight, UNSHARED if loaded.expire is None else loaded.value, loaded)
+                    self.settle(flight, *self._to_share(key, loaded))
                     return loaded.value, "miss"
                 result = await flight.wait(waiter)
             finally:
@@ -247,6 +352,11 @@ class Operation(Register):
                 return (await call()).value, "miss"
             if result is not AGAIN:
                 return result, "joined"
+
+    def _to_share(self, key: Any, loaded: Loaded[Any]) -> tuple[Any, Entry | None]:
+        if loaded.expire is None:
+            return UNSHARED, None
+        return loaded.value, Entry(key, loaded.value, self.cache.clock() + loaded.expire, self.seal)
 
     @contextlib.contextmanager
     def _leading(self, flight: Flight) -> Iterator[None]:
@@ -260,11 +370,11 @@ class Operation(Register):
             self.settle(flight, AGAIN)
             raise
         except BaseException as error:
-            self._failed(started, error)
+            self.count_failure(error, started)
             self.settle(flight, Failure(error) if isinstance(error, Exception) else AGAIN)
             raise
         else:
-            self._succeeded(started)
+            self.count_success(started)
         finally:
             loading.reset(token)
             flight.unblock()
@@ -277,21 +387,102 @@ class Operation(Register):
                 self.disown(key)
         return not anew
 
-    def _succeeded(self, started: float) -> None:
+    # -- what a load came to ------------------------------------------------------------------------------------------
+
+    def succeeded(self, flight: Flight, value: Any, started: float) -> Entry | None:
+        """Count a load that gave a value, and return what is to be stored of it."""
+        cost = self.count_success(started)
+        if self.adaptive is not None:
+            with self.lock:
+                old = self.before(flight)
+            self.adaptive.loaded(cost, _differs(old, value), len(self.flights))
+        if not self.freshness.stores(value, flight.load):
+            return None
+        return self.entry(flight.key, value, flight.tags, cost, flight.load)
+
+    def entry(
+        self, key: Any, value: Any, tags: tuple[str, ...] = (), cost: float = 0.0, load: Load | None = None
+    ) -> Entry:
+        """Return the entry for a value that took ``cost`` seconds to load."""
+        how = self.freshness
+        expire = how.expire if self.adaptive is None else self.adaptive.current
+        return how.entry(
+            key, value, self.cache.clock(), self.seal,
+            expire=expire, cost=cost, load=load, tags=tags, random=self.cache.random,
+        )  # fmt: skip
+
+    def put(self, key: Any, value: Any, tags: tuple[str, ...] = ()) -> None:
+        """Store ``value``; a load in flight for ``key`` can no longer replace it, nor be joined."""
+        self.replace(self.entry(key, value, tags))
+
+    def _failed(self, flight: Flight, error: BaseException, started: float) -> tuple[Any, Entry | None]:
+        """Count a load that raised; return what its waiters get, and what is to be stored."""
+        seconds = self.count_failure(error, started)
+        if isinstance(error, self.freshness.cache_exceptions):
+            kept, load = kept_failure(error), flight.load
+            stored = self.freshness.stores(kept, load)
+            return Failure(error), self.entry(flight.key, kept, flight.tags, seconds, load) if stored else None
+        if isinstance(error, Exception) and not flight.anew:
+            with self.lock:
+                old = self.find(flight.key) if self.flights.get(flight.key) is flight else None
+                if isinstance(old, Aging) and old.value.__class__ is not Failure:
+                    old.failed(self.cache.clock())
+                    self.rescued += len(flight.waiters or ())
+                    log.warning(
+                        "%s: a load failed with %s; the expired value is served", self.name, type(error).__name__
+                    )
+                    return old.value, None
+        return Failure(error), None
+
+    def _overdue(self, key: Any) -> Any:
+        """Return the expired value for a caller whose patience has ended; `AGAIN` if it is gone by now."""
+        with self.lock:
+            entry = self.find(key)
+            if entry is None:
+                return AGAIN
+            self.rescued += 1
+        return served(entry)
+
+    def count_success(self, started: float) -> float:
+        """Count a load that gave a value, and return how many seconds it took."""
         seconds = self.cache.clock() - started
         self.loads_ok += 1
         self.load_time.record(seconds)
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%s: miss, loaded in %.6f s", self.name, seconds)
+        return seconds
 
-    def _failed(self, started: float, error: BaseException) -> None:
+    def count_failure(self, error: BaseException, started: float) -> float:
+        """Count a load that raised, and return how many seconds it took."""
+        seconds = self.cache.clock() - started
         self.loads_failed += 1
+        self.loads_timed_out += isinstance(error, AttemptTimeoutError)
+        if self.adaptive is not None:
+            self.adaptive.failed(seconds, len(self.flights))
         if log.isEnabledFor(logging.DEBUG):
-            seconds = self.cache.clock() - started
             log.debug("%s: miss, failed with %s after %.6f s", self.name, type(error).__name__, seconds)
+        return seconds
 
     def __repr__(self) -> str:
         return f"<Operation {self.prefix!r} {self.live} entries, {len(self.flights)} loading>"
+
+
+def served(entry: Entry) -> Any:
+    """Return what an entry holds, or raise it: a copy, so that no caller's traceback is another's."""
+    value = entry.value
+    if value.__class__ is Failure:
+        raise kept_failure(value.error).error  # type: ignore[arg-type]  # only exceptions are kept
+    return value
+
+
+def _differs(old: Entry | None, value: Any) -> bool | None:
+    """Say whether a new value is another one than the old; None if that cannot be known."""
+    if old is None:
+        return None
+    try:
+        return bool(old.value is not value and old.value != value)
+    except Exception:  # noqa: BLE001 - an array, for one, is neither equal nor different
+        return None
 
 
 def _is_being_cancelled() -> bool:

@@ -7,8 +7,9 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Literal, final
 
-from .flights import Flight, running_loop
+from .flights import Failure, Flight, running_loop
 from .keys import untyped
+from .load import Load
 from .order import Entry
 from .patterns import Fences, Pattern
 
@@ -73,16 +74,17 @@ class Register:
     # -- entries ------------------------------------------------------------------------------------------------
 
     def find(self, key: Any) -> Entry | None:
-        """Return the entry to serve, without counting. Under the lock."""
+        """Return the entry, if it may be served on whatever condition, without counting. Under the lock."""
         entry = self.table.get(key)
         if entry is None:
             return None
         if self.drop_if_cleared(entry):
             return None
-        if entry.expires <= self.cache.clock():
+        now = self.cache.clock()
+        if entry.gone <= now:
             self.drop(entry, "expired")
             return None
-        return entry
+        return entry if now < entry.last else None
 
     def is_cleared(self, item: Entry | Flight) -> bool:
         """Say whether a clear since its birth meant this entry or flight; if not, it is as good as new."""
@@ -93,18 +95,17 @@ class Register:
         item.seal = self.seal
         return False
 
-    def keep(self, key: Any, value: Any, expire: float, loop: asyncio.AbstractEventLoop | None) -> None:
-        """Store a value for ``expire`` seconds. Under the lock."""
-        old = self.table.get(key)
+    def keep(self, entry: Entry, loop: asyncio.AbstractEventLoop | None) -> None:
+        """Store an entry. Under the lock."""
+        old = self.table.get(entry.key)
         if old is not None:
             self.drop(old, "invalidated" if self.is_cleared(old) else "replaced")
-        now = self.cache.clock()
-        entry = Entry(key, value, now + expire, self.seal)
-        self.table[key] = entry
+        entry.seal = self.seal
+        self.table[entry.key] = entry
         self.live += 1
         kept = False
         try:
-            kept = self.store.add(entry, now, loop)
+            kept = self.store.add(entry, self.cache.clock(), loop)
         finally:
             if not kept:
                 self.drop(entry, "too_big")
@@ -140,24 +141,22 @@ class Register:
         return entry.value
 
     def peek(self, key: Any) -> Any:
-        """Return the value stored for ``key``, or `MISSING`, and leave no trace of having looked."""
+        """Return the value stored for ``key``, or `MISSING`, also for an exception; leave no trace of having looked."""
         with self.lock:
             entry = self.find(key)
-        return MISSING if entry is None else entry.value
+        return MISSING if entry is None or entry.value.__class__ is Failure else entry.value
 
-    def put(self, key: Any, value: Any, expire: float) -> None:
-        """Store ``value``; a load in flight for ``key`` can no longer replace it, nor be joined."""
+    def replace(self, entry: Entry) -> None:
+        """Store an entry; a load in flight for its key can no longer replace it, nor be joined."""
         with self.lock:
-            self.disown(key)
-            self.keep(key, value, expire, running_loop())
+            self.disown(entry.key)
+            self.keep(entry, running_loop())
 
     # -- flights --------------------------------------------------------------------------------------------------
 
     def board(self, key: Any, waiter: Any, loop: asyncio.AbstractEventLoop | None) -> tuple[Flight, bool]:
         """Join the flight for ``key``, or register a new one, to lead; says which. Under the lock."""
-        flight = self.flights.get(key)
-        if flight is not None and (flight.is_stranded() or (not flight.cancelled and self.is_cleared(flight))):
-            flight = None
+        flight = self.in_flight(key)
         if flight is not None:
             flight.enlist(waiter)
             return flight, False
@@ -165,6 +164,33 @@ class Register:
         flight.lead(waiter)
         self.flights[key] = flight
         return flight, True
+
+    def in_flight(self, key: Any) -> Flight | None:
+        """Return the flight for ``key`` that callers may join, or have to wait for. Under the lock."""
+        flight = self.flights.get(key)
+        if flight is not None and (flight.is_stranded() or (not flight.cancelled and self.is_cleared(flight))):
+            return None
+        return flight
+
+    def depart(self, key: Any, loop: asyncio.AbstractEventLoop | None) -> Flight | None:
+        """Register a flight that nobody waits for, unless there is one already. Under the lock."""
+        if self.in_flight(key) is not None:
+            return None
+        flight = self.flights[key] = Flight(self, key, loop)
+        flight.background = True
+        return flight
+
+    def begun(self, flight: Flight) -> Load:
+        """Return what a load may set, filled with what is known before."""
+        old = self.before(flight)
+        if old is None:
+            return Load(self.text(flight.key), tags=flight.tags)
+        return Load(self.text(flight.key), old.value, old.validator, flight.tags)
+
+    def before(self, flight: Flight) -> Entry | None:
+        """Return the entry that the flight's load is to replace, also if it is no longer served."""
+        old = self.table.get(flight.key)
+        return None if old is None or old.value.__class__ is Failure or self.is_cleared(old) else old
 
     def disown(self, key: Any) -> None:
         """Make the load in flight for ``key`` one that is neither stored nor joined. Under the lock.

@@ -8,8 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..metrics import Latency
-from .order import ENTRY_BYTES
-from .weighing import weigh
+from .weighing import ENTRY_BYTES, weigh
 
 if TYPE_CHECKING:
     from .operation import Operation
@@ -19,16 +18,22 @@ __all__ = ["CacheStats", "FunctionStats", "report", "snapshot"]
 
 @dataclass(frozen=True, slots=True)
 class FunctionStats:
-    """One cached function or endpoint since the process began; ``hits + misses + joined`` are its calls.
+    """One cached function or endpoint since the process began.
+
+    ``hits + stale_hits + misses + joined`` are its calls.
 
     Attributes:
         name: Module and name of the function.
         prefix: What the texts of its keys begin with.
         hits: Calls answered from the cache.
+        stale_hits: Calls answered at once with a value that had expired.
         misses: Calls that started a load.
         joined: Calls that waited for a load already running.
+        rescued: Misses and joined calls that got an expired value, since the load failed or took too long.
+        refreshes: Loads in the background.
         loads_ok: Loads that gave a value.
         loads_failed: Loads that raised.
+        loads_timed_out: Those of them that ran into ``hard_timeout``.
         loads_cancelled: Loads cancelled because their callers had left.
         load_time: How long the loads took, in seconds.
         entries: Entries now.
@@ -39,10 +44,14 @@ class FunctionStats:
     name: str
     prefix: str
     hits: int
+    stale_hits: int
     misses: int
     joined: int
+    rescued: int
+    refreshes: int
     loads_ok: int
     loads_failed: int
+    loads_timed_out: int
     loads_cancelled: int
     load_time: Latency
     entries: int
@@ -52,17 +61,17 @@ class FunctionStats:
     @property
     def calls(self) -> int:
         """All calls."""
-        return self.hits + self.misses + self.joined
+        return self.hits + self.stale_hits + self.misses + self.joined
 
     @property
     def hit_ratio(self) -> float:
         """The share of calls answered from the cache, 0.0 without calls."""
-        return self.hits / self.calls if self.calls else 0.0
+        return (self.hits + self.stale_hits) / self.calls if self.calls else 0.0
 
     @property
     def time_saved(self) -> float:
         """Seconds of loading that hits and joined calls did without, at the mean load time."""
-        return (self.hits + self.joined) * self.load_time.mean
+        return (self.hits + self.stale_hits + self.joined) * self.load_time.mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +121,14 @@ def _function_stats(op: Operation) -> FunctionStats:
         name=op.name,
         prefix=op.prefix,
         hits=op.hits,
+        stale_hits=op.stale_hits,
         misses=op.misses,
         joined=op.joined,
+        rescued=op.rescued,
+        refreshes=op.refreshes,
         loads_ok=op.loads_ok,
         loads_failed=op.loads_failed,
+        loads_timed_out=op.loads_timed_out,
         loads_cancelled=op.loads_cancelled,
         load_time=op.load_time.snapshot(),
         entries=op.live,
@@ -134,11 +147,14 @@ def report(stats: CacheStats) -> str:
     limit = "entries" if stats.maxsize is None else f"of at most {stats.maxsize} entries"
     lines = [f"{stats.entries} {limit}"]
     if stats.functions:
-        lines.append("   hits  misses  joined  failed  entries      kB   p50 ms   p95 ms   p99 ms  saved s  function")
+        lines.append(
+            "   hits   stale  misses  joined  failed  entries      kB   p50 ms   p95 ms   p99 ms  saved s  function"
+        )
     for f in stats.functions:
         t = f.load_time
         lines.append(
-            f"{f.hits:7} {f.misses:7} {f.joined:7} {f.loads_failed:7} {f.entries:8} {f.bytes / 1e3:7.1f} "
-            f"{t.p50 * 1e3:8.2f} {t.p95 * 1e3:8.2f} {t.p99 * 1e3:8.2f} {f.time_saved:8.1f}  {f.name}"
+            f"{f.hits:7} {f.stale_hits:7} {f.misses:7} {f.joined:7} {f.loads_failed:7} {f.entries:7} "
+            f"{f.bytes / 1e3:7.1f} {t.p50 * 1e3:7.2f} {t.p95 * 1e3:7.2f} {t.p99 * 1e3:7.2f} "
+            f"{f.time_saved:7.1f}  {f.name}"
         )
     return "\n".join(lines)

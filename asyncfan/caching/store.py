@@ -7,16 +7,12 @@ import math
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from .flights import running_loop
 from .order import Entry, Order
 from .patterns import MAX_FENCES
-
-if TYPE_CHECKING:
-    from .operation import Operation
 
 __all__ = ["Store"]
 
@@ -36,19 +32,17 @@ class Store:
     def __init__(
         self,
         order: Order,
-        operations: Iterable[Operation],
         round_ended: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
         self.lock: threading.RLock = threading.RLock()  # the whole cache's; re-entrant: a finalizer may call the cache
         self.order = order
         self.touched: deque[Entry] = deque(maxlen=1024)
-        self._operations = operations
         self._round_ended = round_ended  # called when every entry has been looked at once more
         self._clock = clock
         self._round: Iterator[Entry] | None = None  # the entries that this round of sweeping has still to look at
         self._wanted = False  # something was fenced since the last round began
-        self._soonest = math.inf  # no entry expires before; as of the last round and what was stored since
+        self._soonest = math.inf  # no entry is gone before; as of the last round and what was stored since
         self._due = math.inf  # when the timer will fire, by the cache's clock
         self._me: weakref.ref[Store] = weakref.ref(self)  # what the timer holds
         self._timer: asyncio.TimerHandle | None = None
@@ -62,10 +56,10 @@ class Store:
             return False
         if now >= self._soonest or self._round or self._wanted or self.order.silent:
             self.sweep(STORE_STEPS)
-        expires = entry.expires
-        self._soonest = min(self._soonest, expires)
-        if loop is not None and (expires < self._due or self._loop is not loop):
-            self._wake_by(expires, loop)
+        gone = entry.gone
+        self._soonest = min(self._soonest, gone)
+        if loop is not None and (gone < self._due or self._loop is not loop):
+            self._wake_by(gone, loop)
         return True
 
     def replay(self) -> None:
@@ -88,8 +82,7 @@ class Store:
     def sweep(self, steps: int) -> bool:
         """Look at the next ``steps`` entries of the round and drop the dead; says whether the round has ended."""
         if self._round is None:
-            # what an order dropped in silence is only in the tables
-            self._round = self._in_tables() if self.order.silent else self.order.walk()
+            self._round = self.order.walk()
             self._soonest, self._wanted = math.inf, False
         now = self._clock()
         looked_at = 0
@@ -104,16 +97,12 @@ class Store:
 
     def _look_at(self, entry: Entry, now: float) -> None:
         """Drop an entry that is expired, evicted in silence or cleared; what is dropped already stays so."""
-        if entry.expires <= now:
+        if entry.gone <= now:
             entry.seal.operation.drop(entry, "expired")
         elif entry not in self.order:
             entry.seal.operation.drop(entry, "size")
-        elif not entry.seal.operation.drop_if_cleared(entry) and entry.expires < self._soonest:
-            self._soonest = entry.expires
-
-    def _in_tables(self) -> Iterator[Entry]:
-        for operation in list(self._operations):
-            yield from list(operation.table.values())
+        elif not entry.seal.operation.drop_if_cleared(entry) and entry.gone < self._soonest:
+            self._soonest = entry.gone
 
     def _wake_by(self, when: float, loop: asyncio.AbstractEventLoop) -> None:
         """Set the timer, unless it rings earlier already."""

@@ -117,7 +117,8 @@ def meaning(value):  # noqa: PLR0911, C901 - one a kind of value
     if isinstance(value, enum.Enum):
         return kind, value.name
     if kind in FIELDED:
-        return kind, meaning(value.x), meaning(value.y)
+        given = frozenset(getattr(value, "__pydantic_fields_set__", ()))  # model_dump(exclude_unset=True) tells them
+        return kind, given, meaning(value.x), meaning(value.y)
     if isinstance(value, (list, tuple, collections.deque)):
         return kind, tuple(map(meaning, value))
     if isinstance(value, (set, frozenset)):

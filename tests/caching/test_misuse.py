@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from asyncfan import UnkeyableArgumentError
+from asyncfan import Limiter, UnkeyableArgumentError
 from asyncfan.caching import Cache, CacheLevel, register_key
 from asyncfan.context import scope
 
@@ -27,12 +27,31 @@ def f(a=1, b=2):
         ({"maxsize": True}, ValueError, "maxsize must be a whole number >= 1, or None for no limit, got True"),
         ({"maxsize": 1.5}, ValueError, "maxsize must be a whole number >= 1, or None for no limit, got 1.5"),
         ({"max_bytes": -1}, ValueError, "max_bytes must be a whole number >= 1, or None for no limit, got -1"),
-        ({"policy": "fifo"}, ValueError, "policy must be one of 'lru', 'lfu', got 'fifo'"),
-        ({"store": [1]}, TypeError, "store must be a mutable mapping, got [1]"),
+        (
+            {"policy": "fifo"},
+            ValueError,
+            "policy must be 'lru', 'lfu', 's3fifo' or a mutable mapping with bounds of its own, got 'fifo'",
+        ),
+        (
+            {"policy": [1]},
+            TypeError,
+            "policy must be 'lru', 'lfu', 's3fifo' or a mutable mapping with bounds of its own, got [1]",
+        ),
+        (
+            {"policy": {}, "max_bytes": 10_000},
+            ValueError,
+            "max_bytes cannot bound a mapping given as policy: bound the mapping itself",
+        ),
+        (
+            {"max_bytes": 10_000, "weigher": 8},
+            TypeError,
+            "weigher must be a function of a value that returns its bytes, got 8",
+        ),
+        ({"weigher": len}, TypeError, "weigher needs max_bytes: weigher=len, max_bytes=100_000_000"),
     ],
 )
 def test_cache_refuses_what_it_cannot_be(options, kind, message):
-    """Bounds, policy and store are checked when the cache is made."""
+    """Bounds, policy and weigher are checked when the cache is made."""
     with raises(kind, message):
         Cache(**options)
 
@@ -49,16 +68,15 @@ def test_cache_refuses_what_it_cannot_be(options, kind, message):
             ValueError,
             "expire must be > 0 seconds and finite, or None for good, got datetime.timedelta(0)",
         ),
-        ({"expire": "60"}, TypeError, "expire must be seconds (a number), a timedelta, or None for good, got '60'"),
-        ({"expire": True}, TypeError, "expire must be seconds (a number), a timedelta, or None for good, got True"),
+        ({"expire": "60"}, TypeError, "expire must be a number of seconds or a timedelta, or None for good, got '60'"),
+        ({"expire": True}, TypeError, "expire must be a number of seconds or a timedelta, or None for good, got True"),
         ({"key_prefix": 5}, TypeError, 'key_prefix must be a string such as "user:profile", got 5'),
         ({"key_prefix": ""}, ValueError, 'key_prefix must be a text without "*" such as "user:profile", got \'\''),
         ({"key_prefix": "a*"}, ValueError, 'key_prefix must be a text without "*" such as "user:profile", got \'a*\''),
         ({"cache_level": "low"}, TypeError, "cache_level must be a CacheLevel, got 'low'"),
         ({"copy": True}, ValueError, "copy must be one of 'none', 'shallow', 'deep', got True"),
         ({"key": "a"}, TypeError, "key must be a function of the call's arguments, got 'a'"),
-        ({"max_items": 0}, ValueError, "max_items must be >= 1 or None, got 0"),
-        ({"max_items": "9"}, TypeError, "max_items must be an int >= 1 or None, got '9'"),
+        ({"max_items": 9}, TypeError, "max_items is for async generators, whose items are stored one by one"),
         ({"ignore": "a"}, TypeError, "ignore takes a tuple of parameter names, got the string 'a': write ('a',)"),
         ({"ignore": ("c",)}, ValueError, "ignore names 'c', but f() has the parameters a, b"),
     ],
@@ -67,6 +85,51 @@ def test_decorator_refuses_wrong_options(cache, options, kind, message):
     """Options are checked at the decoration, not at the first call."""
     with raises(kind, message):
         cache.cache_function(**options)(f)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"stale_while_revalidate": -1}, ValueError, "stale_while_revalidate must be seconds >= 0, got -1"),
+        ({"stale_if_error": float("inf")}, ValueError, "stale_if_error must be seconds >= 0, got inf"),
+        ({"stale_if_error": float("nan")}, ValueError, "stale_if_error must be seconds >= 0, got nan"),
+        ({"stale_if_error": "5"}, TypeError, "stale_if_error must be a number, got '5'"),
+        ({"refresh_ahead": "yes"}, TypeError, "refresh_ahead must be a number, got 'yes'"),
+        ({"refresh_ahead": -0.5}, ValueError, "refresh_ahead must be >= 0, got -0.5"),
+        ({"jitter": 1.5}, ValueError, "jitter must be >= 0 and <= 1, got 1.5"),
+        ({"negative_expire": 0}, ValueError, "negative_expire must be > 0 seconds and finite, got 0"),
+        ({"negative_expire": "5"}, TypeError, "negative_expire must be a number of seconds or a timedelta, got '5'"),
+        ({"soft_timeout": 0}, ValueError, "soft_timeout must be > 0 seconds and finite, got 0"),
+        ({"hard_timeout": 5}, TypeError, "hard_timeout needs an 'async def': a plain function in a thread cannot be stopped or held back"),
+        ({"limiter": Limiter("x")}, TypeError, "limiter needs an 'async def': a plain function in a thread cannot be stopped or held back"),
+        ({"cache_exceptions": ["x"]}, TypeError, "cache_exceptions takes exception classes such as (NotFound,), got ['x']"),
+        ({"cache_exceptions": KeyboardInterrupt}, TypeError, "cache_exceptions takes exception classes such as (NotFound,), got <class 'KeyboardInterrupt'>"),
+        ({"cache_if": 5}, TypeError, "cache_if must be a function of the loaded value, got 5"),
+        ({"tags": "user:{c}"}, ValueError, "tags name 'c', but the function has the parameters a, b"),
+        ({"tags": [5]}, TypeError, 'a tag must be a string such as "user:42", got 5'),
+        ({"tags": [""]}, ValueError, 'a tag must not be empty: write what the value is about, such as "user:42"'),
+    ],
+)  # fmt: skip
+def test_decorator_refuses_wrong_freshness(cache, options, kind, message):
+    """How long and on what conditions a value is served is checked at the decoration too."""
+    with raises(kind, message):
+        cache.cache_function(expire=1, **options)(f)
+
+
+def test_decorator_refuses_a_limiter_that_is_none(cache):
+    """What is no Limiter is refused, for a function that could use one."""
+
+    async def g():
+        return 1
+
+    with raises(TypeError, 'limiter must be a Limiter such as Limiter("db", max_concurrency=20), got 5'):
+        cache.cache_function(limiter=5)(g)
+
+
+def test_decorator_refuses_an_option_that_does_not_exist(cache):
+    """A misspelled option is named, with those that exist."""
+    with pytest.raises(TypeError, match=r"^cache_function\(\) has no option 'ttl'; it has key, ignore, copy, stale_"):
+        cache.cache_function(ttl=5)
 
 
 async def test_decorator_refuses_a_coroutine(cache):
@@ -83,6 +146,40 @@ def test_decorator_refuses_what_cannot_be_called(cache):
     """Something that is no function is shown."""
     with raises(TypeError, "cache_function takes a function, got 'f'"):
         cache.cache_function(60)("f")
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"max_items": 0}, ValueError, "max_items must be >= 1 or None, got 0"),
+        ({"max_items": "9"}, TypeError, "max_items must be an int >= 1 or None, got '9'"),
+        *(
+            (
+                {name: 1},
+                TypeError,
+                f"{name} is not for async generators: they run at the pace of those who consume them",
+            )
+            for name in (
+                "stale_while_revalidate",
+                "stale_if_error",
+                "refresh_ahead",
+                "negative_expire",
+                "cache_exceptions",
+                "soft_timeout",
+                "hard_timeout",
+                "limiter",
+            )
+        ),
+    ],
+)
+def test_decorator_refuses_what_is_not_for_async_generators(cache, options, kind, message):
+    """What is for loads that go on by themselves is no option of a generator."""
+
+    async def rows():
+        yield 1
+
+    with raises(kind, message):
+        cache.cache_function(**options)(rows)
 
 
 def test_decorator_refuses_generators(cache):

@@ -127,10 +127,10 @@ def test_report_is_a_line_a_function(cache):
     first, heading, line = str(cache.stats()).splitlines()
     assert first == "1 of at most 100000 entries"
     assert heading.split() == [
-        *("hits", "misses", "joined", "failed", "entries", "kB"),
+        *("hits", "stale", "misses", "joined", "failed", "entries", "kB"),
         *("p50", "ms", "p95", "ms", "p99", "ms", "saved", "s", "function"),
     ]
-    assert line.split()[:5] == ["1", "1", "0", "0", "1"]
+    assert line.split()[:6] == ["1", "0", "1", "0", "0", "1"]
     assert line.endswith("test_report_is_a_line_a_function.<locals>.<lambda>")
 
 

@@ -32,7 +32,7 @@ MUTANTS = {
         Operation, "settle", "del self.flights[flight.key]", "pass"
     ),
     "nothing is stored": (
-        Operation, "settle", "self.keep(flight.key, loaded.value, loaded.expire, flight.loop)", "pass"
+        Operation, "settle", "self.keep(entry, flight.loop)", "pass"
     ),
     "waiters of a cancelled load get its CancelledError": (
         Operation, "settle", "result = AGAIN", "result = Failure(asyncio.CancelledError())"
@@ -50,16 +50,16 @@ MUTANTS = {
         Operation, "fetch", "if result is not AGAIN:", "if True:"
     ),
     "a cleared flight is joined": (
-        Operation, "board", "not flight.cancelled and self.is_cleared(flight)", "False"
+        Operation, "in_flight", "not flight.cancelled and self.is_cleared(flight)", "False"
     ),
     "a new load does not wait for a cancelled one": (
-        Operation, "board", "(not flight.cancelled and self.is_cleared(flight))", "flight.cancelled"
+        Operation, "in_flight", "(not flight.cancelled and self.is_cleared(flight))", "flight.cancelled"
     ),
     "a new load begins beside the one that runs": (
-        Operation, "board", "flight.is_stranded() or", "True or"
+        Operation, "in_flight", "flight.is_stranded() or", "True or"
     ),
     "put leaves the load in flight to be joined and stored": (
-        Operation, "put", "self.disown(key)", "pass"
+        Operation, "replace", "self.disown(entry.key)", "pass"
     ),
     "a clear of one key leaves the load in flight": (
         Operation, "clear_key", "self.disown(key)", "pass"
@@ -71,7 +71,9 @@ MUTANTS = {
         Operation, "_first_visit", "self.disown(key)", "pass"
     ),
     "an expired entry is served": (
-        Operation, "find", "if entry.expires <= self.cache.clock():", "if False:"
+        Operation, "find",
+        'if entry.gone <= now:\n        self.drop(entry, "expired")\n        return None\n    return entry if now < entry.last else None',
+        "return entry",
     ),
     "a cleared entry is served": (
         Operation, "is_cleared", "if item.seal is self.seal:", "if True:"
@@ -140,10 +142,10 @@ MUTANTS = {
         Operation, "lead", "if result is not AGAIN:", "if True:"
     ),
     "a result that belongs to its caller alone is shared": (
-        Operation, "lead", "UNSHARED if loaded.expire is None else loaded.value", "loaded.value"
+        Operation, "_to_share", "return UNSHARED, None", "return loaded.value, None"
     ),
     "a failed refresh drops the old entry": (
-        Operation, "_failed", "self.loads_failed += 1", "self.loads_failed += 1; self.table.clear()"
+        Operation, "_count_failure", "self.loads_failed += 1", "self.loads_failed += 1; self.table.clear()"
     ),
 }  # fmt: skip
 

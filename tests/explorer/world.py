@@ -9,6 +9,7 @@ import weakref
 from fnmatch import fnmatchcase
 
 from asyncfan.caching import MISSING, Cache, Loaded
+from asyncfan.caching.freshness import Freshness
 from asyncfan.context import scope
 from asyncfan.exceptions import RecursiveLoadError
 from asyncfan.testing import VirtualTimeLoop
@@ -79,7 +80,9 @@ class World:
         self.calm = False  # all loads succeed at once
         self.clients = []
         self.cached = {name: self._cached(name) for name in ("f", "g")}
-        self.page = self.cache.operation("page", "page", text=lambda key: f"page:{key}")
+        self.page = self.cache.operation(
+            "page", "page", text=lambda key: f"page:{key}", freshness=Freshness(self.oracle.expire)
+        )
         self.operations = {n: f.cache_clear.__self__.operation for n, f in self.cached.items()} | {"page": self.page}
 
     def _cached(self, name):
@@ -249,7 +252,7 @@ class World:
         target = self._target(name, key, tenant)
         value = self.oracle.put(target)
         if name == "page":
-            self.page.put(key, value, self.oracle.expire)
+            self.page.put(key, value)
         else:
             with _within(tenant):
                 self.cached[name].put(value, key)

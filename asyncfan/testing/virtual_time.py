@@ -1,4 +1,4 @@
-"""What our users test with: a clock moved by hand, an event loop whose time jumps, and gates that make order."""
+"""Time and order in tests: a clock moved by hand, an event loop whose time jumps, and gates."""
 
 from __future__ import annotations
 

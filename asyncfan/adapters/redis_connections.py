@@ -1,0 +1,95 @@
+"""Connections of one event loop to one server: as many as there are exchanges at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import RedisError, ResponseError
+
+from ..caching.shared.courier import Command
+from .redis_address import Address
+
+__all__ = ["Connections"]
+
+
+class Connections:
+    """Exchanges commands for replies over connections that are opened when needed and kept.
+
+    Args:
+        address: Where the server is.
+        place: Its own ``host`` and ``port``, if it is another node of the same cluster.
+    """
+
+    def __init__(self, address: Address, **place: Any) -> None:
+        self._address = address
+        self._place = place
+        self._idle: list[AbstractConnection] = []  # the last one used is the next one used
+
+    async def connect(self) -> AbstractConnection:
+        """Open a connection that the caller owns.
+
+        Raises:
+            OSError: The server cannot be reached.
+        """
+        connection = self._address.connection(**self._place)
+        try:
+            async with asyncio.timeout(self._address.patience):
+                await connection.connect()  # type: ignore[no-untyped-call]
+        except BaseException as error:
+            await connection.disconnect(nowait=True)
+            if isinstance(error, RedisError):  # a wrong password, too
+                raise ConnectionRefusedError(str(error)) from error
+            raise
+        return connection
+
+    async def exchange(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands and return as many replies; those that are errors as exceptions.
+
+        Raises:
+            OSError: The server cannot be reached, broke off, or took too long.
+
+        Cancellation:
+            The connection is closed: what it still brings would be taken for the next one's replies.
+        """
+        if self._idle:
+            with contextlib.suppress(ConnectionError):  # the server may have gone long ago, and be back
+                return await self._exchange(self._idle.pop(), commands)
+            await self._drop_idle()
+        return await self._exchange(await self.connect(), commands)
+
+    async def _exchange(self, connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:
+        try:
+            async with asyncio.timeout(self._address.timeout):
+                await connection.send_packed_command(connection.pack_commands(commands))
+                replies = [await _reply(connection) for _ in commands]
+        except BaseException as error:
+            await connection.disconnect(nowait=True)
+            if isinstance(error, RedisError):  # garbage, too: nobody can say what it means
+                raise ConnectionError(str(error)) from error
+            raise
+        self._idle.append(connection)
+        return replies
+
+    async def _drop_idle(self) -> None:
+        while self._idle:
+            await self._idle.pop().disconnect(nowait=True)
+
+    async def aclose(self) -> None:
+        """Close the connections that are not in use."""
+        while self._idle:
+            with contextlib.suppress(RedisError):  # it did not end within its time: it has been dropped
+                await self._idle.pop().disconnect()
+
+    def __repr__(self) -> str:
+        return f"<Connections {self._address.shown} {self._place or ''} {len(self._idle)} idle>"
+
+
+async def _reply(connection: AbstractConnection) -> Any:
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error

@@ -1,0 +1,91 @@
+"""How a script reaches its keys: in one server, or at many nodes of a cluster at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import Any
+
+from ..caching.shared.per_loop import PerLoop
+from .redis_address import Address
+from .redis_cluster import Cluster
+from .redis_keys import Keys
+from .redis_node import Node
+
+__all__ = ["Server", "together"]
+
+# So many names go into one script: the server does nothing else meanwhile, for about a millisecond.
+SLICE = 1000
+
+
+class Server:
+    """One server or cluster, from any event loop.
+
+    Attributes:
+        keys: How its keys are spelled.
+    """
+
+    def __init__(self, address: Address, namespace: str) -> None:
+        self.keys = Keys(namespace)
+        self._address = address
+        self._clients: PerLoop[Node | Cluster] = PerLoop(self._open, _close)
+
+    def _open(self) -> Node | Cluster:
+        return Cluster(self._address) if self._address.cluster else Node(self._address)
+
+    @property
+    def client(self) -> Node | Cluster:
+        """The running event loop's connections."""
+        return self._clients.get()
+
+    async def run(self, script: str, keys: Sequence[str], *args: Any) -> Any:
+        """Run a script where its keys are: all of them in one slot."""
+        return await self.client.call(keys[0] if keys else self.keys.ledger, "EVAL", script, len(keys), *keys, *args)
+
+    async def each(self, script: str, spell: Callable[[Sequence[str]], list[str]], names: Sequence[str]) -> list[Any]:
+        """Return a script's replies for names: slice after slice; in a cluster, all nodes of a slice at once."""
+        width = 1 if self._address.cluster else SLICE
+        replies: list[Any] = []
+        for some in _slices(names, SLICE):
+            replies += await together(*(self.run(script, spell(part)) for part in _slices(some, width)))
+        return replies
+
+    def split(self, names: Sequence[str], last: int) -> tuple[Sequence[str], Sequence[str]]:
+        """Return most names, and those that the last script takes: a slice; in a cluster, ``last`` of them."""
+        cut = max(0, len(names) - (last if self._address.cluster else SLICE))
+        return names[:cut], names[cut:]
+
+    async def scan(self, start: str) -> AsyncIterator[Sequence[str]]:
+        """Yield the names that begin with ``start``, as the server's SCAN finds them."""
+        for node in await self.client.nodes():
+            cursor = b"0"
+            while True:
+                cursor, keys = await node.call("", "SCAN", cursor, "MATCH", self.keys.pattern(start), "COUNT", SLICE)
+                if keys:
+                    yield [self.keys.name(key) for key in keys]
+                if cursor == b"0":
+                    break
+
+    async def aclose(self) -> None:
+        """Close the running event loop's connections."""
+        await self._clients.aclose()
+
+    def __repr__(self) -> str:
+        return f"<Server {self._address.shown} {self.keys!r}, {len(self._clients)} event loops>"
+
+
+def _slices(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (names[i : i + size] for i in range(0, len(names), size))
+
+
+async def together(*calls: Awaitable[Any]) -> list[Any]:
+    """Return the results of calls made at once; raise the first error when all have ended."""
+    replies = await asyncio.gather(*calls, return_exceptions=True)
+    for reply in replies:
+        if isinstance(reply, BaseException):
+            raise reply
+    return replies
+
+
+async def _close(client: Node | Cluster) -> None:
+    await client.aclose()

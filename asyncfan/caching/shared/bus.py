@@ -1,0 +1,129 @@
+"""Listens for what other processes invalidate."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from ..patterns import Pattern
+from .messages import Message, parse_message
+from .portal import Portal
+from .protocol import Store
+
+__all__ = ["Bus", "Invalidated"]
+
+log: logging.Logger = logging.getLogger("asyncfan.caching")
+
+RETRY = 0.2  # seconds between attempts to connect
+
+
+class Invalidated(Protocol):
+    """What is told of the invalidations of other processes: the memory tier. Called in a thread of the tier's.
+
+    Loads that are under way are meant too: what they give must not be kept.
+    """
+
+    def drop_texts(self, texts: tuple[str, ...]) -> None:
+        """Forget the keys of these texts."""
+        ...
+
+    def drop_patterns(self, patterns: tuple[Pattern, ...]) -> None:
+        """Forget what these patterns mean."""
+        ...
+
+    def drop_tags(self, tags: tuple[str, ...]) -> None:
+        """Forget what has one of these tags."""
+        ...
+
+    def drop_all(self) -> None:
+        """Forget everything that came through the tier: messages may have been missed."""
+        ...
+
+
+class Bus:
+    """One connection that is always there, or being made anew; runs in the portal's loop.
+
+    Args:
+        store: The server.
+        portal: Where to listen.
+        heard: Called with each message, None for one that is none of ours.
+        connected: Called when no message from now on will be missed.
+
+    Attributes:
+        connected: Whether messages arrive now.
+        losses: How often the connection was lost.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        portal: Portal,
+        heard: Callable[[Message | None], None],
+        connected: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._portal = portal
+        self._heard = heard
+        self._on_connected = connected
+        self._lock = threading.Lock()
+        self._listening: concurrent.futures.Future[None] | None = None
+        self.tried: concurrent.futures.Future[None] = concurrent.futures.Future()  # set after the first attempt
+        self.connected: bool = False
+        self.losses: int = 0
+
+    def start(self) -> None:
+        """Listen from now on, unless it does."""
+        with self._lock:
+            if self._listening is None:
+                self._listening = self._portal.start(self._listen_for_good(), "asyncfan:shared tier listens")
+
+    async def _listen_for_good(self) -> None:
+        try:
+            while True:
+                try:
+                    await self._listen()
+                except Exception as error:  # noqa: BLE001 - whatever it is, messages may be missed
+                    if self.connected:
+                        log.warning("the shared cache's messages are lost for now: %s", type(error).__name__)
+                self._lost()
+                await asyncio.sleep(RETRY)
+        finally:
+            self._lost()
+
+    async def _listen(self) -> None:
+        async with contextlib.aclosing(self._store.listen()) as messages:  # type: ignore[type-var]
+            async for message in messages:
+                if message:
+                    self._heard(parse_message(message))
+                else:
+                    self._on_connected()
+                    self.connected = True
+                    self._done_trying()
+
+    def _lost(self) -> None:
+        self.losses += self.connected
+        self.connected = False
+        self._done_trying()
+
+    def _done_trying(self) -> None:
+        if not self.tried.done():
+            self.tried.set_result(None)
+
+    @property
+    def started(self) -> bool:
+        """Whether it listens, or tries to."""
+        return self._listening is not None
+
+    def forget(self) -> None:
+        """Take it that the portal has ended what ran there, or that it was the parent's, in a forked child."""
+        self._listening = None
+        self.connected = False
+        self.tried = concurrent.futures.Future()
+
+    def __repr__(self) -> str:
+        return f"<Bus {'connected' if self.connected else 'not connected'}, {self.losses} losses>"

@@ -1,0 +1,119 @@
+"""The right to load, which one process at a time has for a key; renewed for as long as the load runs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from .asking import Asking
+from .guard import Unavailable
+from .protocol import Ledger, Store
+
+__all__ = ["Lease", "Leases"]
+
+
+class Lease:
+    """The right to load one key, from the moment the server granted it until it is written, released or lost.
+
+    Attributes:
+        text: The key's text.
+        token: Proves to the server whose lease it is.
+        run: The ledger's, as of when it was granted.
+        number: The ledger's, as of when it was granted.
+        lost: The server has said that it is no longer ours.
+    """
+
+    __slots__ = ("lost", "number", "run", "text", "timer", "token")
+
+    def __init__(self, text: str, token: str, ledger: Ledger) -> None:
+        self.text = text
+        self.token = token
+        self.run = ledger.run
+        self.number = ledger.number
+        self.lost: bool = False
+        self.timer: asyncio.TimerHandle | None = None  # rings when it must be renewed; None: it has ended
+
+    def __repr__(self) -> str:
+        state = "lost" if self.lost else "ended" if self.timer is None else "held"
+        return f"<Lease of {self.text!r}, {state}>"
+
+
+class Leases:
+    """Renews leases at each third of their time, each in the event loop that it was granted in.
+
+    Args:
+        store: The server.
+        ask: Asks it.
+        seconds: How long a lease is valid unless renewed.
+    """
+
+    def __init__(self, store: Store, ask: Asking, seconds: float) -> None:
+        self._store = store
+        self._ask = ask
+        self.seconds = seconds
+        self._tasks: set[asyncio.Task[Any]] = set()  # renewals and releases that run now
+        self._held: set[Lease] = set()
+
+    def begin(self, text: str, token: str, ledger: Ledger) -> Lease:
+        """Hold a lease that was just granted."""
+        lease = Lease(text, token, ledger)
+        self._held.add(lease)
+        self._arm(lease)
+        return lease
+
+    def end(self, lease: Lease) -> None:
+        """Renew it no longer."""
+        self._held.discard(lease)
+        if lease.timer is not None:
+            lease.timer.cancel()
+            lease.timer = None
+
+    def release_soon(self, text: str, token: str) -> asyncio.Task[None]:
+        """Give back what the server may have granted, in a task that nobody needs to wait for."""
+        return self._start(self._release(text, token), "asyncfan:shared tier releases")
+
+    async def _release(self, text: str, token: str) -> None:
+        try:
+            await self._ask(lambda: self._store.release(text, token))
+        except Unavailable:
+            return  # it ends by itself
+
+    def _arm(self, lease: Lease) -> None:
+        lease.timer = asyncio.get_running_loop().call_later(self.seconds / 3, self._ring, lease)
+
+    def _ring(self, lease: Lease) -> None:
+        self._arm(lease)
+        self._start(self._renew(lease), "asyncfan:shared tier renews")
+
+    async def _renew(self, lease: Lease) -> None:
+        try:
+            renewed = await self._ask(lambda: self._store.renew(lease.text, lease.token, self.seconds))
+        except Unavailable:
+            return  # there is time for another attempt
+        if not renewed and lease.timer is not None:
+            lease.lost = True
+            self.end(lease)
+
+    def _start(self, work: Any, name: str) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def aclose(self) -> None:
+        """End the leases that were granted in this event loop; the server forgets them by itself."""
+        loop = asyncio.get_running_loop()
+        for lease in list(self._held):
+            self.end(lease)
+        mine = [task for task in self._tasks if task.get_loop() is loop]
+        for task in mine:
+            task.cancel()
+        if mine:
+            await asyncio.wait(mine)
+
+    def after_fork(self) -> None:
+        """In a forked child: leave the leases to the parent."""
+        self._tasks, self._held = set(), set()
+
+    def __len__(self) -> int:
+        return len(self._held)

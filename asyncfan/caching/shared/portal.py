@@ -1,0 +1,93 @@
+"""An event loop of the tier's own, in a thread: it outlives the callers' loops, and serves callers that have none."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+__all__ = ["Portal", "result_of"]
+
+T = TypeVar("T")
+
+
+class Portal:
+    """Runs coroutines for any thread or event loop, in one loop; the thread starts with the first of them.
+
+    Args:
+        name: The thread's.
+        loop: Runs them here instead, in a loop that is someone else's: for tests in virtual time.
+    """
+
+    def __init__(self, name: str, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._name = name
+        self._given = loop
+        self._loop = loop
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()  # those that run in the loop now
+
+    def start(self, coroutine: Coroutine[Any, Any, T], name: str) -> concurrent.futures.Future[T]:
+        """Run a coroutine in a task of its own; what it gives arrives in a future that any thread may wait for."""
+        return asyncio.run_coroutine_threadsafe(self._own(coroutine, name), self._running_loop())
+
+    async def _own(self, coroutine: Coroutine[Any, Any, T], name: str) -> T:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - for the type checker
+        task.set_name(name)
+        self._tasks.add(task)
+        try:
+            return await coroutine
+        finally:
+            self._tasks.discard(task)
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=_serve, args=(self._loop,), name=self._name, daemon=True)
+                self._thread.start()
+            return self._loop
+
+    async def aclose(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Cancel what runs there, wait until it has ended, run ``last``, end the thread; `start` makes a new one."""
+        if self._loop is not None:
+            await result_of(asyncio.run_coroutine_threadsafe(self._end_all(last), self._loop))
+        with self._lock:
+            loop, thread = self._loop, self._thread
+            self._loop, self._thread = self._given, None
+        if thread is not None and loop is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+
+    async def _end_all(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await last()
+
+    def after_fork(self) -> None:
+        """In a forked child: forget the parent's thread."""
+        self._lock = threading.Lock()
+        self._tasks = set()
+        self._loop, self._thread = self._given, None
+
+    def __repr__(self) -> str:
+        return f"<Portal {self._name!r} {'closed' if self._loop is None else 'open'}>"
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+async def result_of(future: concurrent.futures.Future[T]) -> T:
+    """Wait in any event loop for what another thread sets; a cancelled caller leaves the future as it is."""
+    return await asyncio.shield(asyncio.wrap_future(future))

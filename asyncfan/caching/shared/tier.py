@@ -1,0 +1,460 @@
+"""`SharedTier`: the values that processes share, none of which was cleared by any of them."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import random as random_module
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, TypeVar
+
+from ...exceptions import UnstorableValueError
+from ..patterns import Pattern
+from .asking import Asking
+from .bus import Bus, Invalidated
+from .clears import Clears, read_pattern
+from .envelope import Header, pack
+from .guard import Guard, Unavailable
+from .leases import Lease, Leases
+from .messages import Message
+from .outbox import Notice, Outbox, Put, Round
+from .portal import Portal, result_of
+from .protocol import HEAD, Granted, Held, Store, Stored
+from .reading import Coding, Found, Reader
+from .reclaiming import ALL, Reclaimer
+
+__all__ = ["SharedTier", "TierStats"]
+
+T = TypeVar("T")
+log: logging.Logger = logging.getLogger("asyncfan.caching")
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.05  # seconds between looks at a lease that another process holds
+LONGEST_WAIT = 10  # leases; then one loads beside the holder, lest two loads in two processes wait for each other
+CONNECTING = 0.1  # seconds that the first readers wait for messages to arrive
+CLOSING = 1.0  # seconds that invalidations have to get out when the tier is closed
+
+
+@dataclass(frozen=True, slots=True)
+class TierStats:
+    """What a tier did since it was made.
+
+    Attributes:
+        found: Values that were of use.
+        refused: Values that were there, but cleared.
+        unreadable: ``{reason: values that were there, but could not be read}``.
+        stored: Values written.
+        fenced: Values that came too late, since their lease was lost, and were not written.
+        failed: Values that could not be written.
+        unavailable: Reads and leases that did without the server.
+        pending: Keys, patterns and tags whose invalidation the server does not have yet.
+        listening: Whether other processes' invalidations arrive now.
+        losses: How often that connection was lost.
+    """
+
+    found: int
+    refused: int
+    unreadable: dict[str, int]
+    stored: int
+    fenced: int
+    failed: int
+    unavailable: int
+    pending: int
+    listening: bool
+    losses: int
+
+
+class SharedTier:
+    """Values that processes share through a server, fenced so that none is served after it was cleared.
+
+    A value carries the count of clears from before its load began; a reader refuses it if a later clear means it. A
+    load runs under a lease that an invalidation of its key takes away, so that what it gives is not stored. Both are
+    counters that the server keeps, no clocks.
+
+    It may be used from any number of event loops and threads. What must outlive them, listening and sending
+    invalidations, is done in a thread of its own, which starts at the first use.
+
+    Args:
+        store: The server, as this process sees it.
+        guard: Calls the server with a deadline and keeps away from it while it is down.
+        coding: How values become bytes.
+        lease: Seconds after which another process takes over from one that died while it loaded.
+        random: Chooses names and pauses.
+        portal: Where to listen and to send from, if not in a thread of its own.
+
+    Raises:
+        ValueError: ``lease`` is not above 0.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        guard: Guard | None = None,
+        coding: Coding | None = None,
+        lease: float = 3.0,
+        random: random_module.Random | None = None,
+        portal: Portal | None = None,
+    ) -> None:
+        if not lease > 0:
+            raise ValueError(f"lease must be > 0 seconds, got {lease!r}")
+        self._store = store
+        self._ask = Asking(guard or Guard())
+        self._coding = coding or Coding()
+        self._random: random_module.Random = random or random_module.SystemRandom()
+        self._portal = portal or Portal("asyncfan:shared tier")
+        self._invalidated: Invalidated | None = None
+        self._origin = self._new_token()
+        self._clears = Clears()
+        self._outbox = Outbox(store, self._ask, self._portal, self._origin, self._new_token, self._confirmed)
+        self._reader = Reader(store, self._ask, self._clears, self._outbox, self._coding)
+        self._leases = Leases(store, self._ask, lease)
+        self._reclaimer = Reclaimer(store, self._ask, self._portal)
+        self._bus = Bus(store, self._portal, self._heard, self._connected)
+        self._deaf = False  # something was read while no messages arrived
+        self._stored = self._fenced = self._failed = self._unavailable = 0
+
+    def attach(self, invalidated: Invalidated) -> None:
+        """Have the invalidations of other processes told to ``invalidated``."""
+        self._invalidated = invalidated
+
+    # -- values --------------------------------------------------------------------------------------------------
+
+    async def read(self, texts: Sequence[str], tags: Sequence[str] = ()) -> list[Found | None]:
+        """Return what the server has for each key and was not cleared; one round trip for any number of keys.
+
+        Args:
+            texts: The keys' texts.
+            tags: The tags that the values have, as far as they are known: others cost another round trip.
+
+        Returns:
+            None for each key where there is nothing of use, or where the server cannot be reached.
+
+        Cancellation:
+            Nothing is left behind.
+        """
+        if await self._is_open():
+            try:
+                return await self._reader.read(texts, tags)
+            except Unavailable:
+                self._unavailable += 1
+        return [None] * len(texts)
+
+    async def claim(self, text: str, *, known: Found | None = None, force: bool = False) -> Lease | Found | None:
+        """Ask for the right to load a key; wait while another process has it.
+
+        Args:
+            text: The key's text.
+            known: The value that was read, if it is of no use any more.
+            force: Load in any case, even if another process does already: what that one loads is not stored.
+
+        Returns:
+            A lease, to be given to `write` or `release`; or the value, if another process has just stored it; or None,
+            if the server cannot be reached or the wait was very long: load without it.
+
+        Cancellation:
+            A lease that may have been granted is given back.
+        """
+        if not await self._is_open():
+            return None
+        token = self._new_token()
+        try:
+            return await self._claim(text, token, self._unless(text, known), force=force)
+        except Unavailable:
+            self._unavailable += 1
+            self._leases.release_soon(text, token)  # it may have been granted
+            return None
+        except BaseException:
+            self._leases.release_soon(text, token)
+            raise
+
+    async def _claim(self, text: str, token: str, unless: bytes | None, *, force: bool) -> Lease | Found | None:
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + LONGEST_WAIT * self._leases.seconds
+        pause = FIRST_PAUSE
+        while not self._outbox.behind and loop.time() < give_up:
+            with self._outbox.reading() as mark:
+                answer = await self._try(text, token, unless, force=force)
+                if isinstance(answer, Granted):
+                    return self._leases.begin(text, token, answer.ledger)
+                if isinstance(answer, Stored):
+                    found = await self._reader.judge(text, answer, mark)
+                    if found is not None and found.is_fresh:
+                        return found
+                    unless = answer.data[:HEAD]
+                    continue
+            await asyncio.sleep(min(pause * self._random.uniform(0.5, 1), answer.left))
+            pause = min(2 * pause, LONGEST_PAUSE)
+        return None
+
+    def _unless(self, text: str, known: Found | None) -> bytes | None:
+        return self._reader.head_of_refused(text) if known is None else known.head
+
+    async def _try(self, text: str, token: str, unless: bytes | None, *, force: bool) -> Granted | Held | Stored:
+        return await self._ask(lambda: self._store.lease(text, token, self._leases.seconds, unless=unless, force=force))
+
+    async def claim_many(self, texts: Sequence[str], known: Sequence[Found | None]) -> list[Lease | Held | None]:
+        """Ask for the right to load many keys, in one round trip, and don't wait.
+
+        Args:
+            texts: The keys' texts.
+            known: The value that was read of each, if it is of no use any more.
+
+        Returns:
+            For each key a lease, or None where the server cannot be reached, or ``Held`` where another process loads or
+            has just stored it: use `claim` for those, after having loaded what there are leases for. To hold leases
+            while waiting for others could be to wait for a process that does the same.
+
+        Cancellation:
+            As for `claim`.
+        """
+        if not await self._is_open():
+            return [None] * len(texts)
+        tokens = [self._new_token() for _ in texts]
+        unless = map(self._unless, texts, known)
+        try:
+            asked = [partial(self._try, *one, force=False) for one in zip(texts, tokens, unless, strict=True)]
+            answers = await asyncio.gather(*(ask() for ask in asked))
+        except BaseException as error:
+            for text, token in zip(texts, tokens, strict=True):
+                self._leases.release_soon(text, token)
+            if not isinstance(error, Unavailable):
+                raise
+            self._unavailable += 1
+            return [None] * len(texts)
+        return [self._held(*one) for one in zip(texts, tokens, answers, strict=True)]
+
+    def _held(self, text: str, token: str, answer: Granted | Held | Stored) -> Lease | Held:
+        if isinstance(answer, Granted):
+            return self._leases.begin(text, token, answer.ledger)
+        return answer if isinstance(answer, Held) else Held(0.0)
+
+    async def write(
+        self,
+        lease: Lease,
+        value: Any,
+        *,
+        fresh: float | None,
+        kept: float | None,
+        tags: Sequence[str] = (),
+        validator: str | None = None,
+        cost: float = 0.0,
+    ) -> Literal["stored", "fenced", "failed"]:
+        """Store what was loaded under a lease, and end the lease.
+
+        Args:
+            lease: The lease that the value was loaded under.
+            value: The value.
+            fresh: Seconds that it is fresh; None: for good.
+            kept: Seconds until it must not be served at all; None: for good.
+            tags: What it can be cleared by, beside its key.
+            validator: What its origin recognises it by.
+            cost: Seconds that its load took.
+
+        Returns:
+            "fenced" if the key was invalidated meanwhile, or the lease lost: the value must not be kept in memory
+            either. "failed" if the server cannot be reached, or the value cannot be made bytes of.
+
+        Cancellation:
+            The value may be stored or not; the lease is given back.
+        """
+        self._leases.end(lease)
+        if lease.lost:
+            self._fenced += 1
+            return "fenced"
+        header = Header(lease.run, lease.number, fresh, kept, tuple(tags), validator, cost)
+        try:
+            data = pack(lease.text, value, header, self._coding.serializer, self._coding.compress_above)
+            stored = await self._ask(lambda: self._store.write(lease.text, lease.token, data, kept))
+        except (Unavailable, UnstorableValueError) as error:
+            self._leases.release_soon(lease.text, lease.token)
+            self._failed += 1
+            self._warn_of_value(error)
+            return "failed"
+        except BaseException:
+            self._leases.release_soon(lease.text, lease.token)
+            raise
+        self._stored += stored
+        self._fenced += not stored
+        return "stored" if stored else "fenced"
+
+    async def release(self, lease: Lease) -> None:
+        """End a lease without a value: its load has failed.
+
+        Cancellation:
+            It is given back all the same.
+        """
+        self._leases.end(lease)
+        await asyncio.shield(self._leases.release_soon(lease.text, lease.token))
+
+    def _warn_of_value(self, error: Exception) -> None:
+        if isinstance(error, UnstorableValueError):
+            log.warning("a value stays in this process only: %s", error)
+
+    # -- invalidation, from any thread, with or without an event loop --------------------------------------------
+
+    def put(
+        self,
+        text: str,
+        value: Any,
+        *,
+        fresh: float | None,
+        kept: float | None,
+        tags: Sequence[str] = (),
+        validator: str | None = None,
+    ) -> Notice:
+        """Replace a value, here and in other processes; the arguments are those of `write`.
+
+        If the server cannot be reached, the key is dropped there as soon as it can.
+        """
+        put = None
+        try:
+            ready = _Ready(self._coding.serializer.name, self._coding.serializer.dumps(value, text))
+        except UnstorableValueError as error:
+            self._warn_of_value(error)
+        else:
+
+            def pack_with(run: str, number: int) -> bytes:
+                header = Header(run, number, fresh, kept, tuple(tags), validator)
+                return pack(text, None, header, ready, self._coding.compress_above)
+
+            put = Put(pack_with, kept)
+        return self._outbox.add([text], put=put)
+
+    def drop(self, texts: Sequence[str]) -> Notice:
+        """Drop keys, here and in other processes, and fence the loads that run for them."""
+        return self._outbox.add(texts)
+
+    def clear(self, *, patterns: Sequence[Pattern] = (), tags: Sequence[str] = (), everything: bool = False) -> Notice:
+        """Clear what patterns and tags mean, here and in other processes, and fence the loads that run for it."""
+        return self._outbox.add((), patterns, tags, everything=everything)
+
+    def _confirmed(self, done: Round, number: int | None) -> None:
+        """Note a clear that the server has confirmed, and have its values taken out."""
+        if number is not None:
+            self._clears.note(self._clears.run, number, done.spellings, everything=done.everything)
+        if done.everything or done.patterns:
+            self._reclaimer.want([ALL] if done.everything else list(done.patterns), done.notices)
+        else:
+            for notice in done.notices:
+                notice.end()
+
+    # -- what other processes say; in the portal -----------------------------------------------------------------
+
+    def _heard(self, message: Message | None) -> None:
+        if message is not None and message.number:
+            self._clears.note(message.run, message.number, message.patterns, everything=message.everything)
+        if self._invalidated is None or (message is not None and message.origin == self._origin):
+            return
+        if message is None or message.everything:
+            self._invalidated.drop_all()
+            return
+        if message.texts:
+            self._invalidated.drop_texts(message.texts)
+        if message.patterns:
+            self._invalidated.drop_patterns(tuple(map(read_pattern, message.patterns)))
+        if message.tags:
+            self._invalidated.drop_tags(message.tags)
+
+    def _connected(self) -> None:
+        if self._invalidated is not None and (self._deaf or self._bus.losses):
+            self._deaf = False
+            self._invalidated.drop_all()  # what was said meanwhile is lost
+
+    # -- the tier itself -----------------------------------------------------------------------------------------
+
+    async def _is_open(self) -> bool:
+        """Say whether the server may be asked: not before it has all invalidations that it missed."""
+        if not self._bus.started:
+            self._start()
+        if not self._bus.tried.done():
+            await asyncio.wait([asyncio.ensure_future(result_of(self._bus.tried))], timeout=CONNECTING)
+        if not self._bus.connected:
+            self._deaf = True
+        return not self._outbox.behind
+
+    def _start(self) -> None:
+        self._bus.start()
+        self._outbox.resume()
+        atexit.register(self._outbox.flush_here, CLOSING)
+
+    def blocking(self, call: Coroutine[Any, Any, T]) -> T:
+        """Run one of the tier's coroutines for a thread that has no event loop, and block until it has ended.
+
+        Example:
+            >>> from asyncfan.testing import MemoryStore
+            >>> tier = SharedTier(MemoryStore())
+            >>> tier.blocking(tier.read(["user:42"]))
+            [None]
+            >>> asyncio.run(tier.aclose())
+        """
+        future = self._portal.start(call, "asyncfan:shared tier works for a thread")
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    async def aclose(self) -> None:
+        """End all that runs in this event loop and in the thread; pending invalidations get a second to go out.
+
+        The tier may be used again; what could not be sent is sent then.
+        """
+        await self._leases.aclose()
+        await self._reader.aclose()
+        try:
+            async with asyncio.timeout(CLOSING):
+                await self._outbox.flush()
+        except TimeoutError:
+            log.warning("the shared cache was closed before %d invalidations reached it", len(self._outbox))
+        atexit.unregister(self._outbox.flush_here)
+        await self._portal.aclose(self._store.aclose)
+        self._bus.forget()
+        await self._store.aclose()
+
+    def after_fork(self) -> None:
+        """In a forked child: forget the parent's thread, leases and pending invalidations."""
+        self._portal.after_fork()
+        self._outbox.after_fork()
+        self._reader.after_fork()
+        self._leases.after_fork()
+        self._clears = Clears()
+        self._bus.forget()
+
+    def stats(self) -> TierStats:
+        """Return what the tier did so far."""
+        return TierStats(
+            found=self._reader.found,
+            refused=self._reader.refused,
+            unreadable=dict(self._reader.unreadable),
+            stored=self._stored,
+            fenced=self._fenced,
+            failed=self._failed,
+            unavailable=self._unavailable,
+            pending=len(self._outbox),
+            listening=self._bus.connected,
+            losses=self._bus.losses,
+        )
+
+    def _new_token(self) -> str:
+        return f"{self._random.getrandbits(128):032x}"
+
+    def __repr__(self) -> str:
+        state = "listening" if self._bus.connected else "not listening"
+        return f"<SharedTier {state}, {len(self._leases)} leases, {len(self._outbox)} invalidations pending>"
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A serializer of one value, which was made bytes of when it was put: it may change afterwards."""
+
+    name: str
+    payload: bytes
+
+    def dumps(self, value: Any, key: str) -> bytes:  # noqa: ARG002 - as a Serializer's
+        return self.payload
+
+    def loads(self, data: bytes, key: str) -> Any:
+        raise NotImplementedError
