@@ -1,13 +1,15 @@
 """asyncfan: run many async calls at once, join the ones that can be one, and never make the same call twice.
 
 parallel_processor, cache_decorators   the two doors: the classes and decorators under the names that guides use
-fanout/     many calls at once          batching/   chunks of items, one gate in front of a backend
+fanout/     many calls at once          batching/   chunks of items, single calls joined, a gate for queries
 caching/    keys, entries, flights      http/       requests and responses, without any framework
 adapters/   one thin file a framework   context     what they share: scopes and deadlines
-metrics     histograms and snapshots    testing     clocks, loops and stores for our users' own tests
+metrics     histograms and snapshots    crowd       what they share: who of a fan-out waits for a batch
+testing     clocks, loops and stores for our users' own tests
 Each room's __init__ says what its files are for; imports point from the last of these to the first, never back.
 """
 
+from .batching import Batched, LoaderStats, batched
 from .cache_decorators import CacheLevel, cache, cache_function, cache_response
 from .caching import (
     MISSING,
@@ -19,17 +21,22 @@ from .caching import (
     CacheOptions,
     CacheStats,
     Cleared,
+    Explanation,
     Load,
     current_load,
     escape,
+    explain,
     register_key,
 )
 from .context import current_scope, scope, time_left
 from .exceptions import (
     AsyncfanError,
     AttemptTimeoutError,
+    BatchResultError,
     DeadlineExceededError,
+    MissingKeyError,
     RecursiveLoadError,
+    ScopeEndedError,
     SelfCancelledError,
     UnkeyableArgumentError,
 )
@@ -43,6 +50,8 @@ __all__ = [
     "AsyncQueryBatcher",
     "AsyncfanError",
     "AttemptTimeoutError",
+    "BatchResultError",
+    "Batched",
     "Cache",
     "CacheInfo",
     "CacheLevel",
@@ -52,22 +61,28 @@ __all__ = [
     "Cleared",
     "DataBatcher",
     "DeadlineExceededError",
+    "Explanation",
     "Limiter",
     "Load",
+    "LoaderStats",
+    "MissingKeyError",
     "Outcome",
     "ParallelProcessor",
     "ProcessorStats",
     "RecursiveLoadError",
+    "ScopeEndedError",
     "SelfCancelledError",
     "UnkeyableArgumentError",
     "amap",
     "astream",
+    "batched",
     "cache",
     "cache_function",
     "cache_response",
     "current_load",
     "current_scope",
     "escape",
+    "explain",
     "gather",
     "in_thread",
     "on_loop",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .demo.command import add_demo
+from .inspector.command import add_inspect
 
 __all__ = ["main"]
 
@@ -27,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         SystemExit: Code 2 after a line on stderr that says which argument is wrong; 0 after ``--help``.
     """
     parser = _Parser(prog="asyncfan", description="Fan-out, batching and caching for asyncio.", allow_abbrev=False)
-    add_demo(parser.add_subparsers(title="commands", metavar="COMMAND", required=True))
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_demo(commands)
+    add_inspect(commands)
     try:
         options = parser.parse_args(arguments)
         code: int = options.run(options)

@@ -1,7 +1,8 @@
-"""What the engines share without importing each other: the ambient scope and the deadline, in context variables."""
+"""What the engines share without importing each other, in context variables: the ambient scope and the deadline."""
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -9,7 +10,18 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
-__all__ = ["Surroundings", "current_scope", "deadline_scope", "hide_deadline", "scope", "scopes_in_use", "time_left"]
+__all__ = [
+    "Kept",
+    "Surroundings",
+    "current_scope",
+    "deadline_scope",
+    "hide_deadline",
+    "inside",
+    "kept_here",
+    "scope",
+    "scopes_in_use",
+    "time_left",
+]
 
 # (the moment, the clock that it is measured by); None: no deadline
 _deadline: contextvars.ContextVar[tuple[float, Callable[[], float]] | None] = contextvars.ContextVar(
@@ -52,6 +64,12 @@ class scope:  # noqa: N801 - used like a function, as contextlib.suppress is
     ``tenant`` is part of the key from MEDIUM on; ``principal``, ``locale`` and any other value at HIGH only. Scopes
     nest: the inner one adds to or overrides the outer one's values. Tasks started inside inherit it.
 
+    With ``async with`` it is also the lifetime of one request: a function made by `batched` asks for each key once
+    inside, and nobody waits for one any more when the block has been left: who still does, in a task that was left
+    behind, gets a `ScopeEndedError`.
+
+    Cancellation: Leaving the block waits for the end of the batches that nobody wants any more.
+
     Args:
         **values: Names and the values to key by; strings, numbers or whatever a cached function's arguments may be.
 
@@ -61,11 +79,13 @@ class scope:  # noqa: N801 - used like a function, as contextlib.suppress is
         {'tenant': 'acme', 'locale': 'ko'}
     """
 
-    __slots__ = ("_token", "values")
+    __slots__ = ("_kept", "_kept_token", "_token", "values")
 
     def __init__(self, **values: Any) -> None:
         self.values: dict[str, Any] = values
         self._token: contextvars.Token[Surroundings] | None = None
+        self._kept: Kept | None = None  # inside ``async with``
+        self._kept_token: contextvars.Token[Any] | None = None
 
     def __enter__(self) -> Surroundings:
         if not scopes_in_use:
@@ -80,6 +100,20 @@ class scope:  # noqa: N801 - used like a function, as contextlib.suppress is
         if self._token is not None:
             _scope.reset(self._token)
             self._token = None
+
+    async def __aenter__(self) -> Surroundings:
+        self._kept = Kept(asyncio.get_running_loop(), inside.get())
+        self._kept_token = inside.set(self._kept)
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        kept, token, self._kept, self._kept_token = self._kept, self._kept_token, None, None
+        self.__exit__(kind, error, trace)
+        if kept is not None and token is not None:
+            inside.reset(token)
+            await kept.close()
 
     def __repr__(self) -> str:
         return f"<scope {', '.join(sorted(self.values))}>"
@@ -128,3 +162,57 @@ def hide_deadline() -> None:
     """Drop the deadline for the rest of this task: its work is shared with callers who have none."""
     if _deadline.get() is not None:
         _deadline.set(None)
+
+
+class Kept:
+    """What an async `scope` keeps until its exit: what was asked for inside, and who waits there."""
+
+    __slots__ = ("_all_left", "around", "ended", "loop", "memos", "waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, around: Any = None) -> None:
+        self.loop: asyncio.AbstractEventLoop = loop
+        self.around: Any = around  # what was `inside` before
+        self.memos: dict[Any, Any] = {}  # {who remembers: what}
+        self.waiting: set[asyncio.Future[Any]] = set()  # at the exit each one gets this object as its result
+        self.ended: bool = False
+        self._all_left: asyncio.Future[None] | None = None  # while `close` waits
+
+    def left(self, waiter: asyncio.Future[Any]) -> None:
+        """Note that ``waiter``, and whatever its owner had to put in order, is done with."""
+        self.waiting.discard(waiter)
+        if not self.waiting and self._all_left is not None and not self._all_left.done():
+            self._all_left.set_result(None)
+
+    async def close(self) -> None:
+        """Tell all who wait that the scope has ended, and wait until they have left.
+
+        Cancellation: Raised when they have.
+        """
+        self.ended = True
+        self.memos.clear()
+        for waiter in self.waiting:
+            if not waiter.done():
+                waiter.set_result(self)
+        cancelled: asyncio.CancelledError | None = None
+        while self.waiting:
+            self._all_left = self.loop.create_future()
+            try:
+                await self._all_left
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+
+    def __repr__(self) -> str:
+        return f"<Kept of a scope, {len(self.waiting)} waiting{', ended' if self.ended else ''}>"
+
+
+# What a loader must mind here: the `Kept` of an async scope, or the batch whose call this is. One variable for both,
+# because every call of a loader looks at it; mostly there is neither.
+inside: contextvars.ContextVar[Any] = contextvars.ContextVar("asyncfan_inside", default=None)
+
+
+def kept_here(loop: asyncio.AbstractEventLoop) -> Kept | None:
+    """Return what the surrounding async scope keeps; None without one, or if it has ended or is another loop's."""
+    found = inside.get()
+    return found if isinstance(found, Kept) and found.loop is loop and not found.ended else None

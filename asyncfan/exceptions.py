@@ -7,9 +7,12 @@ from typing import Any
 __all__ = [
     "AsyncfanError",
     "AttemptTimeoutError",
+    "BatchResultError",
     "DeadlineExceededError",
     "LaggingConsumerError",
+    "MissingKeyError",
     "RecursiveLoadError",
+    "ScopeEndedError",
     "SelfCancelledError",
     "UnkeyableArgumentError",
     "UnstorableValueError",
@@ -22,6 +25,10 @@ class AsyncfanError(Exception):
 
 class AttemptTimeoutError(AsyncfanError, TimeoutError):
     """Raised when one call of a function ran longer than ``timeout``."""
+
+
+class BatchResultError(AsyncfanError, TypeError):
+    """Raised when what a `batched` function returned does not answer its keys: no result can be told from another."""
 
 
 class DeadlineExceededError(AsyncfanError, TimeoutError):
@@ -53,16 +60,37 @@ class LaggingConsumerError(AsyncfanError, RuntimeError):
         self.kept = kept
 
 
-class RecursiveLoadError(AsyncfanError, RuntimeError):
-    """Raised when a cached call waits, directly or through others, for its own result.
+class MissingKeyError(AsyncfanError, KeyError):
+    """Raised when the mapping that a `batched` function returned has no result for a key.
 
     Attributes:
-        chain: The keys that wait for one another, in text, the first repeated at the end.
+        function: The name of the function.
+        key: The key.
     """
 
-    def __init__(self, chain: tuple[str, ...]) -> None:
-        super().__init__(f"a cached call waits for itself: {' -> '.join(chain)}")
+    def __init__(self, function: str, key: Any) -> None:
+        super().__init__(f"{function}() returned no result for the key {key!r}")
+        self.function = function
+        self.key = key
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # a KeyError's own would quote it
+
+
+class RecursiveLoadError(AsyncfanError, RuntimeError):
+    """Raised when a cached or batched call waits, directly or through others, for its own result.
+
+    Attributes:
+        chain: The keys or calls that wait for one another, in text, the first repeated at the end.
+    """
+
+    def __init__(self, chain: tuple[str, ...], what: str = "cached call") -> None:
+        super().__init__(f"a {what} waits for itself: {' -> '.join(chain)}")
         self.chain = chain
+
+
+class ScopeEndedError(AsyncfanError, RuntimeError):
+    """Raised when a call still waits for a batch while the ``async with scope()`` around it ends."""
 
 
 class SelfCancelledError(AsyncfanError, RuntimeError):

@@ -15,7 +15,7 @@ PACKAGE = Path(asyncfan.__file__).parent
 
 # Each floor may import from those above it in this list, and from itself.
 FLOORS = [
-    {"exceptions", "context", "metrics"},
+    {"exceptions", "context", "crowd", "metrics"},
     {"fanout"},
     {"batching"},
     {"caching"},
@@ -23,7 +23,7 @@ FLOORS = [
     {"http"},
     {"", "parallel_processor", "cache_decorators"},
     {"adapters"},
-    {"demo"},
+    {"demo", "inspector"},
     {"__main__"},
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))

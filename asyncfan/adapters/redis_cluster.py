@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ __all__ = ["Cluster"]
 
 # A slot may move once more while a command follows it.
 MAX_HOPS = 3
+
+NONE = "no node of the cluster can be reached"
 
 
 class Cluster:
@@ -42,13 +45,14 @@ class Cluster:
                 if not where:
                     raise
                 call = self._node(where).call if moved else self._node(where).ask
-            except OSError as error:
+                if moved:
+                    self._forget(slots)
+            except ConnectionRefusedError as error:
                 self._forget(slots)
-                if isinstance(error, ConnectionRefusedError):
-                    raise ConnectionError(str(error)) from error
+                raise ConnectionError(str(error)) from error
+            except OSError:
+                self._forget(slots)
                 raise
-            if moved:
-                self._forget(slots)
         raise ConnectionError(f"no node has the slot of {key}")
 
     async def nodes(self) -> Sequence[Node]:
@@ -58,11 +62,9 @@ class Cluster:
     async def connect(self) -> AbstractConnection:
         """Open a connection to any node: each sends on what is published at another."""
         for node in (*await self.nodes(), self._seed):
-            try:
+            with contextlib.suppress(OSError):
                 return await node.connect()
-            except OSError:
-                continue
-        raise ConnectionError("no node of the cluster can be reached")
+        raise ConnectionError(NONE)
 
     async def _known(self) -> list[Node]:
         while not self._slots:
@@ -80,13 +82,10 @@ class Cluster:
 
     async def _look_up(self) -> None:
         for node in (*self._nodes.values(), self._seed):
-            try:
-                ranges = await node.call("", "CLUSTER", "SLOTS")
-            except OSError:
-                continue
-            self._slots = [self._node(where) for where in owners(ranges)]
-            return
-        raise ConnectionError("no node of the cluster can be reached")
+            with contextlib.suppress(OSError):
+                self._slots = [self._node(where) for where in owners(await node.call("", "CLUSTER", "SLOTS"))]
+                return
+        raise ConnectionError(NONE)
 
     def _node(self, where: str) -> Node:
         """Return the node at "host:port"; without a host, it is where the first one is; "" is the first one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError, ResponseError
 
 from ..caching.shared.courier import Command
+from ..caching.shared.deadline import Deadline
 from .redis_address import Address
 
 __all__ = ["Connections"]
@@ -37,7 +37,7 @@ class Connections:
         """
         connection = self._address.connection(**self._place)
         try:
-            async with asyncio.timeout(self._address.patience):
+            async with Deadline(self._address.patience):
                 await connection.connect()  # type: ignore[no-untyped-call]
         except BaseException as error:
             await connection.disconnect(nowait=True)
@@ -63,7 +63,7 @@ class Connections:
 
     async def _exchange(self, connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:
         try:
-            async with asyncio.timeout(self._address.timeout):
+            async with Deadline(self._address.timeout):
                 await connection.send_packed_command(connection.pack_commands(commands))
                 replies = [await _reply(connection) for _ in commands]
         except BaseException as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sized
 from typing import Any
 
-__all__ = ["chunks"]
+__all__ = ["Weight", "chunks", "weigh"]
 
 Weight = Callable[[Any], float]
 
@@ -54,15 +54,21 @@ class _Batch:
     def _weigh(self, item: Any) -> float:
         if self._weight is None:
             return 0.0
-        weighs = self._weight(item)
-        if not weighs >= 0:
-            raise ValueError(f"weight must return a number >= 0, got {weighs!r} for item {self._count}")
-        if self._max_weight is not None and weighs > self._max_weight:
-            raise ValueError(
-                f"item {self._count} weighs {weighs!r}, more than a whole batch may: "
-                f"max_batch_weight={self._max_weight!r}"
-            )
-        return weighs
+        return weigh(self._weight, item, f"item {self._count}", self._max_weight)
+
+
+def weigh(weight: Weight, item: Any, name: str, max_weight: float | None) -> float:
+    """Return what ``item`` weighs.
+
+    Raises:
+        ValueError: It is negative, or more than a whole batch may weigh.
+    """
+    weighs = weight(item)
+    if not weighs >= 0:
+        raise ValueError(f"weight must return a number >= 0, got {weighs!r} for {name}")
+    if max_weight is not None and weighs > max_weight:
+        raise ValueError(f"{name} weighs {weighs!r}, more than a whole batch may: max_batch_weight={max_weight!r}")
+    return weighs
 
 
 class _SizedChunks:

@@ -13,6 +13,10 @@ freshness.py   the same, made ready: how long a value lives
 adaptive.py    `AdaptiveExpire`: an expiry that follows what loads measure
 aging.py       an entry that may be of use after it has expired
 operation.py   a miss: find, join or start; load; fence; store; every waiter
+many.py        `many`: calls that differ in their first argument
+batches.py     one load of several keys, each with its own flight
+items.py       `get_or_set`: values by a key of the user's own
+explain.py     what is known of one call, and why it is or is not stored
 limits.py      a load's time and place in a limiter
 generators.py  async generators: one run, recorded for all who consume it
 load.py        `current_load`: what a load says of its own value
@@ -31,11 +35,12 @@ cache.py       `Cache`: the bounds and clears that functions share
 
 from .adaptive import AdaptiveExpire, Decision, ExpireController
 from .cache import Cache, Cleared, cache
+from .explain import Explanation, KeyPart, explain
 from .keys import escape, key_text, register_key
 from .level import CacheLevel, Expire, expiry
 from .load import Load, current_load
 from .operation import Loaded, Operation
-from .options import CacheOptions
+from .options import CacheOptions, FreshnessOptions
 from .register import MISSING, Missing
 from .stats import CacheStats, FunctionStats
 from .wrappers import AsyncCached, Cached, CachedGenerator, CacheInfo
@@ -55,7 +60,10 @@ __all__ = [
     "Decision",
     "Expire",
     "ExpireController",
+    "Explanation",
+    "FreshnessOptions",
     "FunctionStats",
+    "KeyPart",
     "Load",
     "Loaded",
     "Missing",
@@ -64,6 +72,7 @@ __all__ = [
     "current_load",
     "escape",
     "expiry",
+    "explain",
     "key_text",
     "register_key",
 ]

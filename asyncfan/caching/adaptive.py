@@ -276,7 +276,7 @@ def _seconds(name: str, value: Any) -> float:
     """Return a bound in seconds, as `expiry` does."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        raise TypeError(f"{name} must be a number of seconds or a timedelta, got {value!r}")
+        raise TypeError(f"{name} must be seconds (a number) or a timedelta, got {value!r}")
     if not 0 < seconds < math.inf:
         raise ValueError(f"{name} must be > 0 seconds and finite, got {value!r}")
     return float(seconds)

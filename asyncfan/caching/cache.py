@@ -10,15 +10,18 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from datetime import timedelta
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
 from .adaptive import AdaptiveExpire
 from .call_keys import without_surroundings
 from .freshness import Freshness
 from .functions import cached_function
+from .items import Items
 from .keys import untyped
-from .level import CacheLevel, Expire
+from .level import CacheLevel, Expire, seconds_of
+from .listening import Listening
 from .mapped import MappingLike
 from .operation import Operation
 from .options import CacheOptions, check_names
@@ -29,6 +32,10 @@ from .stats import CacheStats, snapshot
 from .store import SWEEP_SLICE, Store
 from .weighing import make_scale
 from .wrappers import AsyncCached, Cached, CachedGenerator
+
+if TYPE_CHECKING:
+    from .shared.protocol import Store as SharedStore
+    from .shared.tier import SharedTier
 
 __all__ = ["Cache", "Cleared", "cache"]
 
@@ -92,7 +99,7 @@ class Cleared:
         return f"<Cleared {self.count} entries>"
 
 
-class Cache:
+class Cache(Items):
     """Entries of cached functions, with common bounds; `cache` is the one that everything uses by default.
 
     It may be used from any number of event loops and threads at once; values belong to the process, a running load to
@@ -112,6 +119,11 @@ class Cache:
         clock: Gives the time in seconds that expiry is measured by; it must not go back.
         random: Gives a number from [0, 1): for ``jitter`` and ``refresh_ahead``.
         namespace: Put before every key in a tier shared with other programs.
+        store: What processes share behind their memory: a URL such as "redis://localhost:6379/0", a `Store`, or a
+            `SharedTier`, which has more to set. Each process keeps what it uses in memory, and learns at once of what
+            another one invalidates. Where the server cannot be reached, the cache does without.
+        memory_expire: With a store, seconds or `timedelta` that memory keeps a value: so long can one that another
+            process invalidated be served, if its message was lost.
 
     Raises:
         TypeError: The policy is neither a name nor a mapping; the weigher is not callable, or without ``max_bytes``.
@@ -136,23 +148,31 @@ class Cache:
         clock: Callable[[], float] = time.monotonic,
         random: Callable[[], float] = random.random,
         namespace: str = "",
+        store: str | SharedStore | SharedTier | None = None,
+        memory_expire: float | timedelta = 60.0,
     ) -> None:
+        super().__init__(lambda: self.operation("", "get_or_set"))
         _check_bound("maxsize", maxsize)
         _check_bound("max_bytes", max_bytes)
         order = make_order(policy, _evicted, maxsize=maxsize, scale=make_scale(max_bytes, weigher))
+        self.maxsize: int | None = maxsize if isinstance(policy, str) else getattr(policy, "maxsize", None)
         self.max_bytes: int | None = max_bytes
         self.weigher = weigher
-        self.maxsize: int | None = maxsize if isinstance(policy, str) else getattr(policy, "maxsize", None)
         self.clock = clock
         self.random = random
         self.namespace = namespace
+        self.tier: SharedTier | None = None if store is None else _opened(store, namespace)
+        self.memory_expire: float = math.inf if store is None else seconds_of(memory_expire, "memory_expire", none="")
         self.tasks: set[asyncio.Task[Any]] = set()  # the loads that run now, in any loop
+        self.writes: set[asyncio.Task[Any]] = set()  # those that have ended, but for telling the shared tier
         self.threads: set[threading.Thread] = set()  # those that run loads of plain functions in the background
         # in the order in which they were made, which a set would not keep
         self.operations: weakref.WeakKeyDictionary[Operation, None] = weakref.WeakKeyDictionary()
         self.store: Store = Store(order, self._forget_fences, clock)
         self._marks: weakref.WeakKeyDictionary[Operation, int] = weakref.WeakKeyDictionary()
         _caches.add(self)
+        if self.tier is not None:
+            self.tier.attach(Listening(self))
 
     # -- decorating -------------------------------------------------------------------------------------------------
 
@@ -204,10 +224,10 @@ class Cache:
             **options: See `CacheOptions`: keying (``key``, ``ignore``, ``copy``), freshness
                 (``stale_while_revalidate``, ``stale_if_error``, ``refresh_ahead``, ``jitter``, ``negative_expire``,
                 ``cache_exceptions``, ``cache_if``), loads (``soft_timeout``, ``hard_timeout``, ``limiter``), ``tags``,
-                and for async generators ``max_items``.
+                ``max_items``.
 
         Raises:
-            TypeError: It is no function, or a plain generator; an option has the wrong type, or is not for generators.
+            TypeError: It is no function, or a plain generator; an option has the wrong type.
             ValueError: ``expire`` or ``max_items`` is not above 0, or ``ignore`` names no parameter.
             UnkeyableArgumentError: At a call, an argument has no value to key by.
             RecursiveLoadError: At a call, the load waits for itself.
@@ -349,6 +369,11 @@ class Cache:
             await asyncio.wait(mine)
         for thread in list(self.threads):
             await asyncio.to_thread(thread.join)
+        writes = [task for task in self.writes if task.get_loop() is loop and task is not asyncio.current_task()]
+        if writes:
+            await asyncio.wait(writes)
+        if self.tier is not None:
+            await self.tier.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -362,7 +387,9 @@ class Cache:
         """In a forked child: forget the parent's loads and timers, and everything if a change was under way."""
         whole = self.store.lock.acquire(blocking=False)
         lock = self.store.lock = threading.RLock()
-        self.tasks, self.threads = set(), set()
+        self.tasks, self.threads, self.writes = set(), set(), set()
+        if self.tier is not None:
+            self.tier.after_fork()
         self.store.forget_timer()
         for op in list(self.operations):
             op.lock = lock
@@ -376,6 +403,20 @@ class Cache:
 
 def _evicted(entry: Entry) -> None:
     entry.seal.operation.drop(entry, "size")
+
+
+def _opened(store: str | SharedStore | SharedTier, namespace: str) -> SharedTier:
+    """Return the tier behind what the user gave; nothing of it is loaded where there is none."""
+    from .shared.tier import SharedTier  # noqa: PLC0415
+    from .shared.urls import open_store  # noqa: PLC0415
+
+    if isinstance(store, SharedTier):
+        return store
+    if isinstance(store, str):
+        return SharedTier(open_store(store, **({"namespace": namespace} if namespace else {})))
+    if not callable(getattr(store, "lease", None)):
+        raise TypeError(f'store must be a URL such as "redis://localhost", a Store or a SharedTier, got {store!r}')
+    return SharedTier(store)
 
 
 def _check_bound(name: str, value: int | None) -> None:

@@ -96,14 +96,26 @@ class CallKeys:
 
     def text(self, key: Key) -> str:
         """Return the text ``prefix:part:part`` of an exact key."""
-        parts = [self.prefix]
+        return ":".join([self.prefix, *self._texts(key)])
+
+    def parts(self, key: Key) -> list[tuple[str, str]]:
+        """Return which parameter, or ``@name`` of a scope's value, each part of an exact key comes from."""
+        texts = self._texts(key)
+        found = list(zip(self._parameters, texts, strict=False))
+        if key and key[-1] is Ambient:
+            pairs = [text.partition("/") for text in texts[-1].split(":")]
+            found += [(name, text) for name, _, text in pairs]
+        return found
+
+    def _texts(self, key: Key) -> list[str]:
+        parts: list[str] = []
         for i in range(0, len(key), 2):
             value, mark = key[i], key[i + 1]
             if mark is Instance:
                 parts.append(f"#{value.number}")
             else:
                 parts.append(value if mark is Spelled or mark is Ambient else short_text(value))
-        return ":".join(parts)
+        return parts
 
 
 def without_surroundings(key: Key) -> Key:

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ..exceptions import RecursiveLoadError, SelfCancelledError
 
 if TYPE_CHECKING:
+    from .freshness import Freshness
     from .load import Load
     from .register import Register, Seal
+    from .tiering import Passage
 
 __all__ = ["AGAIN", "LATE", "UNSHARED", "Failure", "Flight", "deliver", "loading", "outcome", "running_loop"]
 
@@ -64,8 +66,8 @@ class Flight:
     """One load of one key."""
 
     __slots__ = (
-        "anew", "background", "blocked_on", "cancelled", "depth", "key", "load", "loop", "operation", "seal", "tags",
-        "task", "waiters",
+        "anew", "background", "blocked_on", "cancelled", "depth", "how", "key", "load", "loop", "mates", "operation",
+        "passage", "seal", "tags", "task", "waiters",
     )  # fmt: skip
 
     def __init__(self, operation: Register, key: Any, loop: asyncio.AbstractEventLoop | None) -> None:
@@ -82,6 +84,9 @@ class Flight:
         self.anew: bool = False  # its caller wants this load's result and no other
         self.load: Load | None = None  # what its function said of the value, once it asked
         self.tags: tuple[str, ...] = ()  # of the value, as the arguments tell
+        self.passage: Passage | None = None  # its way through the tier that processes share
+        self.how: Freshness | None = None  # what its caller said of freshness; None: the operation's
+        self.mates: tuple[Flight, ...] = ()  # all that its task loads, itself too; (): it has a load of its own
 
     def lead(self, waiter: Waiter) -> None:
         """Add the first waiter, and note that the caller's own load now waits for this one. Under the lock."""
@@ -112,7 +117,7 @@ class Flight:
         while paths:
             path = paths.pop()
             last = path[-1]
-            if last is wanted:
+            if last is wanted or (last.mates and last.mates is wanted.mates):
                 return path
             if last not in seen:
                 seen.add(last)
@@ -124,9 +129,16 @@ class Flight:
         if self.waiters is None:
             return False
         self.waiters.pop(waiter, None)
-        if self.waiters or self.task is None or self.cancelled or self.background:
+        return self.abandon()
+
+    def abandon(self) -> bool:
+        """Give the load up if nobody waits for it; says whether it is to be stopped. Under the lock."""
+        if self.task is None or self.cancelled or self.waiters or self.background:
             return False
-        self.cancelled = True
+        if any(mate.waiters is not None and (mate.waiters or mate.background) for mate in self.mates):
+            return False
+        for flight in self.mates or (self,):
+            flight.cancelled = True
         return True
 
     def unblock(self) -> None:

@@ -56,9 +56,9 @@ class Freshness:
     tags_of: Callable[..., tuple[str, ...]] | None = None
 
     @property
-    def outlives(self) -> bool:
-        """Whether a value may be of use after it expired, or be replaced before."""
-        return max(self.stale_while_revalidate, self.stale_if_error, self.beta) > 0
+    def outlives(self) -> float:
+        """How much longer than fresh a value may be served, on whatever condition."""
+        return max(self.stale_while_revalidate, self.stale_if_error)
 
     def stores(self, value: Any, load: Load | None) -> bool:
         """Say whether ``value`` is to be stored at all; calls the user's ``cache_if``."""
@@ -83,7 +83,8 @@ class Freshness:
 
         The load's own word goes before ``negative_expire``, that before ``expire``.
         """
-        if load is not None and load.expire is not ...:
+        told = load is not None and load.expire is not ...  # then only `Aging` knows its age
+        if load is not None and told:
             expire = load.expire  # type: ignore[assignment]  # seconds, as its setter left them
         elif self.negative_expire is not None and (value is None or value.__class__ is Failure):
             expire = self.negative_expire
@@ -92,7 +93,7 @@ class Freshness:
         tags = tags if load is None else load.tags
         validator = None if load is None else load.validator_of(value)
         compares = validator is not None or self.adaptive is not None
-        if not (tags or compares or self.outlives or value.__class__ is Failure):
+        if not (told or tags or compares or self.outlives or self.beta or value.__class__ is Failure):
             return Entry(key, value, now + expire, seal)
         stale, last = expire + self.stale_while_revalidate, expire + self.stale_if_error
         life = (expire, stale, last, 2 * expire if compares else expire)

@@ -10,15 +10,18 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from ..context import scopes_in_use
+from ..fanout.checks import positive_int
 from .adaptive import AdaptiveExpire
 from .call_keys import CallKeys, Instance, Instances, Key
 from .compiling import compile_wrapper, plain_parameters
-from .generators import MAX_ITEMS, Recorder
+from .explain import Explanation, explain_call
+from .generators import Recorder
 from .keys import escape
 from .level import CacheLevel, Expire, expiry, surroundings_at
 from .limits import limited
+from .many import Many
 from .methods import METHODS, CachedMethod
-from .options import CacheOptions, check_kind, freshness_of
+from .options import CacheOptions, freshness_of
 from .register import MISSING
 from .wrappers import CacheInfo
 
@@ -36,10 +39,13 @@ COPIES: dict[str, Callable[[Any], Any] | None] = {
 }
 
 
+# what an async generator can be told; the rest is about single values that are loaded
+GENERATOR_OPTIONS = frozenset({"key", "ignore", "copy", "jitter", "cache_if", "tags", "max_items"})
+
+
 class CachedFunction:
     """One cached function: makes its wrapper, and is what the wrapper's methods belong to."""
 
-    copies = COPIES
     yields: bool = False  # it is an async generator
 
     def __init__(
@@ -52,7 +58,8 @@ class CachedFunction:
         level: CacheLevel,
         options: CacheOptions,
     ) -> None:
-        key, ignore, copy = options.get("key"), options.get("ignore", ()), self.copies[options.get("copy", "none")]
+        key, ignore, copy = options.get("key"), options.get("ignore", ()), COPIES[options.get("copy", "none")]
+        copy = copy and self.each(copy)
         self.cache = cache
         self.function = function
         self.level = level
@@ -63,10 +70,13 @@ class CachedFunction:
         parameters = [x for x in plain_parameters(function) if x not in ignore]
         keys = CallKeys(prefix, name, ["key"] if key else parameters)
         self.exact: Callable[[Key], Key] = keys.exact
+        self.parts: Callable[[Key], list[tuple[str, str]]] = keys.parts
         self.freshness: Freshness = freshness_of(function, expire, options, is_async=self.is_async)
         self.operation: Operation = cache.operation(prefix, name, text=keys.text, freshness=self.freshness)
         instance = _instance_parameter(function, plain_parameters(function))
         self.is_method: bool = instance is not None
+        self.keyed: list[str] | None = None if key else parameters
+        self.max_workers: int | None = options.get("max_workers", 32)
         surroundings = surroundings_at(level)
         operation = self.operation
         given: dict[str, Any] = {
@@ -87,7 +97,7 @@ class CachedFunction:
         self.wrapper, self.bind = compile_wrapper(
             function,
             given,
-            keyed=None if key else parameters,
+            keyed=self.keyed,
             instance=instance,
             is_async=self.is_async or self.yields,
             yields=self.yields,
@@ -95,6 +105,11 @@ class CachedFunction:
         functools.update_wrapper(self.wrapper, function)
         for method in METHODS:
             setattr(self.wrapper, method, getattr(self, method))
+
+    @staticmethod
+    def each(copy: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Return what copies a stored value, where ``copy`` copies what the caller gets."""
+        return copy
 
     # -- misses -----------------------------------------------------------------------------------------------------
 
@@ -131,6 +146,22 @@ class CachedFunction:
 
     # -- what the wrapper offers ------------------------------------------------------------------------------------
 
+    @functools.cached_property
+    def _many(self) -> Many:
+        return Many(self)
+
+    def many(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the values of calls that differ in their first argument, of which the items are given."""
+        return self._many.async_values(args, kwargs) if self.is_async else self._many.values(args, kwargs)
+
+    def many_outcomes(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what became of each of those calls."""
+        return self._many.async_outcomes(args, kwargs) if self.is_async else self._many.outcomes(args, kwargs)
+
+    def explain(self, *args: Any, **kwargs: Any) -> Explanation:
+        """Return what the cache knows of a call."""
+        return explain_call(self, args, kwargs)
+
     def invalidate(self, *args: Any, **kwargs: Any) -> Cleared:
         """Drop the entry of one call, in every scope, and fence the load in flight for it."""
         scoped = self.level is not CacheLevel.LOW and bool(scopes_in_use)
@@ -149,7 +180,11 @@ class CachedFunction:
         """Store ``value`` as what the call gives; a load in flight for it will not replace it."""
         key, args, kwargs = self.bind(*args, **kwargs)
         tags = self.freshness.tags_of(*args, **kwargs) if self.freshness.tags_of else ()
-        self.operation.put(self.exact(key), self.copy(value) if self.copy else value, tags)
+        self.operation.put(self.exact(key), self.own(value), tags)
+
+    def own(self, value: Any) -> Any:
+        """Return what is stored of a value that is put."""
+        return self.copy(value) if self.copy else value
 
     def cache_key(self, *args: Any, **kwargs: Any) -> str:
         """Return the text of a call's key, as patterns and shared tiers see it."""
@@ -176,21 +211,24 @@ class CachedFunction:
 class CachedGenerator(CachedFunction):
     """One cached async generator: what is stored is the tuple of all its items."""
 
-    copies: dict[str, Callable[[Any], Any] | None] = {  # noqa: RUF012 - as `COPIES`, of each item as it is read
-        name: copy and functools.partial(map, copy) for name, copy in COPIES.items()
-    }
     yields = True
 
-    def __init__(self, cache: Cache, function: Callable[..., Any], *, options: CacheOptions, **given: Any) -> None:
-        super().__init__(cache, function, options=options, **given)
-        self.recorder: Recorder = Recorder(
-            self.operation, options.get("max_items", MAX_ITEMS), COPIES[options.get("copy", "none")]
-        )
+    def __init__(self, cache: Cache, function: Callable[..., Any], *, options: CacheOptions, **others: Any) -> None:
+        for name in options.keys() - GENERATOR_OPTIONS:
+            raise TypeError(f"an async generator takes no {name}: its items come one by one, from one run")
+        super().__init__(cache, function, options=options, **others)
+        copy = COPIES[options.get("copy", "none")]
+        self.recorder: Recorder = Recorder(self.operation, options.get("max_items", 10_000), copy)
+
+    @staticmethod
+    def each(copy: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Return what copies each item of a stored tuple."""
+        return functools.partial(map, copy)
 
     def fetch(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, anew: bool = False) -> Any:
         """Return the items of a call, as an async generator: stored, from a run under way, or from a new one."""
-        tags = self.freshness.tags_of(*args, **kwargs) if self.freshness.tags_of else ()
         call = functools.partial(self.function, *args, **kwargs)
+        tags = self.freshness.tags_of(*args, **kwargs) if self.freshness.tags_of else ()
         return self.recorder.consume(self.exact(key), call, tags=tags, anew=anew)
 
     async def refresh(self, *args: Any, **kwargs: Any) -> Any:
@@ -203,12 +241,9 @@ class CachedGenerator(CachedFunction):
         items = super().peek(*args, **kwargs)
         return items if items is MISSING else tuple(items)
 
-    def put(self, value: Any, *args: Any, **kwargs: Any) -> None:
-        """Store the items of ``value`` as those that the call gives."""
-        items = tuple(self.copy(value) if self.copy else value)
-        key, args, kwargs = self.bind(*args, **kwargs)
-        tags = self.freshness.tags_of(*args, **kwargs) if self.freshness.tags_of else ()
-        self.operation.put(self.exact(key), items, tags)
+    def own(self, value: Any) -> Any:
+        """Return the tuple that is stored of the items that are put."""
+        return tuple(self.copy(value) if self.copy else value)
 
 
 def cached_function(
@@ -233,8 +268,8 @@ def cached_function(
     if not isinstance(level, CacheLevel):
         raise TypeError(f"cache_level must be a CacheLevel, got {level!r}")
     _check_keying(function, options)
+    positive_int("max_workers", options.get("max_workers"))
     kind = CachedGenerator if _is(inspect.isasyncgenfunction, function) else CachedFunction
-    check_kind(options, yields=kind.yields)
     found = kind(
         cache,
         function,
@@ -252,6 +287,7 @@ def _check_keying(function: Callable[..., Any], options: CacheOptions) -> None:
         raise ValueError(f"copy must be one of {', '.join(map(repr, COPIES))}, got {copy!r}")
     if key is not None and not callable(key):
         raise TypeError(f"key must be a function of the call's arguments, got {key!r}")
+    positive_int("max_items", options.get("max_items"))
     _check_ignored(function, options.get("ignore", ()))
 
 

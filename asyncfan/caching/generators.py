@@ -17,9 +17,7 @@ from .weighing import weigh
 if TYPE_CHECKING:
     from .operation import Operation
 
-__all__ = ["MAX_ITEMS", "Recorder", "Recording"]
-
-MAX_ITEMS = 10_000  # the most that are kept of one run, if nothing else is said
+__all__ = ["Recorder", "Recording"]
 
 Call = Callable[[], AsyncGenerator[Any, None]]
 
@@ -126,7 +124,7 @@ class Recorder:
         self.operation = operation
         self.max_items = max_items
         cache = operation.cache
-        # a user's weigher knows whole values only: it has its say when the run has ended
+        # a weigher of the user's knows whole values only: it has its say when a run has ended
         self.max_bytes: int | None = None if cache.weigher else cache.max_bytes
         self.copy: Callable[[Any], Any] = copy or (lambda item: item)
 
@@ -138,7 +136,7 @@ class Recorder:
         Args:
             key: The call's key.
             call: Makes the generator; it runs in a copy of the first consumer's context.
-            tags: The tags of the items.
+            tags: Those of what is stored.
             anew: Run although items are stored or a run is under way.
 
         Raises:
@@ -197,7 +195,9 @@ class Recorder:
                 op.store.touched.append(entry)
                 op.hits += 1
                 return entry
-            flight = op.in_flight(key)
+            flight = op.flights.get(key)
+            if flight is not None and (flight.is_stranded() or (not flight.cancelled and op.is_cleared(flight))):
+                flight = None
             if isinstance(flight, Recording) and flight.loop is loop:
                 op.joined += not (anew or flight.cancelled)
                 return flight

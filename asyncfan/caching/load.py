@@ -59,6 +59,14 @@ class Load:
         """Return what belongs to ``value``: the old validator only if it is the old value."""
         return self._validator if self.validated or value is self.stale else None
 
+    def shared_by(self, tags: tuple[str, ...]) -> Load:
+        """Return what it says of one value of several loaded together, which has ``tags`` of its own."""
+        found = Load(tags=(*tags, *(tag for tag in self.tags if tag not in tags)))
+        found.expire, found.stores = self.expire, self.stores
+        if self.validated:
+            found.validator = self.validator
+        return found
+
     def tag(self, *tags: str) -> None:
         """Add tags, by which `Cache.clear_tags` can drop the value.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
 from typing import Any, Protocol, runtime_checkable
 
@@ -10,7 +10,7 @@ from .order import Entry
 from .ring import Ring
 from .weighing import Scale
 
-__all__ = ["Mapped", "MappingLike"]
+__all__ = ["Mapped", "MappingLike", "call_of"]
 
 
 @runtime_checkable
@@ -33,28 +33,45 @@ class MappingLike(Protocol):
         ...
 
 
+def call_of(entry: Entry) -> Hashable:
+    """Return what all entries of one call have in common."""
+    return entry.seal.operation, entry.key
+
+
 class Mapped:
     """An order that asks a mapping what stays.
 
-    The mapping has the key of a call, not of an entry: so one that remembers what it dropped knows it again. The
-    entries are also linked, to be walked in small steps whatever the mapping does meanwhile.
+    The entries are also linked, to be walked in small steps whatever the mapping does meanwhile.
+
+    Args:
+        mapping: It is given each entry under ``key(entry)``.
+        scale: Weighs the entries, where their bytes are bounded.
+        key: The default is the call, not the entry: a mapping that remembers what it dropped then knows it again.
+        silent: Whether the mapping drops entries without telling.
     """
 
-    def __init__(self, mapping: MappingLike, scale: Scale | None = None, *, silent: bool = True) -> None:
+    def __init__(
+        self,
+        mapping: MappingLike,
+        *,
+        scale: Scale | None = None,
+        key: Callable[[Entry], Hashable] = call_of,
+        silent: bool = True,
+    ) -> None:
         self._mapping = mapping
         self._scale = scale
+        self._key = key
         self._held: Ring[Entry] = Ring()  # what the mapping was given, and what it dropped in silence since the sweep
         self.silent: bool = silent
 
     def add(self, entry: Entry) -> bool:
-        """Hand an entry to the mapping, under the key of its call."""
+        """Hand an entry to the mapping."""
         if self._scale is not None and not self._scale.takes(entry):
             return False
-        self._held.append(entry)  # first: what is held is also removed, should the mapping fail half-way
+        self._held.append(entry)  # first: should the mapping refuse it or fail half-way, the caller removes it
         try:
-            self._mapping[_key(entry)] = entry
+            self._mapping[self._key(entry)] = entry
         except (ValueError, OverflowError):  # heavier than all that it may hold, as cachetools and cachebox say it
-            self.remove(entry)
             return False
         return True
 
@@ -62,13 +79,13 @@ class Mapped:
         """Read the entry in the mapping."""
         if entry in self:
             with suppress(KeyError):  # a mapping may drop things in a thread of its own
-                self._mapping[_key(entry)]  # reading is what counts as a use
+                self._mapping[self._key(entry)]  # reading is what counts as a use
 
     def remove(self, entry: Entry) -> None:
         """Remove the entry from the mapping."""
         if entry.older is not None:
             self._held.discard(entry)
-            self._mapping.pop(_key(entry), None)
+            self._mapping.pop(self._key(entry), None)
 
     def clear(self) -> None:
         """Empty the mapping."""
@@ -80,11 +97,7 @@ class Mapped:
         return self._held.walk()
 
     def __contains__(self, entry: Entry) -> bool:
-        return entry.older is not None and _key(entry) in self._mapping
+        return entry.older is not None and self._key(entry) in self._mapping
 
     def __len__(self) -> int:
         return len(self._held)
-
-
-def _key(entry: Entry) -> Hashable:
-    return entry.seal.operation, entry.key

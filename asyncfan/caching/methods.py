@@ -9,7 +9,9 @@ from typing import Any
 __all__ = ["METHODS", "BoundMethod", "CachedMethod"]
 
 # what a wrapper offers beside being called
-METHODS = ("cache_clear", "cache_info", "cache_key", "invalidate", "peek", "put", "refresh")
+METHODS = (
+    "cache_clear", "cache_info", "cache_key", "explain", "invalidate", "many", "many_outcomes", "peek", "put", "refresh",
+)  # fmt: skip
 
 
 class BoundMethod(functools.partial[Any]):

@@ -26,9 +26,11 @@ from .freshness import Freshness, kept_failure
 from .load import Load
 from .order import Entry
 from .register import Register
+from .tiering import Passage, in_task, in_thread, is_shareable, through, through_in_thread
 
 if TYPE_CHECKING:
     from .cache import Cache
+    from .shared.tier import SharedTier
 
 __all__ = ["Loaded", "Operation"]
 
@@ -87,12 +89,14 @@ class Operation(Register):
         self.adaptive: ExpireController | None = None
         if freshness.adaptive is not None:
             self.adaptive = freshness.adaptive.controller(cache.clock)
+        self.tier: SharedTier | None = cache.tier
         self.task_name: str = f"asyncfan:load:{prefix}"
         self.misses: int = 0  # calls that started a load, or tried to
         self.joined: int = 0  # calls that waited for another's
         self.stale_hits: int = 0  # calls served an expired value at once
         self.rescued: int = 0  # misses and joined calls served an expired value, since the load failed or took too long
         self.refreshes: int = 0  # loads in the background
+        self.shared_hits: int = 0  # misses here that the tier which processes share had a value for
         self.loads_ok: int = 0
         self.loads_failed: int = 0
         self.loads_timed_out: int = 0  # of those that failed
@@ -111,6 +115,9 @@ class Operation(Register):
                     del self.flights[flight.key]
                     if entry is not None and not flight.cancelled and not self.is_cleared(flight):
                         self.keep(entry, flight.loop)
+                        entry = None
+                if entry is not None:
+                    self.notes.append((flight.key, "cancelled" if flight.cancelled else "fenced"))
         except Exception as error:  # noqa: BLE001 - the user's own weigher or mapping; the load did not fail
             log.error("%s: what was loaded is given out but not stored: %s", self.name, type(error).__name__)  # noqa: TRY400
         finally:
@@ -146,7 +153,13 @@ class Operation(Register):
     # -- a load in a task of its own: cached async functions ------------------------------------------------------
 
     async def fetch(
-        self, key: Any, call: Callable[[], Awaitable[V]], *, tags: tuple[str, ...] = (), anew: bool = False
+        self,
+        key: Any,
+        call: Callable[[], Awaitable[V]],
+        *,
+        tags: tuple[str, ...] = (),
+        anew: bool = False,
+        how: Freshness | None = None,
     ) -> V:
         """Return the value for ``key``: stored, from the load in flight, or from a new load in its own task.
 
@@ -155,18 +168,19 @@ class Operation(Register):
             call: Makes the load's awaitable; called in the load's task, in a copy of the first caller's context.
             tags: The value's tags.
             anew: Load although a value is stored or being loaded.
+            how: The freshness of what this call loads; None: the operation's.
 
         Cancellation:
             The caller leaves; the load goes on for the others, and is cancelled when the last one has left.
         """
         loop = asyncio.get_running_loop()
         counts = self._first_visit(key, anew=anew)
-        patience = None if anew else self.freshness.soft_timeout
+        patience = None if anew else (how or self.freshness).soft_timeout
         while True:
             waiter: asyncio.Future[Any] = loop.create_future()
             entry, flight, leads = self.enter(key, waiter, loop, anew=anew, counts=counts)
             if leads:
-                flight.tags, flight.anew = tags, anew
+                flight.tags, flight.anew, flight.how = tags, anew, how
             try:
                 if entry is not None:
                     if flight is not None:
@@ -182,14 +196,14 @@ class Operation(Register):
             finally:
                 del flight, waiter, entry  # an error's traceback holds this frame: no cycle through it
             if result is LATE:
-                result, patience = self._overdue(key), None
+                result, patience = self.overdue(key), None
             if result is not AGAIN:
                 return result  # type: ignore[no-any-return]
             counts = False
 
     def _launch(self, flight: Flight, call: Callable[[], Awaitable[Any]], loop: asyncio.AbstractEventLoop) -> None:
         """Start the load's task, which the cache owns until it ends."""
-        load = self._load(flight, call)
+        load = self._load(flight, call) if self.tier is None else self._load_shared(flight, call, self.tier)
         try:
             if flight.background or flight.depth % MAX_EAGER_DEPTH == MAX_EAGER_DEPTH - 1:
                 task = asyncio.Task(load, loop=loop, name=self.task_name)
@@ -208,7 +222,7 @@ class Operation(Register):
     def _never_began(self, flight: Flight) -> None:
         """Settle the flight of a task that was cancelled before its first step; nothing where it is settled."""
         if flight.waiters is not None:
-            self.settle(flight, Failure(self._foreign_cancel(None)))
+            self.settle(flight, Failure(self.foreign_cancel(None)))
             self.cache.tasks.discard(flight.task)
 
     async def _load(self, flight: Flight, call: Callable[[], Awaitable[Any]]) -> None:
@@ -221,11 +235,12 @@ class Operation(Register):
             entry = self.succeeded(flight, value, started)
         except asyncio.CancelledError as error:
             self.loads_cancelled += 1
-            self.settle(flight, Failure(self._foreign_cancel(error)))
-            if flight.cancelled or _is_being_cancelled():
+            self.notes.append((flight.key, "cancelled"))
+            self.settle(flight, Failure(self.foreign_cancel(error)))
+            if flight.cancelled or is_being_cancelled():
                 raise
         except BaseException as error:
-            self.settle(flight, *self._failed(flight, error, started))
+            self.settle(flight, *self.failed(flight, error, started))
             if not isinstance(error, Exception):
                 raise
         else:
@@ -235,7 +250,29 @@ class Operation(Register):
                 self.cache.tasks.discard(flight.task)
             del flight  # as in fetch
 
-    def _foreign_cancel(self, error: BaseException | None) -> SelfCancelledError:
+    async def _load_shared(self, flight: Flight, call: Callable[[], Awaitable[Any]], tier: SharedTier) -> None:
+        """As `_load`, where processes share a tier; what was loaded is written once those who wait have it."""
+        text = self.text(flight.key)
+        if not is_shareable(text):
+            return await self._load(flight, call)
+        flight.passage = passage = Passage(tier, flight, text, flight.how or self.freshness)
+        try:
+            await self._load(flight, lambda: through(passage, call))
+        finally:
+            await self._own(passage.end())
+        return None
+
+    async def _own(self, end: Any) -> None:
+        """Go through the end of a passage in this task, which the cache waits for and does not cancel."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine runs in one
+        self.cache.writes.add(task)
+        try:
+            await in_task(end)
+        finally:
+            self.cache.writes.discard(task)
+
+    def foreign_cancel(self, error: BaseException | None) -> SelfCancelledError:
         found = SelfCancelledError(f"the load of {self.name} was cancelled, but not by its callers")
         found.__cause__ = error
         return found
@@ -259,17 +296,29 @@ class Operation(Register):
                 if leads and (entry is not None or patience is not None):
                     self._launch_thread(flight, call)
                 elif leads:
-                    self._load_here(flight, call)
+                    self._lead_here(flight, call)
                 if entry is not None:
                     return served(entry)  # type: ignore[no-any-return]
                 result = flight.wait_in_thread(waiter, patience)
             finally:
                 del flight, waiter, entry
             if result is LATE:
-                result, patience = self._overdue(key), None
+                result, patience = self.overdue(key), None
             if result is not AGAIN:
                 return result  # type: ignore[no-any-return]
             counts = False
+
+    def _lead_here(self, flight: Flight, call: Callable[[], Any]) -> None:
+        """Run one load in this thread, through the tier that processes share, if there is one."""
+        text, tier = self.text(flight.key), self.tier
+        if tier is None or not is_shareable(text):
+            return self._load_here(flight, call)
+        flight.passage = passage = Passage(tier, flight, text, flight.how or self.freshness)
+        try:
+            self._load_here(flight, lambda: through_in_thread(tier, passage, call))
+        finally:
+            in_thread(tier, passage.end())
+        return None
 
     def _load_here(self, flight: Flight, call: Callable[[], Any]) -> None:
         """Run one load in this thread, and settle its flight."""
@@ -283,7 +332,7 @@ class Operation(Register):
             self.settle(flight, AGAIN)
             raise
         except BaseException as error:
-            result, entry = self._failed(flight, error, started)
+            result, entry = self.failed(flight, error, started)
             self.settle(flight, result if isinstance(error, Exception) else AGAIN, entry)
             if not isinstance(error, Exception):
                 raise
@@ -298,7 +347,7 @@ class Operation(Register):
 
         def load() -> None:
             try:
-                self._load_here(flight, call)
+                self._lead_here(flight, call)
             finally:
                 self.cache.threads.discard(threading.current_thread())
 
@@ -316,7 +365,7 @@ class Operation(Register):
     # -- a load in the first caller's own task: request handlers ----------------------------------------------------
 
     async def lead(
-        self, key: Any, call: Callable[[], Awaitable[Loaded[V]]], *, anew: bool = False
+        self, key: Any, call: Callable[[], Awaitable[Loaded[V]]], *, anew: bool = False, shared: bool = True
     ) -> tuple[V, Literal["hit", "miss", "joined"]]:
         """Run ``call`` in the caller's own task, or wait for whoever does; what it gives is stored if it may be.
 
@@ -324,6 +373,7 @@ class Operation(Register):
             key: The call's key.
             call: Gives the value, and for how long it may be kept.
             anew: Don't look for a stored value; a load in flight is joined all the same.
+            shared: Use the tier that processes share, if there is one.
 
         Returns:
             The value, and "hit" if it was stored, "miss" for the one who ran the call, "joined" for who waited.
@@ -341,9 +391,12 @@ class Operation(Register):
             counts = False
             try:
                 if leads:
+                    if shared and self.tier is not None:
+                        flight.anew = anew
+                        flight.passage = Passage(self.tier, flight, self.text(key), self.freshness)
                     with self._leading(flight):
-                        loaded = await call()
-                    self.settle(flight, *self._to_share(key, loaded))
+                        loaded = await self._look_there_first(flight, call)
+                    self.settle(flight, *self._to_share(flight, loaded))
                     return loaded.value, "miss"
                 result = await flight.wait(waiter)
             finally:
@@ -353,10 +406,29 @@ class Operation(Register):
             if result is not AGAIN:
                 return result, "joined"
 
-    def _to_share(self, key: Any, loaded: Loaded[Any]) -> tuple[Any, Entry | None]:
+    async def _look_there_first(self, flight: Flight, call: Callable[[], Awaitable[Loaded[V]]]) -> Loaded[V]:
+        """Return what the tier that processes share has, or else what ``call`` gives."""
+        passage = flight.passage
+        if passage is not None and await in_task(passage.begin()) and passage.found is not None:
+            self.shared_hits += 1
+            return Loaded(passage.found.value, math.inf)
+        return await call()
+
+    def _to_share(self, flight: Flight, loaded: Loaded[Any]) -> tuple[Any, Entry | None]:
+        """Return what waiters get and what is stored of what a handler gave."""
         if loaded.expire is None:
             return UNSHARED, None
-        return loaded.value, Entry(key, loaded.value, self.cache.clock() + loaded.expire, self.seal)
+        passage = flight.passage
+        if passage is not None and passage.found is not None:
+            return loaded.value, passage.entry_of(passage.found)
+        entry = Entry(flight.key, loaded.value, self.cache.clock() + loaded.expire, self.seal)
+        return loaded.value, entry if passage is None else passage.shorten(entry)
+
+    def _end_soon(self, passage: Passage) -> None:
+        """Tell the tier how a handler's load ended, in a task that the cache waits for: the response need not wait."""
+        task = asyncio.create_task(in_task(passage.end()), name=f"{self.task_name}:shared")
+        self.cache.writes.add(task)
+        task.add_done_callback(self.cache.writes.discard)
 
     @contextlib.contextmanager
     def _leading(self, flight: Flight) -> Iterator[None]:
@@ -374,10 +446,13 @@ class Operation(Register):
             self.settle(flight, Failure(error) if isinstance(error, Exception) else AGAIN)
             raise
         else:
-            self.count_success(started)
+            if flight.passage is None or flight.passage.found is None:
+                self.count_success(started)
         finally:
             loading.reset(token)
             flight.unblock()
+            if flight.passage is not None:
+                self._end_soon(flight.passage)
             del flight
 
     def _first_visit(self, key: Any, *, anew: bool) -> bool:
@@ -391,37 +466,54 @@ class Operation(Register):
 
     def succeeded(self, flight: Flight, value: Any, started: float) -> Entry | None:
         """Count a load that gave a value, and return what is to be stored of it."""
-        cost = self.count_success(started)
+        passage = flight.passage
+        if passage is None:
+            return self._stored(flight, value, self.count_success(started))
+        if passage.found is not None:
+            self.shared_hits += 1
+            return passage.entry_of(passage.found)
+        return passage.shorten(self._stored(flight, value, self.count_success(passage.began)))
+
+    def _stored(self, flight: Flight, value: Any, cost: float) -> Entry | None:
         if self.adaptive is not None:
             with self.lock:
                 old = self.before(flight)
             self.adaptive.loaded(cost, _differs(old, value), len(self.flights))
-        if not self.freshness.stores(value, flight.load):
+        if not (flight.how or self.freshness).stores(value, flight.load):
+            self.notes.append((flight.key, "skipped" if flight.load and not flight.load.stores else "refused"))
             return None
-        return self.entry(flight.key, value, flight.tags, cost, flight.load)
+        return self.entry(flight.key, value, flight.tags, cost, flight.load, flight.how)
 
     def entry(
-        self, key: Any, value: Any, tags: tuple[str, ...] = (), cost: float = 0.0, load: Load | None = None
+        self,
+        key: Any,
+        value: Any,
+        tags: tuple[str, ...] = (),
+        cost: float = 0.0,
+        load: Load | None = None,
+        how: Freshness | None = None,
     ) -> Entry:
-        """Return the entry for a value that took ``cost`` seconds to load."""
-        how = self.freshness
+        """Return the entry for a value that took ``cost`` seconds to load; ``how`` as in `fetch`."""
+        how = how or self.freshness
         expire = how.expire if self.adaptive is None else self.adaptive.current
         return how.entry(
             key, value, self.cache.clock(), self.seal,
             expire=expire, cost=cost, load=load, tags=tags, random=self.cache.random,
         )  # fmt: skip
 
-    def put(self, key: Any, value: Any, tags: tuple[str, ...] = ()) -> None:
+    def put(self, key: Any, value: Any, tags: tuple[str, ...] = (), how: Freshness | None = None) -> None:
         """Store ``value``; a load in flight for ``key`` can no longer replace it, nor be joined."""
-        self.replace(self.entry(key, value, tags))
+        self.replace(self.entry(key, value, tags, how=how))
 
-    def _failed(self, flight: Flight, error: BaseException, started: float) -> tuple[Any, Entry | None]:
+    def failed(self, flight: Flight, error: BaseException, started: float) -> tuple[Any, Entry | None]:
         """Count a load that raised; return what its waiters get, and what is to be stored."""
         seconds = self.count_failure(error, started)
-        if isinstance(error, self.freshness.cache_exceptions):
+        how = flight.how or self.freshness
+        if isinstance(error, how.cache_exceptions):
             kept, load = kept_failure(error), flight.load
-            stored = self.freshness.stores(kept, load)
-            return Failure(error), self.entry(flight.key, kept, flight.tags, seconds, load) if stored else None
+            stored = how.stores(kept, load)
+            return Failure(error), self.entry(flight.key, kept, flight.tags, seconds, load, how) if stored else None
+        self.notes.append((flight.key, type(error)))
         if isinstance(error, Exception) and not flight.anew:
             with self.lock:
                 old = self.find(flight.key) if self.flights.get(flight.key) is flight else None
@@ -434,7 +526,7 @@ class Operation(Register):
                     return old.value, None
         return Failure(error), None
 
-    def _overdue(self, key: Any) -> Any:
+    def overdue(self, key: Any) -> Any:
         """Return the expired value for a caller whose patience has ended; `AGAIN` if it is gone by now."""
         with self.lock:
             entry = self.find(key)
@@ -485,6 +577,6 @@ def _differs(old: Entry | None, value: Any) -> bool | None:
         return None
 
 
-def _is_being_cancelled() -> bool:
+def is_being_cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

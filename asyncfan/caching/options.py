@@ -10,23 +10,18 @@ from datetime import timedelta
 from typing import Any, TypedDict, cast
 
 from ..fanout import Limiter
-from ..fanout.checks import positive_int
 from .adaptive import AdaptiveExpire
 from .freshness import Freshness
 from .level import seconds_of
 from .load import checked_tags
 
-__all__ = ["CacheOptions", "check_kind", "check_names", "freshness_of"]
+__all__ = ["CacheOptions", "FreshnessOptions", "check_names", "freshness_of"]
 
 
-class CacheOptions(TypedDict, total=False):
-    """The keyword options of `Cache.cache_function`; all times are seconds or `timedelta`.
+class FreshnessOptions(TypedDict, total=False):
+    """What can be said of a value's life and of its load; all times are seconds or `timedelta`.
 
     Attributes:
-        key: Called with the arguments, gives the value to key by in their place.
-        ignore: Names of parameters that the result does not depend on.
-        copy: "none" hands the same object to every caller, who must not change it; "shallow" and "deep" hand each
-            caller a copy.
         stale_while_revalidate: How much longer than ``expire`` a value is served while a load in the background
             replaces it (RFC 5861).
         stale_if_error: How much longer than ``expire`` a value is served where its load fails (RFC 5861); the next
@@ -43,15 +38,8 @@ class CacheOptions(TypedDict, total=False):
         hard_timeout: How long a load may take, its wait for the limiter included, before it is cancelled and fails
             with `AttemptTimeoutError`. For ``async def`` only.
         limiter: A `Limiter` that loads pass through, those in the background last. For ``async def`` only.
-        tags: By which `Cache.clear_tags` drops values: texts such as "user:{user_id}", filled in from the arguments,
-            or a function of the arguments that returns texts.
-        max_items: The most items of an async generator that are kept, 10,000 if not given; None is no limit but the
-            cache's ``max_bytes``.
     """
 
-    key: Callable[..., Any] | None
-    ignore: Collection[str]
-    copy: str
     stale_while_revalidate: float | timedelta
     stale_if_error: float | timedelta
     refresh_ahead: bool | float
@@ -62,42 +50,42 @@ class CacheOptions(TypedDict, total=False):
     soft_timeout: float | timedelta | None
     hard_timeout: float | timedelta | None
     limiter: Limiter | None
+
+
+class CacheOptions(FreshnessOptions, total=False):
+    """The keyword options of `Cache.cache_function`: those of `FreshnessOptions`, and these.
+
+    Attributes:
+        key: Called with the arguments, gives the value to key by in their place.
+        ignore: Names of parameters that the result does not depend on.
+        copy: "none" hands the same object to every caller, who must not change it; "shallow" and "deep" hand each
+            caller a copy.
+        max_workers: How many loads of one ``many`` run at once, 32 by default; None is no limit. A plain function's
+            run one after the other.
+        tags: By which `Cache.clear_tags` drops values: texts such as "user:{user_id}", filled in from the arguments,
+            or a function of the arguments that returns texts.
+        max_items: The most items of an async generator that are kept; None is no limit but ``max_bytes``; 10,000 if
+            not given.
+    """
+
+    key: Callable[..., Any] | None
+    ignore: Collection[str]
+    copy: str
+    max_workers: int | None
     tags: str | Iterable[str] | Callable[..., Iterable[str]]
     max_items: int | None
 
 
-# what is for loads that go on by themselves; the run of a generator goes at the pace of its consumers
-LOADS_ONLY = (
-    "stale_while_revalidate", "stale_if_error", "refresh_ahead", "negative_expire", "cache_exceptions",
-    "soft_timeout", "hard_timeout", "limiter",
-)  # fmt: skip
-
-
-def check_names(options: dict[str, Any]) -> None:
-    """Refuse an option that does not exist.
+def check_names(options: dict[str, Any], kind: type = CacheOptions, name: str = "cache_function") -> None:
+    """Refuse an option that the function ``name`` does not have.
 
     Raises:
         TypeError: One has another name.
     """
-    known = CacheOptions.__annotations__
-    for name in options:
-        if name not in known:
-            raise TypeError(f"cache_function() has no option {name!r}; it has {', '.join(known)}")
-
-
-def check_kind(options: CacheOptions, *, yields: bool) -> None:
-    """Refuse options that are not for what is cached: an async generator if it ``yields``, else a function.
-
-    Raises:
-        TypeError: One is not for it, or of the wrong type.
-        ValueError: ``max_items`` is below 1.
-    """
-    if not yields and "max_items" in options:
-        raise TypeError("max_items is for async generators, whose items are stored one by one")
-    positive_int("max_items", options.get("max_items"))
-    for name in LOADS_ONLY:
-        if yields and options.get(name):
-            raise TypeError(f"{name} is not for async generators: they run at the pace of those who consume them")
+    known = kind.__annotations__
+    for option in options:
+        if option not in known:
+            raise TypeError(f"{name}() has no option {option!r}; it has {', '.join(known)}")
 
 
 def freshness_of(

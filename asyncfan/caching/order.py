@@ -44,7 +44,7 @@ class Order(Protocol):
     silent: bool  # it may drop entries without telling: a walk yields them, and they are not in it
 
     def add(self, entry: Entry) -> bool:
-        """Take in an entry, and drop others as needed; False if it alone is above a bound."""
+        """Take in an entry, and drop others as needed; False if it alone is above a bound: then `remove` it."""
         ...
 
     def touch(self, entry: Entry) -> None:

@@ -86,6 +86,8 @@ class Pattern:
 
     def touches(self, prefix: str) -> bool:
         """Say whether some text that is ``prefix`` or goes on with ``:`` behind it may be meant."""
+        if not prefix:  # keys of the user's own
+            return True
         below = prefix + ":"
         return below.startswith(self.literal) or self.literal.startswith(below) or self.matches(prefix)
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import cachetools
 
-from .mapped import Mapped, MappingLike
+from .mapped import Mapped, MappingLike, call_of
 from .order import Entry, Order
 from .recency import Recency
 from .ring import Linked, Ring
@@ -58,7 +58,7 @@ class S3FIFOCache(cachetools.Cache[K, V]):
         self._nodes: dict[K, _Node] = {}
         self._small: Ring[_Node] = Ring()
         self._main: Ring[_Node] = Ring()
-        # {hash of a key: None}; a hash, to keep no key alive: two keys that share one share a ghost, which does no harm
+        # {fingerprint: None}, to keep no key alive; that two keys may share one does no harm
         self._ghosts: OrderedDict[int, None] = OrderedDict()
 
     def __getitem__(self, key: K) -> V:
@@ -95,6 +95,7 @@ class S3FIFOCache(cachetools.Cache[K, V]):
             else:
                 if is_new:
                     self._remember(node.key)
+                node.queue.discard(node)  # first: should a finalizer have deleted the key by now, it fails only once
                 value = super().__getitem__(node.key)
                 del self[node.key]
                 return node.key, value
@@ -106,6 +107,10 @@ class S3FIFOCache(cachetools.Cache[K, V]):
         self._ghosts.clear()
         self._small.clear()
         self._main.clear()
+
+    def _fingerprint(self, key: K) -> int:
+        """What is left of a key in its ghost."""
+        return hash(key)
 
     def _read(self, key: K) -> None:
         node = self._nodes.get(key)
@@ -123,10 +128,10 @@ class S3FIFOCache(cachetools.Cache[K, V]):
         return settled, False
 
     def _came_back(self, key: K) -> bool:
-        number = hash(key)
-        if number not in self._ghosts:
+        ghost = self._fingerprint(key)
+        if ghost not in self._ghosts:
             return False
-        del self._ghosts[number]
+        del self._ghosts[ghost]
         return True
 
     def _promote(self, node: _Node) -> None:
@@ -136,12 +141,12 @@ class S3FIFOCache(cachetools.Cache[K, V]):
 
     def _remember(self, key: K) -> None:
         """Leave a ghost; there are as many as the main queue holds keys when the cache is full."""
-        self._ghosts[hash(key)] = None
+        self._ghosts[self._fingerprint(key)] = None
         while len(self._ghosts) > len(self) * 9 // 10:
             self._ghosts.popitem(last=False)
 
 
-class _Told(cachetools.Cache[Hashable, Entry]):
+class _Told(cachetools.Cache[Entry, Entry]):
     """Makes one of cachetools' classes keep both bounds, and tell what it evicts."""
 
     def __init__(self, maxsize: float, scale: Scale | None, evicted: Callable[[Entry], None]) -> None:
@@ -149,24 +154,27 @@ class _Told(cachetools.Cache[Hashable, Entry]):
         self._most = maxsize
         self._evicted = evicted
 
-    def __setitem__(self, key: Hashable, entry: Entry) -> None:
+    def __setitem__(self, entry: Entry, value: Entry) -> None:
         while len(self) >= self._most:
             self.popitem()
-        super().__setitem__(key, entry)
+        super().__setitem__(entry, value)
 
-    def popitem(self) -> tuple[Hashable, Entry]:
+    def popitem(self) -> tuple[Entry, Entry]:
         """Evict one entry as the other base class says."""
         found = super().popitem()
-        self._evicted(found[1])
+        self._evicted(found[0])
         return found
 
 
-class _Frequency(_Told, cachetools.LFUCache[Hashable, Entry]):
+class _Frequency(_Told, cachetools.LFUCache[Entry, Entry]):
     """Least frequently used first."""
 
 
-class _Queues(_Told, S3FIFOCache[Hashable, Entry]):
-    """S3-FIFO."""
+class _Queues(_Told, S3FIFOCache[Entry, Entry]):
+    """S3-FIFO that knows a call again by a new entry."""
+
+    def _fingerprint(self, key: Entry) -> int:
+        return hash(call_of(key))
 
 
 POLICIES: dict[str, Any] = {"lru": Recency, "lfu": _Frequency, "s3fifo": _Queues}
@@ -199,7 +207,7 @@ def _named(name: str, most: float, scale: Scale | None, evicted: Callable[[Entry
         raise ValueError(f"policy must be {_names()} or a mutable mapping with bounds of its own, got {name!r}")
     if name == "lru":
         return Recency(most, scale, evicted)
-    return Mapped(POLICIES[name](most, scale, evicted), scale, silent=False)
+    return Mapped(POLICIES[name](most, scale, evicted), scale=scale, key=lambda entry: entry, silent=False)
 
 
 def _names() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Literal, final
 
@@ -22,6 +23,7 @@ __all__ = ["MISSING", "Missing", "Register", "Seal"]
 # Up to this many entries a partial clear looks at each of an operation's entries at once (about 1 us each);
 # above, it leaves a fence that lookups and the sweep check, so that no clear stops the loop.
 SCAN_LIMIT = 2_000
+NOTES = 100  # keys of which an operation remembers why they are not stored, for `explain`
 
 
 @final
@@ -69,6 +71,8 @@ class Register:
         self.cleared_whole: int = 0  # number of the last clear of the whole operation
         self.live: int = 0  # entries stored since then and not removed
         self.hits: int = 0
+        # (key, why it is not stored) of the latest: what removed it, what kept it out, or what its load raised
+        self.notes: deque[tuple[Any, str | type[BaseException]]] = deque(maxlen=NOTES)
         self.removed: dict[str, int] = {"size": 0, "expired": 0, "invalidated": 0, "replaced": 0, "too_big": 0}
 
     # -- entries ------------------------------------------------------------------------------------------------
@@ -115,9 +119,21 @@ class Register:
         if self.table.get(entry.key) is entry:
             del self.table[entry.key]
             self.store.order.remove(entry)
+            self.notes.append((entry.key, cause))
             if entry.seal.number >= self.cleared_whole:
                 self.removed[cause] += 1
                 self.live -= 1
+
+    def drop_same(self, entry: Entry) -> None:
+        """Remove an entry, if it is still the one that is stored: it turned out to be older than an invalidation."""
+        with self.lock:
+            self.drop(entry, "invalidated")
+
+    def keep_old(self, flight: Flight, entry: Entry) -> None:
+        """Store an entry that the flight is to replace, for the case that its load fails."""
+        with self.lock:
+            if self.flights.get(flight.key) is flight and not self.is_cleared(flight):
+                self.keep(entry, flight.loop)
 
     def drop_if_cleared(self, entry: Entry) -> bool:
         """Remove an entry that a clear since its birth meant; says whether it is gone. Under the lock."""
@@ -181,7 +197,9 @@ class Register:
         return flight
 
     def begun(self, flight: Flight) -> Load:
-        """Return what a load may set, filled with what is known before."""
+        """Return what a load may set, filled with what is known before; of several keys it says nothing of one."""
+        if flight.mates:
+            return Load()
         old = self.before(flight)
         if old is None:
             return Load(self.text(flight.key), tags=flight.tags)

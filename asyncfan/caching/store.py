@@ -68,7 +68,8 @@ class Store:
         while touched:
             entry = touched.popleft()
             touch(entry)
-            if self._round is not None:  # which may pass it over now
+            # The round may pass it over now. May it be unheld? Another thread hits an entry while it is being stored.
+            if self._round is not None and entry in self.order:
                 self._look_at(entry, self._clock())
 
     def want_round(self) -> None:

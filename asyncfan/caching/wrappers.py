@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, Proto
 from .register import Missing
 
 if TYPE_CHECKING:
+    from ..fanout.outcome import Outcome
     from .cache import Cleared
+    from .explain import Explanation
 
 __all__ = ["AsyncCached", "CacheInfo", "Cached", "CachedGenerator"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 S = TypeVar("S")
+A = TypeVar("A")
 P2 = ParamSpec("P2")
 
 
@@ -51,6 +54,41 @@ class AsyncCached(Protocol[P, T]):
 
     def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str:
         """Return the text of the call's key, ``prefix:part:part``, which patterns match."""
+        ...
+
+    def many(
+        self: AsyncCached[Concatenate[A, P2], T], items: Iterable[A], /, *args: P2.args, **kwargs: P2.kwargs
+    ) -> Coroutine[Any, Any, list[T]]:
+        """Return the value for each of ``items``, which are the first argument; the others are the same for all calls.
+
+        Hits come from memory, loads in flight are joined, and only what is missing is loaded, each once: in one call
+        of a function made by `batched`, else ``max_workers`` at a time. The values are in the items' order. Each item
+        counts as one call; equal ones make one load.
+
+        Raises:
+            Exception: The first failure; who waits for none of the other loads leaves them, as if cancelled.
+
+        Cancellation:
+            The caller leaves all loads; those that nobody else waits for are cancelled.
+
+        Example:
+            >>> from asyncfan.testing import run
+            >>> @Cache().cache_function(expire=60)
+            ... async def user(number, lang="en"):
+            ...     return f"{lang} {number}"
+            >>> run(user.many([1, 2, 1], lang="ko"))
+            ['ko 1', 'ko 2', 'ko 1']
+        """
+        ...
+
+    def many_outcomes(
+        self: AsyncCached[Concatenate[A, P2], T], items: Iterable[A], /, *args: P2.args, **kwargs: P2.kwargs
+    ) -> Coroutine[Any, Any, list[Outcome[T]]]:
+        """As `many`, but raise no load's failure: return an `Outcome` for each item, whose ``key`` is its index."""
+        ...
+
+    def explain(self, *args: P.args, **kwargs: P.kwargs) -> Explanation:
+        """Return what the cache knows of a call: its key, its age, why it is or is not stored; ``print`` it."""
         ...
 
     def cache_info(self) -> CacheInfo:
@@ -99,6 +137,28 @@ class Cached(Protocol[P, T]):
 
     def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str:
         """Return the text of the call's key, ``prefix:part:part``, which patterns match."""
+        ...
+
+    def many(
+        self: Cached[Concatenate[A, P2], T], items: Iterable[A], /, *args: P2.args, **kwargs: P2.kwargs
+    ) -> list[T]:
+        """Return the value for each of ``items``, which are the first argument; the others are the same for all calls.
+
+        Hits come from memory, what is missing is loaded in this thread, one after the other, each once.
+
+        Raises:
+            Exception: The first failure; what comes after it is not loaded.
+        """
+        ...
+
+    def many_outcomes(
+        self: Cached[Concatenate[A, P2], T], items: Iterable[A], /, *args: P2.args, **kwargs: P2.kwargs
+    ) -> list[Outcome[T]]:
+        """As `many`, but raise no load's failure: return an `Outcome` for each item, whose ``key`` is its index."""
+        ...
+
+    def explain(self, *args: P.args, **kwargs: P.kwargs) -> Explanation:
+        """Return what the cache knows of a call: its key, its age, why it is or is not stored; ``print`` it."""
         ...
 
     def cache_info(self) -> CacheInfo:

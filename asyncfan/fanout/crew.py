@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Literal
 
+from ..crowd import Crowd, make_crowd
 from ..exceptions import SelfCancelledError
 from .worker import Caller
 
@@ -32,6 +33,7 @@ class Crew:
         self.max_workers: float = float("inf") if max_workers is None else max_workers
         self.name = name
         self.context: contextvars.Context = contextvars.copy_context()  # what each item's own context is a copy of
+        self.crowd: Crowd | None = make_crowd(self, self.context)  # None: no loader of the process looks at it
         self.tasks: set[asyncio.Task[None]] = set()
         self.caller: Caller | None = None  # while the caller's own task works too
         self.closed: Closed | None = None  # why no new item is taken; None while it may be
@@ -79,6 +81,19 @@ class Crew:
         workers = len(self.tasks) + (self.caller is not None)
         return workers < self.max_workers and not self.exhausted and not self.closed
 
+    def busy(self) -> int:
+        """Return how many workers have an item, or will take one without waiting for it."""
+        return len(self.tasks) + (self.caller is not None)
+
+    def owns(self, task: asyncio.Task[Any] | None) -> bool:
+        """Say whether ``task`` runs items."""
+        return task in self.tasks or (self.caller is not None and self.caller.task is task)
+
+    def fewer_run(self) -> None:
+        """Let loaders see whether all items that still run wait for them."""
+        if self.crowd is not None:
+            self.crowd.look()
+
     async def guarded(self, main: Callable[..., Awaitable[None]], *args: Any) -> None:
         """Run ``main`` and note whatever it raises that is no item's failure."""
         try:
@@ -124,6 +139,7 @@ class Crew:
         Cancellation: Closes the run, and the wait goes on; `verdict` raises it.
         """
         while self.tasks:
+            self.fewer_run()  # the caller's own task runs no items now
             self._idle = self.loop.create_future()
             try:
                 await self._idle
@@ -136,6 +152,7 @@ class Crew:
             self.fatal = self.fatal or error
             self.close("broken")
         self.task_ended()
+        self.fewer_run()
         if not self.tasks and self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
 

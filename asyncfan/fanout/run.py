@@ -127,6 +127,8 @@ class Run(Crew):
         if self.allowed is not None:
             self.context.run(self._scope.__exit__, None, None, None)
         self.worker = ()  # it refers to this run
+        if self.crowd is not None:
+            self.crowd.members = None  # as it does, and our context to it
         self.meter.end(self)
 
     def open(self, items: Iterable[Any] | AsyncIterable[Any]) -> bool:
@@ -161,6 +163,7 @@ class Run(Crew):
 
     async def _next_pair(self, take: Callable[[], Awaitable[Any]], turn: asyncio.Lock) -> tuple[int, Any] | None:
         self._asking += 1
+        self.fewer_run()
         try:
             while not (self.hold and await awaitable(self.must_end())) and not self.exhausted:
                 async with turn:  # one waits for the source at a time: an async generator allows no more
@@ -185,6 +188,10 @@ class Run(Crew):
     def running(self) -> int:
         """How many items run now."""
         return len(self.tasks) + (self.caller is not None)
+
+    def busy(self) -> int:
+        """Return how many workers have an item, or will take one without waiting for it."""
+        return super().busy() - self._asking
 
     def measured(self, i: int, value: Any, started: float) -> Any:
         """Note how long item ``i`` waited and ran, and return what is to be kept of it."""

@@ -148,6 +148,10 @@ class StreamRun(Run):
         """How many items run now."""
         return len(self.tasks) - len(self._parked)
 
+    def busy(self) -> int:
+        """Return how many workers have an item, or will take one without waiting for it."""
+        return super().busy() if self._asking else self.running  # with an async source, who waits for room asks
+
     def take(self) -> Any:
         """Hand the next result to the consumer, and its room to a worker."""
         result = self.out.take()
@@ -161,6 +165,7 @@ class StreamRun(Run):
         while self.closed is None and not self.exhausted and self.pulled - self.taken >= self.window:
             room = self.loop.create_future()
             self._parked.append(room)
+            self.fewer_run()
             yield from room
         return self.closed is not None
 

@@ -330,9 +330,9 @@ def test_same_measurements_same_decisions():
         ((1, math.inf), ValueError, "max must be > 0 seconds and finite, got inf"),
         ((1, math.nan), ValueError, "max must be > 0 seconds and finite, got nan"),
         ((timedelta(0), 5), ValueError, "min must be > 0 seconds and finite, got datetime.timedelta(0)"),
-        (("5", 60), TypeError, "min must be a number of seconds or a timedelta, got '5'"),
-        ((5, None), TypeError, "max must be a number of seconds or a timedelta, got None"),
-        ((True, 5), TypeError, "min must be a number of seconds or a timedelta, got True"),
+        (("5", 60), TypeError, "min must be seconds (a number) or a timedelta, got '5'"),
+        ((5, None), TypeError, "max must be seconds (a number) or a timedelta, got None"),
+        ((True, 5), TypeError, "min must be seconds (a number) or a timedelta, got True"),
         ((600, 5), ValueError, "max must be >= min=600, got 5"),
     ],
 )

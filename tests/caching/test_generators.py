@@ -615,6 +615,17 @@ async def test_failing_condition_reaches_the_consumers(cache):
         await everything(world.count(0))
 
 
+async def test_run_may_say_that_it_is_not_stored(cache):
+    """``current_load().skip()`` holds for generators too."""
+
+    @cache.cache_function
+    async def f():
+        yield 1
+        current_load().skip()
+
+    assert (await everything(f()), f.peek()) == ([1], MISSING)
+
+
 async def test_expiry_adapts_to_runs(cache, clock):
     """`AdaptiveExpire` learns whether items change."""
     option = AdaptiveExpire(5, 500)

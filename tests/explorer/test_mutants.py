@@ -85,13 +85,13 @@ MUTANTS = {
         Operation, "drop", "if self.table.get(entry.key) is entry:", "if entry.key in self.table:"
     ),
     "the load is cancelled when the first of its waiters leaves": (
-        Flight, "leave", "if self.waiters or ", "if "
+        Flight, "abandon", " or self.waiters", ""
     ),
     "the load goes on when its last waiter left": (
         Flight, "stop", "if self.task is None or", "if True or"
     ),
     "a load whose last waiter left is not marked as cancelled": (
-        Flight, "leave", "self.cancelled = True", "pass"
+        Flight, "abandon", "flight.cancelled = True", "pass"
     ),
     "a load may wait for itself": (
         Flight, "enlist", "if path is not None:", "if False:"

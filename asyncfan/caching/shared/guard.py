@@ -7,13 +7,13 @@ half open   one call goes through as a probe; the others are refused
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from ...exceptions import AsyncfanError
+from .deadline import Deadline
 
 __all__ = ["Guard", "Unavailable"]
 
@@ -53,6 +53,7 @@ class Guard:
         on_recovery: Called without arguments each time it closes.
 
     Example:
+        >>> import asyncio
         >>> async def main():
         ...     guard = Guard(deadline=0.01)
         ...     try:
@@ -61,7 +62,7 @@ class Guard:
         ...         print(error)
         ...     print(guard)
         >>> asyncio.run(main())
-        the server did not answer within 0.01 s
+        the server did not answer in time
         <Guard 'the server' closed, opened 0 times, 1 failed, 1 of them timed out, 0 refused>
     """
 
@@ -80,6 +81,7 @@ class Guard:
         self._pause: float | None = None  # seconds to the next probe; None: closed
         self._probe_at = 0.0
         self._why = ""  # what it opened for
+        self._probing = False
 
     async def __call__(self, call: Callable[[], Awaitable[T]]) -> T:
         """Return what ``call()`` gives.
@@ -92,7 +94,7 @@ class Guard:
         """
         probing = self._admit()
         try:
-            async with asyncio.timeout(self.deadline):
+            async with Deadline(self.deadline):
                 result = await call()
         except OSError as error:  # TimeoutError is one
             raise Unavailable(self._lost(error, probing=probing)) from error
@@ -102,7 +104,7 @@ class Guard:
             raise
         except BaseException:
             if probing:
-                self._probe_at = self._clock()
+                self._probing, self._probe_at = False, self._clock()
             raise
         self._reached(probing=probing)
         return result
@@ -121,12 +123,12 @@ class Guard:
             self.refused += 1
             raise Unavailable(self._why)
         # The next one may go when this one has ended for sure. Two threads may both get here: two probes, no harm.
-        self._probe_at = now + max(self._pause, self.deadline or 0)
+        self._probing, self._probe_at = True, now + max(self._pause, 2 * (self.deadline or 0))
         return True
 
     def _reached(self, *, probing: bool) -> None:
         if probing:
-            self._pause = None
+            self._probing, self._pause = False, None
             logger.info("%s answers again", self.name)
             for recovered in list(self.on_recovery):
                 recovered()
@@ -138,7 +140,7 @@ class Guard:
         self.failed += 1
         self.timed_out += timed_out
         self._in_row += 1
-        why = f"did not answer within {self.deadline} s" if timed_out else f"cannot be reached: {error}"
+        why = "did not answer in time" if timed_out else f"cannot be reached: {error}"
         if probing:
             assert self._pause is not None  # noqa: S101
             self._wait(min(self._pause * 2, LAST_PAUSE))
@@ -150,11 +152,15 @@ class Guard:
         return f"{self.name} {why}"
 
     def _wait(self, seconds: float) -> None:
-        self._pause = seconds
-        self._probe_at = self._clock() + seconds
+        self._probing, self._pause, self._probe_at = False, seconds, self._clock() + seconds
+
+    @property
+    def state(self) -> str:
+        """``"closed"``, ``"open"``, or ``"half open"`` while a probe is under way."""
+        return "half open" if self._probing else "open" if self.is_open else "closed"
 
     def __repr__(self) -> str:
         return (
-            f"<Guard {self.name!r} {'open' if self.is_open else 'closed'}, opened {self.opened} times, "
+            f"<Guard {self.name!r} {self.state}, opened {self.opened} times, "
             f"{self.failed} failed, {self.timed_out} of them timed out, {self.refused} refused>"
         )

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 from ..keys import untyped
 from ..patterns import MAX_FENCES, Fences, Pattern
-from .clears import spell
 from .asking import Asking
+from .clears import spell
 from .messages import clear_message, drop_message
 from .portal import Portal, result_of
 from .protocol import Granted, Store
@@ -157,7 +157,7 @@ class Outbox:
         confirmed: Called with a round that the server has, and the number of its clear, or None.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - one caller
         self,
         store: Store,
         ask: Asking,
@@ -198,12 +198,12 @@ class Outbox:
             self._fence(texts, patterns, tags, everything=everything)
             self._next.number = self._issued
             self._next.merge(texts, patterns, tags, everything=everything)
-            if put is not None:
-                self._next.puts[texts[0]] = put
             notice = Notice(self, self._issued)
             if self.behind:
                 notice.tell(confirmed=False)
             else:
+                if put is not None:
+                    self._next.puts[texts[0]] = put
                 self._next.notices.append(notice)
         self.resume()
         return notice
@@ -259,8 +259,8 @@ class Outbox:
             try:
                 number = await self._send(batch)
             except Exception as error:  # noqa: BLE001 - whatever it is, the server may not have it
-                self._put_back(batch)
                 self._report(error)
+                self._put_back(batch)
                 await self._pause()
             except BaseException:
                 self._put_back(batch)
@@ -317,25 +317,21 @@ class Outbox:
         return bool(await self._ask(lambda: self._store.write(text, token, data, put.seconds)))
 
     def _put_back(self, batch: Round) -> None:
-        """Keep what failed for the next attempt; whoever waits is told that it failed."""
+        """Keep what failed for the next attempt, of puts only their drops; whoever waits is told that it failed."""
         with self._lock:
             self._under_way = None
+            self.behind = True
             newer, self._next = self._next, batch
-            batch.puts.clear()
             batch.merge(newer.texts, newer.patterns, newer.tags, everything=newer.everything)
+            batch.puts.clear()
             batch.number = max(batch.number, newer.number)
-            batch.puts = newer.puts
             notices, batch.notices = batch.notices + newer.notices, []
         for notice in notices:
             notice.tell(confirmed=False)
 
     def _report(self, error: Exception) -> None:
         if not self.behind:
-            log.warning(
-                "the shared cache cannot be reached, %d invalidations wait for it: %s",
-                len(self), type(error).__name__,
-            )  # fmt: skip
-        self.behind = True
+            log.warning("the shared cache cannot be reached, %d invalidations wait for it: %s", len(self), error)
 
     def _confirm(self, batch: Round, number: int | None) -> None:
         with self._lock:

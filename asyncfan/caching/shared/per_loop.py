@@ -53,14 +53,18 @@ class PerLoop(Generic[T]):
         return made
 
     async def _until_the_end(self, thing: T) -> AsyncGenerator[None, None]:
+        loop = asyncio.get_running_loop()
         try:
             yield
         finally:
+            made = self._made.get(loop)
+            if made is not None and made.thing is thing:
+                del self._made[loop]
             await self._close(thing)
 
     async def aclose(self) -> None:
         """Close the running event loop's thing, if it has one; the next `get` makes another."""
-        made = self._made.pop(asyncio.get_running_loop(), None)
+        made = self._made.get(asyncio.get_running_loop())
         if made is not None and made.pid == os.getpid():
             await made.ending.aclose()
 

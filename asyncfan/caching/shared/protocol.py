@@ -60,10 +60,11 @@ class Held(NamedTuple):
 
 
 class Store(Protocol):
-    """A server such as Redis or Valkey, as one process sees it; used from any event loop, each with its own connections.
+    """A server such as Redis or Valkey, as one process sees it, from any event loop, each with its own connections.
 
-    Names are texts of keys, ASCII without spaces or ``{}[]?\\^`` and with ``*`` only where said. Every method is one
-    round trip, and may raise anything if the server cannot be reached or refuses. A cancelled call may have happened.
+    Names are texts of keys: printable ASCII without spaces, braces, brackets, question marks, stars or backslashes.
+    Every method is one round trip, and may raise anything if the server cannot be reached or refuses. A cancelled call
+    may have happened all the same.
     """
 
     async def read(self, names: Sequence[str], tags: Sequence[str] = ()) -> tuple[list[Stored | None], Ledger]:

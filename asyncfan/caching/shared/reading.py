@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .asking import Asking
 from .clears import Clears
 from .codec import Json, Serializer
 from .envelope import Header, remaining, unpack
-from .asking import Asking
 from .outbox import Outbox
 from .protocol import HEAD, Ledger, Store, Stored
 

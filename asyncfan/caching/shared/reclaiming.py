@@ -60,8 +60,9 @@ class Reclaimer:
     async def _scan(self, patterns: Sequence[Pattern], notices: Sequence[Notice]) -> None:
         # a literal is untyped, a name is not: up to the first colon they agree
         starts = {pattern.literal.partition(":")[0] for pattern in patterns}
+        none: Sequence[str] = ()
         async with contextlib.aclosing(self._store.scan(starts.pop() if len(starts) == 1 else "")) as steps:  # type: ignore[type-var]
-            while names := await self._ask(lambda: anext(steps, ())):
+            while names := await self._ask(partial(anext, steps, none)):
                 meant = [name for name in names if any(pattern.matches(untyped(name)) for pattern in patterns)]
                 if meant:
                     count = await self._ask(partial(self._store.remove, meant))

@@ -6,7 +6,7 @@ import asyncio
 import atexit
 import logging
 import random as random_module
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeVar

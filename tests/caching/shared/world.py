@@ -26,7 +26,7 @@ SOON = 2.0  # seconds that memory keeps a value where messages are lost
 LEASE = 0.6
 
 
-class LoadFailed(Exception):
+class LoadFailedError(Exception):
     """The origin has failed."""
 
 
@@ -206,7 +206,7 @@ class World:
         version = self.truth[text]
         await asyncio.sleep(after)
         if self.rng.random() < 0.05:
-            raise LoadFailed
+            raise LoadFailedError
         return version
 
     # -- the oracle
@@ -256,7 +256,7 @@ class World:
             await puts[0].sent()
 
     async def client(self, node, texts):
-        with contextlib.suppress(LoadFailed):
+        with contextlib.suppress(LoadFailedError):
             await node.get(texts)
 
     async def trouble(self):

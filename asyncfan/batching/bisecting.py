@@ -1,0 +1,51 @@
+"""`bisect`: find the keys that make a batch fail, by halving."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from .answers import Answers
+
+__all__ = ["bisect", "is_about_the_backend"]
+
+
+def is_about_the_backend(error: Exception) -> bool:
+    """Say whether ``error`` would meet any key: connections, files and timeouts (`OSError`) tell of no key."""
+    return isinstance(error, OSError)
+
+
+async def bisect(call: Callable[[list[Any]], Awaitable[Answers]], keys: Sequence[Any], error: Exception) -> Answers:
+    """Ask for halves of ``keys``, which failed with ``error``, down to the single keys that fail.
+
+    One bad key of n costs at most 2 log2(n) calls. If as many and two have failed and none has succeeded, or
+    one failed with what is about the backend, that is down: no further call is made, and the keys that are left
+    fail too.
+    """
+    outcomes: list[Any] = [error] * len(keys)
+    extra: dict[Any, Any] = {}
+    patience: float = 2 * len(keys).bit_length() + 2
+    parts = list(reversed(_halves(range(len(keys)))))
+    while parts:
+        part = parts.pop()
+        try:
+            found = await call([keys[i] for i in part])
+        except Exception as failure:  # noqa: BLE001 - the outcome of its keys
+            patience -= 1
+            over = patience <= 0 or is_about_the_backend(failure)
+            for i in (i for rest in (part, *parts) for i in rest) if over else part:
+                outcomes[i] = failure
+            if over:
+                break
+            parts += reversed(_halves(part))
+        else:
+            patience = float("inf")
+            extra |= found.extra
+            for i, outcome in zip(part, found, strict=True):
+                outcomes[i] = outcome
+    return Answers(outcomes, extra)
+
+
+def _halves(part: range) -> list[range]:
+    middle = len(part) // 2
+    return [part[:middle], part[middle:]] if middle else []

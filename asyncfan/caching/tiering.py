@@ -1,0 +1,154 @@
+"""What surrounds a load where processes share a tier: look there first, load under a lease, write what was loaded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .aging import Aging
+from .flights import Failure, Flight
+from .freshness import Freshness
+from .order import Entry
+
+if TYPE_CHECKING:
+    from .shared.leases import Lease
+    from .shared.reading import Found
+    from .shared.tier import SharedTier
+
+__all__ = ["Passage", "in_task", "in_thread", "is_shareable", "through", "through_in_thread"]
+
+T = TypeVar("T")
+Asking = Generator[Coroutine[Any, Any, Any], Any, T]  # yields what is to be awaited, is sent what that gives
+
+
+def is_shareable(text: str) -> bool:
+    """Say whether a key's text means the same in every process: not that of an instance or of a local class."""
+    return "#" not in text
+
+
+class Passage:
+    """One flight's way through the shared tier: `begin`, then perhaps a load and `shorten`, then `end`.
+
+    Each step is a generator of what is to be awaited, so that a load in an event loop and one in a thread go the same
+    way: see `in_task` and `in_thread`.
+
+    Args:
+        tier: The tier.
+        flight: The flight.
+        text: Its key's text.
+        how: How long its values live.
+    """
+
+    __slots__ = ("_entry", "_flight", "_how", "_lease", "_life", "_text", "_tier", "began", "found")
+
+    def __init__(self, tier: SharedTier, flight: Flight, text: str, how: Freshness) -> None:
+        self._tier = tier
+        self._flight = flight
+        self._text = text
+        self._how = how
+        self._lease: Lease | None = None  # the right to load and to write
+        self._entry: Entry | None = None  # what the load gave, if it is to be written
+        self._life: dict[str, Any] = {}  # what the server is told of it
+        self.found: Found | None = None  # what answers the call instead of a load
+        self.began: float = 0.0  # when the load itself began
+
+    def begin(self) -> Asking[bool]:
+        """Look for the value, else ask for the right to load it; says whether it was found."""
+        cache, flight, old = self._flight.operation.cache, self._flight, None
+        if not flight.anew:
+            (old,) = yield self._tier.read([self._text], flight.tags)
+            if old is not None and self._serves(old):
+                self.found = old
+                return True
+            if old is not None:
+                flight.operation.keep_old(flight, self.entry_of(old))
+        answer = yield self._tier.claim(self._text, known=old, force=flight.anew)
+        self.found, self._lease = (answer, None) if hasattr(answer, "value") else (None, answer)
+        self.began = cache.clock()
+        return self.found is not None
+
+    def _serves(self, found: Found) -> bool:
+        """Say whether a value answers the caller at once, fresh or not."""
+        return found.is_fresh or (not self._flight.background and self._late(found) < self._how.stale_while_revalidate)
+
+    def _late(self, found: Found) -> float:
+        """Seconds since a stale value has expired."""
+        return math.inf if found.kept is None else self._how.outlives - found.kept
+
+    def entry_of(self, found: Found) -> Entry:
+        """Return the memory tier's entry for a value that was found."""
+        op, how = self._flight.operation, self._how
+        most = op.cache.memory_expire
+        fresh = math.inf if found.fresh is None else found.fresh
+        kept = math.inf if found.kept is None else found.kept
+        stale = fresh if found.is_fresh else how.stale_while_revalidate - self._late(found)
+        life = (min(fresh, most), min(stale, most), kept if how.stale_if_error else 0.0, 0.0)
+        return Aging(
+            self._flight.key, found.value, op.seal, born=op.cache.clock(), life=life, cost=found.cost,
+            beta=how.beta if fresh <= most else 0.0, tags=found.tags, validator=found.validator,
+        )  # fmt: skip
+
+    def shorten(self, entry: Entry | None) -> Entry | None:
+        """Take in what the load gave; return what memory keeps, no longer than a lost message may let it stay."""
+        if entry is None or entry.value.__class__ is Failure:
+            return entry
+        now, most = self._flight.operation.cache.clock(), self._flight.operation.cache.memory_expire
+        aging = entry if isinstance(entry, Aging) else None
+        fresh, kept = (entry.expires, entry.expires) if aging is None else (aging.fresh, aging.last)
+        self._entry = entry
+        self._life = {
+            "fresh": None if fresh == math.inf else fresh - now,
+            "kept": None if kept == math.inf else kept - now,
+            "tags": entry.tags,
+            "validator": entry.validator,
+            "cost": now - self.began,
+        }
+        entry.expires = min(entry.expires, now + most)
+        if aging is not None and aging.fresh > now + most:
+            aging.fresh = aging.stale = now + most
+        return entry
+
+    def end(self) -> Asking[None]:
+        """Give the server what was loaded, once those who wait have it; what came too late is dropped here too."""
+        lease, self._lease = self._lease, None
+        if lease is None:
+            return
+        if self._entry is None:
+            yield self._tier.release(lease)
+        elif (yield self._tier.write(lease, self._entry.value, **self._life)) == "fenced":
+            self._flight.operation.drop_same(self._entry)
+
+
+async def through(passage: Passage, call: Callable[[], Awaitable[T]]) -> T:
+    """Return what the tier has for a flight, or else what its load gives."""
+    if await in_task(passage.begin()) and passage.found is not None:
+        return passage.found.value  # type: ignore[no-any-return]
+    return await call()
+
+
+def through_in_thread(tier: SharedTier, passage: Passage, call: Callable[[], T]) -> T:
+    """As `through`, in a thread without an event loop."""
+    if in_thread(tier, passage.begin()) and passage.found is not None:
+        return passage.found.value  # type: ignore[no-any-return]
+    return call()
+
+
+async def in_task(steps: Asking[T]) -> T:
+    """Go through steps in a task of an event loop."""
+    try:
+        wanted = next(steps)
+        while True:
+            wanted = steps.send(await wanted)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+
+
+def in_thread(tier: SharedTier, steps: Asking[T]) -> T:
+    """Go through steps in a thread without an event loop."""
+    try:
+        wanted = next(steps)
+        while True:
+            wanted = steps.send(tier.blocking(wanted))
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]

@@ -1,0 +1,6 @@
+"""``python -m asyncfan inspect``: what is in a tier that processes share, and clearing it, from the shell.
+
+command.py   the options, and the exit code
+look.py      what a store has, without decoding a value
+listing.py   the same for people, and as JSON
+"""
