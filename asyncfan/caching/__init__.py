@@ -5,8 +5,6 @@ level.py       how much of the surroundings is in a key
 compiling.py   a hit: the cached function, compiled from the user's signature
 call_keys.py   from the looked-up key to the stored one
 functions.py   `cache_function`: made of the three above
-generators.py  async generators: one run, recorded for all who consume it
-adaptive.py    an expiry that follows what loads measure
 methods.py     the same in a class body: the instance is filled in
 wrappers.py    what it makes of a function, for type checkers and readers
 register.py    what may be served and joined, unless it was cleared
@@ -21,6 +19,7 @@ batches.py     one load of several keys, each with its own flight
 items.py       `get_or_set`: values by a key of the user's own
 explain.py     what is known of one call, and why it is or is not stored
 limits.py      a load's time and place in a limiter
+generators.py  async generators: one run, recorded for all who consume it
 load.py        `current_load`: what a load says of its own value
 flights.py     one load in progress and who waits for it
 patterns.py    what a clear names, and what was cleared since

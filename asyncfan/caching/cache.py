@@ -121,6 +121,7 @@ class Cache(Items):
         order = make_order(policy, _evicted, maxsize=maxsize, scale=make_scale(max_bytes, weigher))
         self.maxsize: int | None = maxsize if isinstance(policy, str) else getattr(policy, "maxsize", None)
         self.max_bytes: int | None = max_bytes
+        self.weigher = weigher
         self.clock = clock
         self.random = random
         self.namespace = namespace

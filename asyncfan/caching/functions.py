@@ -41,7 +41,7 @@ COPIES: dict[str, Callable[[Any], Any] | None] = {
 
 
 # what an async generator can be told; the rest is about single values that are loaded
-GENERATOR_OPTIONS = frozenset({"key", "ignore", "copy", "jitter", "tags", "max_items"})
+GENERATOR_OPTIONS = frozenset({"key", "ignore", "copy", "jitter", "cache_if", "tags", "max_items"})
 
 
 class CachedFunction:

@@ -450,12 +450,12 @@ class Operation(Clearable):
             self.settle(flight, AGAIN)
             raise
         except BaseException as error:
-            self._count_failure(error, started)
+            self.count_failure(error, started)
             self.settle(flight, Failure(error) if isinstance(error, Exception) else AGAIN)
             raise
         else:
             if flight.passage is None or flight.passage.found is None:
-                self._count_success(started)
+                self.count_success(started)
         finally:
             loading.reset(token)
             flight.unblock()
@@ -476,11 +476,11 @@ class Operation(Clearable):
         """Count a load that gave a value, and return what is to be stored of it."""
         passage = flight.passage
         if passage is None:
-            return self._stored(flight, value, self._count_success(started))
+            return self._stored(flight, value, self.count_success(started))
         if passage.found is not None:
             self.shared_hits += 1
             return passage.entry_of(passage.found)
-        return passage.shorten(self._stored(flight, value, self._count_success(passage.began)))
+        return passage.shorten(self._stored(flight, value, self.count_success(passage.began)))
 
     def _stored(self, flight: Flight, value: Any, cost: float) -> Entry | None:
         if self.adaptive is not None:
@@ -516,7 +516,7 @@ class Operation(Clearable):
 
     def failed(self, flight: Flight, error: BaseException, started: float) -> tuple[Any, Entry | None]:
         """Count a load that raised; return what its waiters get, and what is to be stored."""
-        seconds = self._count_failure(error, started)
+        seconds = self.count_failure(error, started)
         how = flight.how or self.freshness
         if isinstance(error, how.cache_exceptions):
             kept, load = kept_failure(error), flight.load
@@ -546,7 +546,8 @@ class Operation(Clearable):
             self.rescued += 1
         return served(entry)
 
-    def _count_success(self, started: float) -> float:
+    def count_success(self, started: float) -> float:
+        """Count a load that gave a value, and return how many seconds it took."""
         seconds = self.cache.clock() - started
         self.loads_ok += 1
         self.load_time.record(seconds)
@@ -554,7 +555,8 @@ class Operation(Clearable):
             log.debug("%s: miss, loaded in %.6f s", self.name, seconds)
         return seconds
 
-    def _count_failure(self, error: BaseException, started: float) -> float:
+    def count_failure(self, error: BaseException, started: float) -> float:
+        """Count a load that raised, and return how many seconds it took."""
         seconds = self.cache.clock() - started
         self.loads_failed += 1
         self.loads_timed_out += isinstance(error, AttemptTimeoutError)

@@ -149,6 +149,16 @@ def test_decorator_refuses_what_cannot_be_called(cache):
         cache.cache_function(60)("f")
 
 
+def test_decorator_refuses_what_is_not_for_async_generators(cache):
+    """What is for single values is no option of a generator."""
+
+    async def rows():
+        yield 1
+
+    with raises(TypeError, "an async generator takes no soft_timeout: its items come one by one, from one run"):
+        cache.cache_function(soft_timeout=1)(rows)
+
+
 def test_decorator_refuses_generators(cache):
     """A plain generator can be read only once, so it cannot be cached."""
 
