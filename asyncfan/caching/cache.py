@@ -9,14 +9,14 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
 from .adaptive import AdaptiveExpire
 from .call_keys import without_surroundings
-from .cleared import Cleared
+from .cleared import Cleared, Told
 from .freshness import Freshness
 from .functions import cached_function
 from .items import Items
@@ -33,6 +33,7 @@ from .policies import make_order
 from .stats import CacheStats, snapshot
 from .store import Store
 from .tags import Clears
+from .tiering import is_shareable
 from .weighing import make_scale
 from .wrappers import AsyncCached, Cached, CachedGenerator
 
@@ -302,6 +303,60 @@ class Cache(Items):
         """
         if not checked_tags(tags):
             raise ValueError('clear_tags() takes at least one tag, such as clear_tags("user:42")')
+        return self._tell(dry_run, tags=tags).join(self.forget_tags(*tags, dry_run=dry_run))
+
+    def clear_all(self, *, dry_run: bool = False) -> Cleared:
+        """Drop every entry of this cache; no load in flight is stored or joined.
+
+        Args:
+            dry_run: Only count what would go.
+        """
+        return self._tell(dry_run, everything=True).join(self.forget_all(dry_run=dry_run))
+
+    def clear_patterns(self, *patterns: Pattern, dry_run: bool = False) -> Cleared:
+        """Drop every entry that one of the ``patterns`` means, of which no two mean the same entry."""
+        return self._tell(dry_run, patterns=patterns).join(self.forget_patterns(*patterns, dry_run=dry_run))
+
+    def clear_operation(self, operation: Operation) -> Cleared:
+        """Drop every entry of one function or endpoint; from the shared tier, every one that its prefix begins."""
+        told = self._tell(patterns=(Pattern(operation.prefix, subtree=True),))
+        cleared = Cleared(self.store)
+        operation.clear_matching(None, cleared)
+        return told.join(cleared.begin())
+
+    def clear_call(self, operation: Operation, key: Any, *, scoped: bool = True) -> Cleared:
+        """Drop the entry of one call, whatever the scope it was made in; not ``scoped``: it was made in none."""
+        base = without_surroundings(key) if scoped else key
+        below = (Pattern(untyped(operation.text(base)) + ":@", tail=True),) if scoped else ()
+        told = self._tell(texts=[operation.text(one) for one in dict.fromkeys((key, base))], patterns=below)
+        cleared = Cleared(self.store)
+        cleared.count = operation.clear_key(key) + (operation.clear_key(base) if base is not key else 0)
+        for pattern in below:
+            operation.clear_matching(pattern, cleared)
+        return told.join(cleared.begin())
+
+    def _tell(
+        self,
+        dry_run: bool = False,  # noqa: FBT001, FBT002 - as its callers have it
+        *,
+        texts: Sequence[str] = (),
+        patterns: Sequence[Pattern] = (),
+        tags: Sequence[str] = (),
+        everything: bool = False,
+    ) -> Told:
+        """Tell the tier that processes share of a clear, before memory is cleared: it must not be read from there."""
+        shareable = [text for text in texts if is_shareable(text)]
+        if self.tier is None or dry_run:
+            return Told()
+        dropped = self.tier.drop(shareable) if shareable else None
+        if patterns or tags or everything:
+            return Told(dropped, self.tier.clear(patterns=patterns, tags=tags, everything=everything))
+        return Told(dropped)
+
+    # -- clearing memory alone, as other processes ask for it -------------------------------------------------------
+
+    def forget_tags(self, *tags: str, dry_run: bool = False) -> Cleared:
+        """Drop every entry of this process that carries one of the ``tags``."""
         cleared = Cleared(self.store, dry_run=dry_run)
         found = tuple(dict.fromkeys(tags))
         with self.store.lock:
@@ -312,19 +367,15 @@ class Cache(Items):
                 (op.count_tags if dry_run else op.clear_tags)(found, cleared)
         return cleared.begin()
 
-    def clear_all(self, *, dry_run: bool = False) -> Cleared:
-        """Drop every entry of this cache; no load in flight is stored or joined.
-
-        Args:
-            dry_run: Only count what would go.
-        """
+    def forget_all(self, *, dry_run: bool = False) -> Cleared:
+        """Drop every entry of this process."""
         cleared = Cleared(self.store, dry_run=dry_run)
         for op in list(self.operations):
             (op.count_matching if dry_run else op.clear_matching)(None, cleared)
         return cleared.begin()
 
-    def clear_patterns(self, *patterns: Pattern, dry_run: bool = False) -> Cleared:
-        """Drop every entry that one of the ``patterns`` means, of which no two mean the same entry."""
+    def forget_patterns(self, *patterns: Pattern, dry_run: bool = False) -> Cleared:
+        """Drop every entry of this process that one of the ``patterns`` means."""
         cleared = Cleared(self.store, dry_run=dry_run)
         for op in list(self.operations):
             for pattern in patterns:
@@ -332,25 +383,9 @@ class Cache(Items):
                     (op.count_matching if dry_run else op.clear_matching)(pattern, cleared)
         return cleared.begin()
 
-    def clear_texts(self, *texts: str) -> Cleared:
-        """Drop the entries of keys by their texts, as ``Operation.text`` gives them; those that look alike go too."""
-        return self.clear_patterns(*{Pattern(untyped(text)) for text in texts})
-
-    def clear_operation(self, operation: Operation) -> Cleared:
-        """Drop every entry of one function or endpoint."""
-        cleared = Cleared(self.store)
-        operation.clear_matching(None, cleared)
-        return cleared.begin()
-
-    def clear_call(self, operation: Operation, key: Any, *, scoped: bool = True) -> Cleared:
-        """Drop the entry of one call, whatever the scope it was made in; not ``scoped``: it was made in none."""
-        cleared = Cleared(self.store)
-        cleared.count = operation.clear_key(key)
-        if scoped:
-            base = without_surroundings(key)
-            cleared.count += operation.clear_key(base) if base is not key else 0
-            operation.clear_matching(Pattern(untyped(operation.text(base)) + ":@", tail=True), cleared)
-        return cleared.begin()
+    def forget_texts(self, *texts: str) -> Cleared:
+        """Drop the entries of this process by their keys' texts; those that look alike go too."""
+        return self.forget_patterns(*{Pattern(untyped(text)) for text in texts})
 
     # -- seeing -----------------------------------------------------------------------------------------------------
 

@@ -20,27 +20,23 @@ class Listening:
 
     def drop_texts(self, texts: tuple[str, ...]) -> None:
         """Forget the keys of these texts."""
-        cache = self._cache()
-        if cache is not None:
-            cache.clear_texts(*texts)
+        if (cache := self._cache()) is not None:
+            cache.forget_texts(*texts)
 
     def drop_patterns(self, patterns: tuple[Pattern, ...]) -> None:
         """Forget what these patterns mean."""
-        cache = self._cache()
-        if cache is not None:
-            cache.clear_patterns(*patterns)
+        if (cache := self._cache()) is not None:
+            cache.forget_patterns(*patterns)
 
     def drop_tags(self, tags: tuple[str, ...]) -> None:
         """Forget what has one of these tags."""
-        cache = self._cache()
-        if cache is not None and tags:
-            cache.clear_tags(*tags)
+        if (cache := self._cache()) is not None:
+            cache.forget_tags(*tags)
 
     def drop_all(self) -> None:
         """Forget everything: messages may have been missed."""
-        cache = self._cache()
-        if cache is not None:
-            cache.clear_all()
+        if (cache := self._cache()) is not None:
+            cache.forget_all()
 
     def __repr__(self) -> str:
         return f"<Listening {self._cache()!r}>"

@@ -26,7 +26,7 @@ from .flights import AGAIN, LATE, UNSHARED, Failure, Flight, deliver, loading, o
 from .freshness import Freshness, kept_failure
 from .load import Load
 from .order import Entry
-from .tiering import Passage, in_task, in_thread, is_shareable, through, through_in_thread
+from .tiering import Passage, cut, in_task, in_thread, is_shareable, life_of, through, through_in_thread
 
 if TYPE_CHECKING:
     from .cache import Cache
@@ -512,7 +512,11 @@ class Operation(Clearable):
 
     def put(self, key: Any, value: Any, tags: tuple[str, ...] = (), how: Freshness | None = None) -> None:
         """Store ``value``; a load in flight for ``key`` can no longer replace it, nor be joined."""
-        self.replace(self.entry(key, value, tags, how=how))
+        entry, text = self.entry(key, value, tags, how=how), self.text(key)
+        if self.tier is not None and is_shareable(text):  # first: what was there before must not come back
+            self.tier.put(text, value, **life_of(entry, self.cache.clock()))
+            cut(entry, self.cache.clock() + self.cache.memory_expire)
+        self.replace(entry)
 
     def failed(self, flight: Flight, error: BaseException, started: float) -> tuple[Any, Entry | None]:
         """Count a load that raised; return what its waiters get, and what is to be stored."""

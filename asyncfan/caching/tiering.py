@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .shared.reading import Found
     from .shared.tier import SharedTier
 
-__all__ = ["Passage", "in_task", "in_thread", "is_shareable", "through", "through_in_thread"]
+__all__ = ["Passage", "cut", "in_task", "in_thread", "is_shareable", "life_of", "through", "through_in_thread"]
 
 T = TypeVar("T")
 Asking = Generator[Coroutine[Any, Any, Any], Any, T]  # yields what is to be awaited, is sent what that gives
@@ -112,21 +112,10 @@ class Passage:
         """Take in what the load gave; return what memory keeps, no longer than a lost message may let it stay."""
         if entry is None or entry.value.__class__ is Failure:
             return entry
-        now, most = self._flight.operation.cache.clock(), self._flight.operation.cache.memory_expire
-        aging = entry if isinstance(entry, Aging) else None
-        fresh, kept = (entry.expires, entry.expires) if aging is None else (aging.fresh, aging.last)
+        cache = self._flight.operation.cache
         self._entry = entry
-        self._life = {
-            "fresh": None if fresh == math.inf else fresh - now,
-            "kept": None if kept == math.inf else kept - now,
-            "tags": entry.tags,
-            "validator": entry.validator,
-            "cost": now - self.began,
-        }
-        entry.expires = min(entry.expires, now + most)
-        if aging is not None and aging.fresh > now + most:
-            aging.fresh = aging.stale = now + most
-        return entry
+        self._life = life_of(entry, cache.clock()) | {"cost": cache.clock() - self.began}
+        return cut(entry, cache.clock() + cache.memory_expire)
 
     def end(self) -> Asking[None]:
         """Give the server what was loaded, once those who wait have it; what came too late is dropped here too."""
@@ -135,8 +124,31 @@ class Passage:
             return
         if self._entry is None:
             yield self._tier.release(lease)
-        elif (yield self._tier.write(lease, self._entry.value, **self._life)) == "fenced":
+            return
+        became = yield self._tier.write(lease, self._entry.value, **self._life)
+        if became == "fenced":
             self._flight.operation.drop_same(self._entry)
+        elif became == "stored" and self._flight.anew:  # others hold what it replaces, as nothing had expired
+            yield self._tier.announce(self._text)
+
+
+def life_of(entry: Entry, now: float) -> dict[str, Any]:
+    """Return what the server is told of an entry's value."""
+    fresh, kept = (entry.fresh, entry.last) if isinstance(entry, Aging) else (entry.expires, entry.expires)
+    return {
+        "fresh": None if fresh == math.inf else fresh - now,
+        "kept": None if kept == math.inf else kept - now,
+        "tags": entry.tags,
+        "validator": entry.validator,
+    }
+
+
+def cut(entry: Entry, most: float) -> Entry:
+    """Return ``entry``, which memory keeps until ``most`` and no longer: so long may a lost message let it stay."""
+    entry.expires = min(entry.expires, most)
+    if isinstance(entry, Aging) and entry.fresh > most:
+        entry.fresh = entry.stale = most
+    return entry
 
 
 async def through(passage: Passage, call: Callable[[], Awaitable[T]]) -> T:
