@@ -224,6 +224,12 @@ class Cache(Items):
         freshness: Freshness = Freshness(math.inf),  # noqa: B008 - frozen
     ) -> Operation:
         """Register something cached: ``text`` spells its keys, which begin with ``prefix``."""
+        for other in list(self.operations) if self.tier is not None else ():
+            if other.prefix == prefix and other.name != name:
+                raise ValueError(
+                    f"{name} and {other.name} have the same prefix {prefix!r}, so that they would get each other's values "
+                    "from the shared tier: give one of them another key_prefix"
+                )
         found = Operation(self, prefix, name, text, freshness)
         self.operations[found] = None
         if self.tier is not None:

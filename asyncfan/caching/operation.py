@@ -405,7 +405,7 @@ class Operation(Clearable):
                     with self._leading(flight):
                         loaded = await self._look_there_first(flight, call)
                     self.settle(flight, *self._to_share(flight, loaded))
-                    return loaded.value, "miss"
+                    return loaded.value, "miss" if flight.passage is None or flight.passage.found is None else "hit"
                 result = await flight.wait(waiter)
             finally:
                 del flight, waiter
