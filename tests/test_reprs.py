@@ -2,7 +2,17 @@
 
 import pytest
 
-from asyncfan import MISSING, AsyncQueryBatcher, Cache, CacheLevel, DataBatcher, Limiter, ParallelProcessor, batched, scope
+from asyncfan import (
+    MISSING,
+    AsyncQueryBatcher,
+    Cache,
+    CacheLevel,
+    DataBatcher,
+    Limiter,
+    ParallelProcessor,
+    batched,
+    scope,
+)
 from asyncfan.context import current_scope
 from asyncfan.metrics import Histogram
 from asyncfan.testing import Gate, ManualClock

@@ -25,10 +25,10 @@ def quick(loader: Loader) -> Callable[[Any, Any], Coroutine[Any, Any, Any]]:
         queue = queues.get(loop) or Queue(loader, loop, loop, instance)
         batch = queue.open
         try:
-            if batch is None or key in (waiters := batch.waiters) or len(waiters) >= room or key in queue.loads:
+            if batch is None or key in batch.waiters or len(batch.waiters) >= room or key in queue.loads:
                 batch, waiter = queue.enter(key, key)
             else:
-                waiter = waiters[key] = loop.create_future()
+                waiter = batch.waiters[key] = loop.create_future()
         except TypeError as error:
             loader.check_hashable(key, error)
             raise
