@@ -351,6 +351,45 @@ async def test_an_exception_for_a_thousand_callers_grows_no_longer():
     assert set(depths) == {depths[0]}
 
 
+async def test_an_error_is_freed_whichever_way_it_came():
+    """Through `many`, a method, a scope, a fan-out or `on_error="bisect"` too, nothing refers to it afterwards."""
+
+    class NoError(Exception):
+        pass
+
+    class Users:
+        @batched
+        async def get(self, keys):
+            raise NoError
+
+    @batched(dispatch="scope", on_error="bisect")
+    async def load(keys):
+        raise NoError
+
+    async def call(function, key):
+        try:
+            await function(key)
+        except NoError as error:
+            return weakref.ref(error)
+
+    async def calls():
+        users = Users()
+        singly = [await call(users.get, 1), await call(load, 1)]
+        several = [await call(users.get.many, [1, 2]), await call(load.many, [1, 2])]
+        return [*singly, *several, *await amap(lambda key: call(load, key), [1, 2])]
+
+    gc.collect()
+    gc.disable()
+    try:
+        seen = await calls()
+        async with scope():
+            seen += await calls()
+        await asyncio.sleep(0)
+        assert [error() for error in seen] == [None] * 12
+    finally:
+        gc.enable()
+
+
 async def test_bisect_isolates_the_key_that_fails():
     """One bad key of 64 costs at most 12 further calls, and only its caller gets the error."""
     calls = []
