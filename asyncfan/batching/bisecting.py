@@ -22,6 +22,7 @@ async def bisect(call: Callable[[list[Any]], Awaitable[Answers]], keys: Sequence
     one failed with what is about the backend, that is down: no further call is made, and the keys that are left
     fail too.
     """
+    found: Answers | Exception = error
     outcomes: list[Any] = [error] * len(keys)
     extra: dict[Any, Any] = {}
     patience: float = 2 * len(keys).bit_length() + 2
@@ -42,7 +43,10 @@ async def bisect(call: Callable[[list[Any]], Awaitable[Answers]], keys: Sequence
         if over:
             break
         parts += reversed(_halves(part))
-    return Answers(outcomes, extra)
+    try:
+        return Answers(outcomes, extra)
+    finally:
+        del error, found, outcomes  # the errors' tracebacks may lead to this frame: no cycle through it
 
 
 async def _attempt(call: Callable[[list[Any]], Awaitable[Answers]], keys: list[Any]) -> Answers | Exception:
