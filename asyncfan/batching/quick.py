@@ -25,12 +25,7 @@ def quick(loader: Loader) -> Callable[[Any, Any], Coroutine[Any, Any, Any]]:
         queue = queues.get(loop) or Queue(loader, loop, loop, instance)
         batch = queue.open
         try:
-            if (
-                batch is None
-                or key in batch.waiters
-                or (queue.loads and key in queue.loads)
-                or len(batch.waiters) >= room
-            ):
+            if batch is None or key in batch.waiters or len(batch.waiters) >= room or key in queue.loads:
                 batch, waiter = queue.enter(key, key)
             else:
                 waiter = batch.waiters[key] = loop.create_future()

@@ -340,12 +340,52 @@ async def test_an_exception_for_a_thousand_callers_grows_no_longer():
             depths.append(depth)
             return weakref.ref(error)
 
-    seen = await asyncio.gather(*(call(i % 50) for i in range(1000)))
-    assert set(depths) == {depths[0]}
+    gc.collect()
     gc.disable()
     try:
+        seen = await asyncio.gather(*(call(i % 50) for i in range(1000)))
         await asyncio.sleep(0)
         assert seen[0]() is None
+    finally:
+        gc.enable()
+    assert set(depths) == {depths[0]}
+
+
+async def test_an_error_is_freed_whichever_way_it_came():
+    """Through `many`, a method, a scope or `on_error="bisect"` too, nothing refers to it afterwards."""
+
+    class NoError(Exception):
+        pass
+
+    class Users:
+        @batched
+        async def get(self, keys):
+            raise NoError
+
+    @batched(dispatch="scope", on_error="bisect")
+    async def load(keys):
+        raise NoError
+
+    async def call(function, key):
+        try:
+            await function(key)
+        except NoError as error:
+            return weakref.ref(error)
+
+    async def calls():
+        users = Users()
+        singly = [await call(users.get, 1), await call(load, 1)]
+        several = [await call(users.get.many, [1, 2]), await call(load.many, [1, 2])]
+        return [*singly, *several]
+
+    gc.collect()
+    gc.disable()
+    try:
+        seen = await calls()
+        async with scope():
+            seen += await calls()
+        await asyncio.sleep(0)
+        assert [error() for error in seen] == [None] * 8
     finally:
         gc.enable()
 
