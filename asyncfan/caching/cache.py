@@ -227,8 +227,8 @@ class Cache(Items):
         for other in list(self.operations) if self.tier is not None else ():
             if other.prefix == prefix and other.name != name:
                 raise ValueError(
-                    f"{name} and {other.name} have the same prefix {prefix!r}, so that they would get each other's values "
-                    "from the shared tier: give one of them another key_prefix"
+                    f"{name} and {other.name} have the same prefix {prefix!r}, so that they would get each other's "
+                    "values from the shared tier: give one of them another key_prefix"
                 )
         found = Operation(self, prefix, name, text, freshness)
         self.operations[found] = None

@@ -131,9 +131,7 @@ class Server:
                 return Loaded(await self._look_again(asked), None)
             return await self._run(asked, key)
 
-        found, how = await self._operation.lead(
-            key.text, load, anew=forward != "fwd=miss", shared=not key.private
-        )
+        found, how = await self._operation.lead(key.text, load, anew=forward != "fwd=miss", shared=not key.private)
         if isinstance(found, Unshared):
             return self._mark(asked.adapter, asked.visit, found.response, f"{forward}; detail={found.reason}")
         if how == "hit":  # stored by another thread since it was looked for

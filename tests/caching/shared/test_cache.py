@@ -148,7 +148,7 @@ async def test_memory_keeps_a_value_no_longer_than_memory_expire(clock):
 
 async def test_server_that_fails_is_a_miss(processes):
     """Whatever the server does, the call returns what it loads; a clear says that it is not confirmed."""
-    failing = FailingStore(processes.server.connect(), failure_rate=1.0)
+    failing = FailingStore(processes.server.connect(), failing=1.0)
     cache = Cache(store=failing)
 
     @cache.cache_function(expire=100, key_prefix="f")
@@ -160,7 +160,7 @@ async def test_server_that_fails_is_a_miss(processes):
     await cleared
     assert not cleared.confirmed
     assert re.fullmatch(r"<Cleared 1 entries, 0 shared, not yet confirmed>", repr(cleared))
-    failing.failure_rate = 0.0
+    failing.failing = 0.0
     await until(lambda: cleared.confirmed)
     await cache.aclose()
 
@@ -293,7 +293,9 @@ async def test_methods_and_what_only_this_process_can_name_stay_here(processes):
 async def test_two_functions_of_one_prefix_are_refused(processes):
     """They would get each other's values (F19)."""
     a = processes()
-    with pytest.raises(ValueError, match=r"f and .*Process.* have the same prefix 'f', so that they would get each other"):
+    with pytest.raises(
+        ValueError, match=r"f and .*Process.* have the same prefix 'f', so that they would get each other"
+    ):
 
         @a.cache.cache_function(expire=1, key_prefix="f")
         async def f(n):
