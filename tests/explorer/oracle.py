@@ -238,7 +238,8 @@ class Oracle:
             self.blame("load of what is stored", load, stored)
         for other in self.live[target]:
             since = min(call.stamp, other.call.stamp)
-            if since >= self.turned[target] and since > self.unshared[target]:
+            one_turn = since >= self.turned[target] and since > self.unshared[target]
+            if one_turn and not self._lost_tag(other.value, math.inf, since=other.call.stamp):
                 self.blame("second live load of one turn", load, "beside", other)
         self.live[target].append(load)
         self.loads.append(load)
@@ -271,6 +272,7 @@ class Oracle:
                 and call.tick < self.loop.ticks - UNNOTICED_TICKS
                 and not self._is_leaving(call)
                 and not (call.parent is not None and call.parent.cancelled)
+                and not self._lost_tag(load.value, math.inf, since=load.call.stamp)
             ):
                 self.blame("load cancelled although somebody waits", load, call)
 

@@ -349,30 +349,32 @@ class World:
         with self.cache.store.lock:
             while not self.cache.store.work(100):
                 pass
-        held = 0
         for name, op in self.operations.items():
-            if op.flights:
-                blame("leaked flight", name, op.flights)
-            for key, entry in op.table.items():
-                if entry.key != key or entry.seal.operation is not op or entry not in self.cache.store.order:
-                    blame("entry out of place", name, key)
-            alive = [entry for entry in op.table.values() if not op.first_clear(entry)]
-            held += len(op.table)
-            if len(alive) != op.live or (not self.plan.fences and op.live != len(op.table)):
-                blame("wrong number of entries", name, op.live, len(op.table))
-            if op.sweeps or op.tag_sweeps or op.fences:
-                blame("leaked fence", name, op.sweeps)
-            if op.index is not None and len(op.index) != len(op.table):
-                blame("index and table differ", name, op.index)
-            tags = {tag for entry in op.table.values() for tag in entry.tags}
-            tagged = {tag: {entry for entry in op.table.values() if tag in entry.tags} for tag in tags}
-            if len(op.tagged) != len(tags) or any(op.tagged[tag] != tagged[tag] for tag in tags):
-                blame("tags and table differ", name, op.tagged)
+            self._look_at_operation(name, op)
+        held = sum(len(op.table) for op in self.operations.values())
         if len(self.cache.store) != held:
             blame("order and tables differ", len(self.cache.store), held)
         counted, gone = sum(map(int, self.clears)), sum(op.removed["invalidated"] for op in self.operations.values())
         if counted != gone:
             blame("wrong counts of clears", counted, "counted of", gone)
+
+    def _look_at_operation(self, name, op):
+        blame = self.oracle.blame
+        if op.flights:
+            blame("leaked flight", name, op.flights)
+        for key, entry in op.table.items():
+            if entry.key != key or entry.seal.operation is not op or entry not in self.cache.store.order:
+                blame("entry out of place", name, key)
+        alive = sum(not op.first_clear(entry) for entry in op.table.values())
+        if alive != op.live or (not self.plan.fences and op.live != len(op.table)):
+            blame("wrong number of entries", name, op.live, len(op.table))
+        if op.sweeps or op.tag_sweeps or op.fences:
+            blame("leaked fence", name, op.sweeps)
+        if op.index is not None and len(op.index) != len(op.table):
+            blame("index and table differ", name, op.index)
+        tagged = {tag: {e for e in op.table.values() if tag in e.tags} for e in op.table.values() for tag in e.tags}
+        if len(op.tagged) != len(tagged) or any(op.tagged[tag] != entries for tag, entries in tagged.items()):
+            blame("tags and table differ", name, op.tagged)
 
     async def _load_all(self):
         """Each key that was used loads, gives the current version, and is then stored."""
