@@ -29,7 +29,7 @@ SECRET = "p@ss/w:rd#%"
     [
         ("redis://host", "redis://host"),
         (f"redis://user:{quote(SECRET, safe='')}@host:6379/2", "redis://user:***@host:6379/2"),
-        ("rediss://:hidden@host:6379?ssl_password=hidden", "rediss://:***@host:6379"),
+        ("rediss://:hidden@host:6379?ssl_keyfile=hidden", "rediss://:***@host:6379"),
         ("redis://host?password=hidden&db=3", "redis://host"),
         ("unix://user:hidden@/run/redis.sock?db=1", "unix://user:***@/run/redis.sock"),
         ("rediss+cluster://user:hidden@host:7000", "rediss+cluster://user:***@host:7000"),
