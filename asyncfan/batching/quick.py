@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import get_running_loop
+from asyncio import Future, get_running_loop
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -28,7 +28,7 @@ def quick(loader: Loader) -> Callable[[Any, Any], Coroutine[Any, Any, Any]]:
             if batch is None or key in batch.waiters or len(batch.waiters) >= room or key in queue.loads:
                 batch, waiter = queue.enter(key, key)
             else:
-                waiter = batch.waiters[key] = loop.create_future()
+                waiter = batch.waiters[key] = Future(loop=loop)  # what create_future does, one frame less
         except TypeError as error:
             loader.check_hashable(key, error)
             raise
