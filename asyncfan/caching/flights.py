@@ -91,6 +91,10 @@ class Flight:
         self.how: Freshness | None = None  # what its caller said of freshness; None: the operation's
         self.mates: tuple[Flight, ...] = ()  # all that its task loads, itself too; (): it has a load of its own
 
+    def is_plain(self) -> bool:
+        """Say whether nobody has said anything of its value."""
+        return self.load is None and not self.tags and self.how is None and self.passage is None
+
     def lead(self, waiter: Waiter) -> None:
         """Add the first waiter, and note that the caller's own load now waits for this one. Under the lock."""
         self.waiters = {waiter: self.began}
