@@ -37,18 +37,27 @@ stats.py       what was counted
 cache.py       `Cache`: the bounds and clears that functions share
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .adaptive import AdaptiveExpire, Decision, ExpireController
 from .cache import Cache, cache
 from .cleared import Cleared
-from .explain import Explanation, KeyPart, explain
 from .keys import escape, key_text, register_key
 from .level import CacheLevel, Expire, expiry
 from .load import Load, current_load
 from .operation import Loaded, Operation
 from .options import CacheOptions, FreshnessOptions
 from .register import MISSING, Missing
-from .stats import CacheStats, FunctionStats
 from .wrappers import AsyncCached, Cached, CachedGenerator, CacheInfo
+
+if TYPE_CHECKING:
+    from .explain import Explanation, KeyPart
+    from .stats import CacheStats, FunctionStats
+
+_SELDOM = dict.fromkeys(("CacheStats", "FunctionStats"), ".stats") | dict.fromkeys(
+    ("Explanation", "KeyPart"), ".explain"
+)
 
 __all__ = [
     "MISSING",
@@ -77,7 +86,12 @@ __all__ = [
     "current_load",
     "escape",
     "expiry",
-    "explain",
     "key_text",
     "register_key",
 ]
+
+
+def __getattr__(name: str) -> Any:  # as the face does
+    if name not in _SELDOM:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_SELDOM[name], __name__), name)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = ["AdaptiveExpire", "Decision", "ExpireController"]
 
@@ -24,8 +23,7 @@ OTHER = 8
 TRACE = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """One change of an expiry, and what led to it.
 
     Attributes:

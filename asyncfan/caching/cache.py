@@ -30,7 +30,6 @@ from .options import CacheOptions, check_names
 from .order import Entry
 from .patterns import Pattern
 from .policies import make_order
-from .stats import CacheStats, snapshot
 from .store import Store
 from .tags import Clears
 from .tiering import is_shareable
@@ -40,6 +39,7 @@ from .wrappers import AsyncCached, Cached, CachedGenerator
 if TYPE_CHECKING:
     from .shared.protocol import Store as SharedStore
     from .shared.tier import SharedTier
+    from .stats import CacheStats
 
 __all__ = ["Cache", "cache"]
 
@@ -397,6 +397,8 @@ class Cache(Items):
 
     def stats(self) -> CacheStats:
         """Return what the cache counted, by function; ``print`` it for a table."""
+        from .stats import snapshot  # noqa: PLC0415 - seldom used
+
         return snapshot(list(self.operations), len(self), self.maxsize)
 
     def __len__(self) -> int:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .adaptive import AdaptiveExpire
 from .aging import Aging
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Freshness", "kept_failure"]
 
 
-@dataclass(frozen=True, slots=True)
-class Freshness:
+class Freshness(NamedTuple):
     """What is known of a value's life before it is loaded; all times in seconds, `math.inf` for good.
 
     Attributes:

@@ -14,7 +14,6 @@ from ..fanout.checks import positive_int
 from .adaptive import AdaptiveExpire
 from .call_keys import CallKeys, Instance, Instances, Key
 from .compiling import compile_wrapper, plain_parameters
-from .explain import Explanation, explain_call
 from .generators import Recorder
 from .keys import escape
 from .level import CacheLevel, Expire, expiry, surroundings_at
@@ -28,6 +27,7 @@ from .wrappers import CacheInfo
 if TYPE_CHECKING:
     from .cache import Cache
     from .cleared import Cleared
+    from .explain import Explanation
     from .freshness import Freshness
     from .operation import Operation
 
@@ -161,6 +161,8 @@ class CachedFunction:
 
     def explain(self, *args: Any, **kwargs: Any) -> Explanation:
         """Return what the cache knows of a call."""
+        from .explain import explain_call  # noqa: PLC0415 - seldom used
+
         return explain_call(self, args, kwargs)
 
     def invalidate(self, *args: Any, **kwargs: Any) -> Cleared:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 from ..fanout.calling import as_coroutine_function
 from ..fanout.outcome import Outcome
 from .batches import Batch, Wanted, answers
-from .explain import Explanation, explain_item
 from .freshness import Freshness
 from .keys import LONG_TEXT, Unkeyable, escape, short_text
 from .level import CacheLevel, Expire, expiry
@@ -23,6 +22,7 @@ from .register import Missing
 
 if TYPE_CHECKING:
     from .cleared import Cleared
+    from .explain import Explanation
     from .operation import Operation
 
 __all__ = ["ItemKey", "Items", "item_text"]
@@ -236,6 +236,8 @@ class Items:
 
     def explain(self, key: ItemKey) -> Explanation:
         """Return what the cache knows of ``key``; ``print`` it for people. See `asyncfan.explain`."""
+        from .explain import explain_item  # noqa: PLC0415 - seldom used
+
         return explain_item(self._operation(), item_text(key))
 
     def _operation(self) -> Operation:

@@ -6,7 +6,7 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .keys import escape, short_text, untyped
 
@@ -17,8 +17,7 @@ MAX_FENCES = 10_000
 _PIECES = re.compile(r"(\*|:|%[0-9A-F]{2})")
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(NamedTuple):
     """Which keys a clear() means, over their untyped texts.
 
     Attributes:

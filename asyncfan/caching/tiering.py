@@ -10,10 +10,10 @@ from .aging import Aging
 from .flights import Failure, Flight
 from .freshness import Freshness
 from .order import Entry
-from .shared.protocol import Held
 
 if TYPE_CHECKING:
     from .shared.leases import Lease
+    from .shared.protocol import Held
     from .shared.reading import Found
     from .shared.tier import SharedTier
 
@@ -81,9 +81,9 @@ class Passage:
 
     def hold(self, answer: Lease | Held | None) -> bool:
         """Take in the right to load, or None: the tier cannot be used. Says whether the load may begin."""
-        if answer.__class__ is Held:
+        if hasattr(answer, "left"):  # Held
             return False
-        self._lease = answer  # type: ignore[assignment]  # no Held
+        self._lease = answer
         self.began = self._flight.operation.cache.clock()
         return True
 
