@@ -123,7 +123,7 @@ MUTANTS = {
         Operation, "_end", "self.fences.remove(sweep.number, pattern)", "pass"
     ),
     "a sweep ends before it has dropped anything": (
-        Operation, "_drop_matching", "self.drop(entry, \"invalidated\", sweep)", "pass"
+        Operation, "_drop_matching", 'self.drop(entry, "invalidated", sweep)', "pass"
     ),
     "a sweep drops what is younger than its clear": (
         Operation, "_drop_matching", "entry.seal.number < sweep.number and ", ""

@@ -337,7 +337,7 @@ class World:
         await self._load_all()
         self._look_at_counters()
 
-    def _look_at_rest(self):  # noqa: C901, PLR0912 - one a rule
+    def _look_at_rest(self):
         blame = self.oracle.blame
         left = asyncio.all_tasks() - {asyncio.current_task()}
         if left:
