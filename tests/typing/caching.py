@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from datetime import timedelta
 from typing import Any, assert_type
 
-from asyncfan import Cache, CacheLevel, cache, cache_function
+from asyncfan import Cache, CacheLevel, Explanation, Outcome, cache, cache_function, explain
 from asyncfan.caching import MISSING, AsyncCached, Cached, CachedGenerator, CacheInfo, Cleared, Missing
 
 
@@ -138,6 +138,43 @@ async def protocols(one: AsyncCached[[int], str], other: Cached[[int], str]) -> 
     assert_type(other(1), str)
 
 
+async def many() -> None:
+    """Items have the type of the first parameter; what follows is that of the others."""
+    service = Service()
+    assert_type(await bare.many([1, 2], unit="km"), list[str])
+    assert_type(await bare.many_outcomes(range(3)), list[Outcome[str]])
+    assert_type(plain_bare.many({1, 2}), list[list[str]])
+    assert_type(plain_bare.many_outcomes([1]), list[Outcome[list[str]]])
+    assert_type(await service.get.many([1]), list[str])
+    assert_type(service.plain.many([1]), list[bytes])
+    assert_type(await with_session.many([1], object()), list[None])
+
+
+async def keys_of_ones_own() -> None:
+    """`get_or_set` gives what the loader gives."""
+
+    async def load() -> int:
+        return 1
+
+    def load_many(keys: list[str]) -> dict[str, int]:
+        return dict.fromkeys(keys, 1)
+
+    assert_type(await cache.get_or_set("a:1", load, expire=60), int)
+    assert_type(await cache.get_or_set(("a", 1), lambda: "text", stale_if_error=60), str)
+    found = await cache.get_or_set_many(["a:1"], load_many, tags=lambda key: key)
+    assert_type(found, dict[str, Any])
+    assert_type(await cache.get_or_set_many(["a"], load_many, on_error="collect"), dict[str, Outcome[Any]])
+    cache.put("a:1", 5, expire=None, tags="x")
+    assert_type(cache.invalidate("a:1"), Cleared)
+
+
+def explanations() -> None:
+    """An explanation is a record."""
+    assert_type(explain(bare, 1), Explanation)
+    assert_type(bare.explain(1), Explanation)
+    assert_type(cache.explain("a:1").age, float | None)
+
+
 async def clears() -> None:
     """A clear may be awaited or not."""
     assert_type(cache.clear("user:*"), Cleared)
@@ -151,5 +188,6 @@ async def wrong_uses() -> None:
     await bare.refresh(unit=1)  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
     rows_called(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     rows_called.put([1], "users")  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    await bare.many([b"1"], unit=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
     bare.put(1, 1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     cache_function(expire="60")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
