@@ -177,9 +177,9 @@ class Kept:
         self.ended: bool = False
         self._all_left: asyncio.Future[None] | None = None  # while `close` waits
 
-    def left(self, waiter: asyncio.Future[Any]) -> None:
-        """Note that ``waiter``, and whatever its owner had to put in order, is done with."""
-        self.waiting.discard(waiter)
+    def left(self, *waiters: asyncio.Future[Any]) -> None:
+        """Note that these, and whatever their owner had to put in order, are done with."""
+        self.waiting.difference_update(waiters)
         if not self.waiting and self._all_left is not None and not self._all_left.done():
             self._all_left.set_result(None)
 

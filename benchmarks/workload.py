@@ -49,7 +49,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """One piece of work, done by every contestant; lower figures are better."""
+    """One piece of work, done by every contestant; lower figures are better, but for hits, which have no bar."""
 
     name: str
     title: str  # {size:,} in it stands for the size that was run

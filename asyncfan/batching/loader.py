@@ -14,7 +14,7 @@ from ..exceptions import ScopeEndedError
 from .asking import Asker, Function
 from .batch import Batch, Waiter, running_batch
 from .dispatch import BACKSTOP, RULES, Rule, send_when_all_wait
-from .failure import Failure, as_failure, unwrap
+from .failure import Failure, as_failure, raise_first, unwrap
 from .queue import Queue
 from .stats import LoaderStats
 
@@ -78,18 +78,22 @@ class Loader(Asker):
         try:
             for key in keys:
                 entered.append(self._enter(loop, kept, instance, key))  # noqa: PERF401 - leaves those that did
-            for batch, _, waiter in entered:
-                if not waiter.done():  # those of one batch are all at once
-                    await self._wait_in_sight(kept, batch, waiter)
-            return [unwrap(waiter.result()) for _, _, waiter in entered]
+            await self._wait_for_all(kept, entered)
+            outcomes = [waiter.result() for _, _, waiter in entered]
+            raise_first(outcomes)
         except BaseException as error:
             await leave(entered, error)
             raise
         finally:
             if kept is not None:
-                for _, _, waiter in entered:
-                    kept.left(waiter)
-            entered.clear()  # an error's traceback holds this frame
+                kept.left(*[waiter for _, _, waiter in entered])
+            entered.clear()  # an error's traceback holds this frame: no cycle through it
+        return outcomes
+
+    async def _wait_for_all(self, kept: Kept | None, entered: list[Entered]) -> None:
+        for batch, _, waiter in entered:
+            if not waiter.done():  # those of one batch are all at once
+                await self._wait_in_sight(kept, batch, waiter)
 
     def _enter(self, loop: asyncio.AbstractEventLoop, kept: Kept | None, instance: Any, key: Any) -> Entered:
         """Let a caller wait for ``key``: with others who do, or as the first."""

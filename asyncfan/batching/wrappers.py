@@ -74,7 +74,7 @@ class Batched(Protocol[K_contra, V]):
         ...
 
 
-class BatchedMethod(Protocol[S_contra, K, V]):
+class BatchedMethod(Protocol[S_contra, K_contra, V]):
     """What `batched` makes of a method of many keys: in an instance, a `Batched`."""
 
     @property
@@ -82,7 +82,7 @@ class BatchedMethod(Protocol[S_contra, K, V]):
         """The method as it was."""
         ...
 
-    def __call__(self, instance: S_contra, key: K, /) -> Coroutine[Any, Any, V]:
+    def __call__(self, instance: S_contra, key: K_contra, /) -> Coroutine[Any, Any, V]:
         """Return the result for ``key``, of ``instance``."""
         ...
 
@@ -91,9 +91,9 @@ class BatchedMethod(Protocol[S_contra, K, V]):
         ...
 
     @overload
-    def __get__(self, instance: None, owner: type | None = None) -> BatchedMethod[S_contra, K, V]: ...
+    def __get__(self, instance: None, owner: type | None = None) -> BatchedMethod[S_contra, K_contra, V]: ...
     @overload
-    def __get__(self, instance: S_contra, owner: type | None = None) -> Batched[K, V]: ...
+    def __get__(self, instance: S_contra, owner: type | None = None) -> Batched[K_contra, V]: ...
 
 
 class Decorator(Protocol):

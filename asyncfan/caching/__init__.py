@@ -5,11 +5,10 @@ level.py       how much of the surroundings is in a key
 compiling.py   a hit: the cached function, compiled from the user's signature
 call_keys.py   from the looked-up key to the stored one
 functions.py   `cache_function`: made of the three above
-generators.py  async generators: one run, recorded for all who consume it
-adaptive.py    an expiry that follows what loads measure
 methods.py     the same in a class body: the instance is filled in
 wrappers.py    what it makes of a function, for type checkers and readers
-register.py    what may be served and joined, and what was cleared of it
+register.py    what may be served and joined, unless it was cleared
+clearing.py    clearing it, at once or in small steps
 options.py     what a cached function can be told, checked
 freshness.py   the same, made ready: how long a value lives
 adaptive.py    `AdaptiveExpire`: an expiry that follows what loads measure
@@ -20,9 +19,13 @@ batches.py     one load of several keys, each with its own flight
 items.py       `get_or_set`: values by a key of the user's own
 explain.py     what is known of one call, and why it is or is not stored
 limits.py      a load's time and place in a limiter
+generators.py  async generators: one run, recorded for all who consume it
 load.py        `current_load`: what a load says of its own value
 flights.py     one load in progress and who waits for it
 patterns.py    what a clear names, and what was cleared since
+index.py       entries by their texts
+tags.py        entries by their tags, and which tags were cleared
+cleared.py     `Cleared`: what a clear returns
 store.py       takes entries in, drops what is expired or cleared in small steps
 order.py       one stored value, and what keeps the stored ones within bounds
 policies.py    which of them goes first: the choice, LFU and S3-FIFO
@@ -35,7 +38,8 @@ cache.py       `Cache`: the bounds and clears that functions share
 """
 
 from .adaptive import AdaptiveExpire, Decision, ExpireController
-from .cache import Cache, Cleared, cache
+from .cache import Cache, cache
+from .cleared import Cleared
 from .explain import Explanation, KeyPart, explain
 from .keys import escape, key_text, register_key
 from .level import CacheLevel, Expire, expiry

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..context import hide_deadline
@@ -12,10 +13,11 @@ from .eager import start_eagerly
 from .flights import AGAIN, LATE, Failure, Flight, loading
 from .freshness import Freshness, kept_failure
 from .operation import MAX_EAGER_DEPTH, Operation, is_being_cancelled
-from .tiering import Passage
+from .tiering import Passage, in_task, is_shareable
 
 if TYPE_CHECKING:
     from .order import Entry
+    from .shared.tier import SharedTier
 
 __all__ = ["Batch", "Wanted", "answers"]
 
@@ -111,36 +113,82 @@ class Batch:
         loading.set(first)
         hide_deadline()  # the first caller's; others share this load
         started = op.cache.clock()
-        for flight in (
-            flights if op.tier is not None else ()
-        ):  # memory keeps nothing longer than it may without the tier
-            flight.passage = Passage(op.tier, flight, op.text(flight.key), self.how or op.freshness)
-            flight.passage.began = started
         try:
-            results = await self.load(items)
-            for flight, result in zip(flights, results, strict=True):
-                self._settle(flight, result, started)
-        except asyncio.CancelledError:
+            await self._load_each(flights, dict(zip(flights, items, strict=True)), started)
+        except asyncio.CancelledError as error:
             op.loads_cancelled += len(flights)
             op.notes.extend((flight.key, "cancelled") for flight in flights)
-            self._settle_rest(flights, lambda _: (Failure(op.foreign_cancel(error)),))
+            cancelled = op.foreign_cancel(error)
+            self._settle_rest(flights, lambda _: (Failure(cancelled),))
             if first.cancelled or is_being_cancelled():
                 raise
         except BaseException as error:
-            self._settle_rest(flights, lambda flight: op.failed(flight, error, started))
+            self._settle_rest(flights, partial(op.failed, error=error, started=started))
             if not isinstance(error, Exception):
                 raise
         finally:
             self._settle_rest(flights, lambda _: (AGAIN,))  # such as by a KeyboardInterrupt in cache_if
             if first.task is not None:  # it was suspended, so the cache had to hold it
                 op.cache.tasks.discard(first.task)
+            ends = [flight.passage.end() for flight in flights if flight.passage is not None]
+            if ends:
+                await op.own(ends)
             del flights, first  # as in Operation.fetch
+
+    async def _load_each(self, flights: tuple[Flight, ...], item_of: dict[Flight, Any], started: float) -> None:
+        """Settle every flight: with what the tier that processes share has for it, or by a call for the rest."""
+        tier = self.operation.tier
+        held: list[Flight] = []
+        if tier is not None:
+            found, flights, held = await self._look_there(flights, tier)
+            for flight in found:
+                self._settle(flight, flight.passage.found.value, started)  # type: ignore[union-attr]
+        await self._call(flights, item_of, started)
+        for flight in held:  # another process loads it: its value comes, or else the right to load it
+            passage = flight.passage
+            if await in_task(passage.begin()):  # type: ignore[union-attr]
+                self._settle(flight, passage.found.value, started)  # type: ignore[union-attr]
+            else:
+                await self._call((flight,), item_of, started)
+
+    async def _look_there(
+        self, flights: tuple[Flight, ...], tier: SharedTier
+    ) -> tuple[list[Flight], tuple[Flight, ...], list[Flight]]:
+        """Ask the tier for all keys, in one round trip, and in another for the right to load what it has not.
+
+        Returns:
+            The flights that it has a value for, those to be loaded here, and those that another process loads.
+        """
+        op = self.operation
+        asked = [flight for flight in flights if is_shareable(op.text(flight.key))]
+        texts = [op.text(flight.key) for flight in asked]
+        tags = list({tag: None for flight in asked for tag in flight.tags})
+        for flight, text, found in zip(asked, texts, await tier.read(texts, tags), strict=True):
+            flight.passage = Passage(tier, flight, text, self.how or op.freshness)
+            flight.passage.look_at(found)
+        found_now = [flight for flight in asked if flight.passage is not None and flight.passage.found is not None]
+        missing = [flight for flight in asked if flight.passage is not None and flight.passage.found is None]
+        answers = await tier.claim_many(
+            [op.text(flight.key) for flight in missing],
+            [flight.passage.old for flight in missing],  # type: ignore[union-attr]
+        )
+        held = [flight for flight, lease in zip(missing, answers, strict=True) if not flight.passage.hold(lease)]  # type: ignore[union-attr]
+        elsewhere = {*found_now, *held}
+        return found_now, tuple(flight for flight in flights if flight not in elsewhere), held
+
+    async def _call(self, flights: tuple[Flight, ...], item_of: dict[Flight, Any], started: float) -> None:
+        """Make one call for the items of ``flights``, and settle each."""
+        if flights:
+            results = await self.load([item_of[flight] for flight in flights])
+            first = loading.get()  # whose load all of them say things of
+            said = None if first is None else first.load
+            for flight, result in zip(flights, results, strict=True):
+                flight.load = said and said.shared_by(flight.tags)
+                self._settle(flight, result, started)
 
     def _settle(self, flight: Flight, result: Any, started: float) -> None:
         """Settle the flight of one key; what fails for it fails for no other."""
-        op, said = self.operation, flight.mates[0].load
-        if said is not None:
-            flight.load = said.shared_by(flight.tags)
+        op = self.operation
         try:
             if isinstance(result, asyncio.CancelledError):  # raised bare, it would seem to be the caller's own
                 result = op.foreign_cancel(result)
@@ -230,14 +278,14 @@ class Visit:
             patience = max(self._until - self._loop.time(), 0)
         try:
             result = await flight.wait(waiter, patience)
-            if result is LATE:
-                result = op.overdue(key)
-                self._patience = None if result is AGAIN else self._patience
-            return result
         except Exception as error:  # noqa: BLE001 - the load's: a cancellation goes on
             return Failure(error)
         finally:
             del flight, waiter
+        if result is LATE:
+            result = op.overdue(key)
+            self._patience = None if result is AGAIN else self._patience
+        return result
 
     def _give(self, key: Any, result: Any) -> None:
         """Note what became of a key; raise it if that is how the caller wants it."""

@@ -9,19 +9,21 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
 from .adaptive import AdaptiveExpire
 from .call_keys import without_surroundings
+from .cleared import Cleared, Told
 from .freshness import Freshness
 from .functions import cached_function
 from .items import Items
 from .keys import untyped
 from .level import CacheLevel, Expire, seconds_of
 from .listening import Listening
+from .load import checked_tags
 from .mapped import MappingLike
 from .operation import Operation
 from .options import CacheOptions, check_names
@@ -29,7 +31,9 @@ from .order import Entry
 from .patterns import Pattern
 from .policies import make_order
 from .stats import CacheStats, snapshot
-from .store import SWEEP_SLICE, Store
+from .store import Store
+from .tags import Clears
+from .tiering import is_shareable
 from .weighing import make_scale
 from .wrappers import AsyncCached, Cached, CachedGenerator
 
@@ -37,7 +41,7 @@ if TYPE_CHECKING:
     from .shared.protocol import Store as SharedStore
     from .shared.tier import SharedTier
 
-__all__ = ["Cache", "Cleared", "cache"]
+__all__ = ["Cache", "cache"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -58,45 +62,6 @@ class CacheFunctionDecorator(Protocol):
     ) -> CachedGenerator[P, T]: ...
     @overload
     def __call__(self, function: Callable[P, T], /) -> Cached[P, T]: ...
-
-
-class Cleared:
-    """What a clear returns: the memory tier is clear already.
-
-    Awaiting it waits until all that it named is also gone from memory, and returns how many entries that were. Where
-    a clear names a part of more than 2,000 entries, ``count`` is 0 until then: they are no longer served, but swept in
-    small steps.
-
-    Attributes:
-        count: Entries dropped so far.
-    """
-
-    __slots__ = ("_cache", "_fenced", "count")
-
-    def __init__(self, cache: Cache, count: int, fenced: dict[Operation, int]) -> None:
-        self._cache = cache
-        self._fenced = fenced  # {operation with a fence of this clear: its count of invalidated entries then}
-        self.count: int = count
-
-    def __await__(self) -> Generator[Any, None, int]:
-        return self._finish().__await__()
-
-    async def _finish(self) -> int:
-        store = self._cache.store
-        rounds = 2 if self._fenced else 0  # one may have been under way
-        while rounds:
-            with store.lock:
-                rounds -= store.sweep(SWEEP_SLICE)
-            await asyncio.sleep(0)
-        self.count += sum(op.removed["invalidated"] - before for op, before in self._fenced.items())
-        self._fenced = {}
-        return self.count
-
-    def __int__(self) -> int:
-        return self.count
-
-    def __repr__(self) -> str:
-        return f"<Cleared {self.count} entries>"
 
 
 class Cache(Items):
@@ -157,6 +122,7 @@ class Cache(Items):
         order = make_order(policy, _evicted, maxsize=maxsize, scale=make_scale(max_bytes, weigher))
         self.maxsize: int | None = maxsize if isinstance(policy, str) else getattr(policy, "maxsize", None)
         self.max_bytes: int | None = max_bytes
+        self.weigher = weigher
         self.clock = clock
         self.random = random
         self.namespace = namespace
@@ -167,8 +133,8 @@ class Cache(Items):
         self.threads: set[threading.Thread] = set()  # those that run loads of plain functions in the background
         # in the order in which they were made, which a set would not keep
         self.operations: weakref.WeakKeyDictionary[Operation, None] = weakref.WeakKeyDictionary()
-        self.store: Store = Store(order, self._forget_fences, clock)
-        self._marks: weakref.WeakKeyDictionary[Operation, int] = weakref.WeakKeyDictionary()
+        self.store: Store = Store(order, clock)
+        self.clears: Clears = Clears()
         _caches.add(self)
         if self.tier is not None:
             self.tier.attach(Listening(self))
@@ -258,19 +224,35 @@ class Cache(Items):
         freshness: Freshness = Freshness(math.inf),  # noqa: B008 - frozen
     ) -> Operation:
         """Register something cached: ``text`` spells its keys, which begin with ``prefix``."""
+        for other in list(self.operations) if self.tier is not None else ():
+            if other.prefix == prefix and other.name != name:
+                raise ValueError(
+                    f"{name} and {other.name} have the same prefix {prefix!r}, so that they would get each other's "
+                    "values from the shared tier: give one of them another key_prefix"
+                )
         found = Operation(self, prefix, name, text, freshness)
         self.operations[found] = None
+        if self.tier is not None:
+            found.keep_index()  # other processes name keys by their texts
         return found
 
     # -- clearing ---------------------------------------------------------------------------------------------------
 
-    def clear(self, pattern: str) -> Cleared:
+    def clear(self, pattern: str, *, dry_run: bool = False) -> Cleared:
         """Drop every entry whose key matches ``pattern``, in which ``*`` stands for anything.
 
         When it returns, none of them is served any more, and no load in flight for one is stored or joined. It need
         not be awaited; see `Cleared`. Numbers and strings that look alike both match: ``42`` means 42 and "42". Since
         ``user:42*`` also means user 420, prefer `clear_prefix` where that matters. What a function's ``cache_key``
-        returns is a pattern too.
+        returns is a pattern too, and ``*:@tenant/acme*`` means whatever was stored in ``scope(tenant="acme")``.
+
+        The first clear of a part of more than 1,000 entries of one function makes an index of them, of about 100 bytes
+        an entry, in small steps. From then on it costs what it drops, and what else begins as the pattern does up to
+        its first ``*``.
+
+        Args:
+            pattern: What to drop.
+            dry_run: Only count what would go.
 
         Raises:
             TypeError: ``pattern`` is not a string.
@@ -280,13 +262,16 @@ class Cache(Items):
             >>> cache.clear("user:profile:42*")
             <Cleared 0 entries>
         """
-        return self._clear(*Pattern.readings(pattern))
+        return self.clear_patterns(*Pattern.readings(pattern), dry_run=dry_run)
 
-    def clear_prefix(self, *parts: object) -> Cleared:
+    def clear_prefix(self, *parts: object, dry_run: bool = False) -> Cleared:
         """Drop the entry of the key ``part:part:...`` and all below it, exactly by segment.
+
+        Since each level's key begins with the coarser one's, that is a call in every tenant's and principal's scope.
 
         Args:
             *parts: The first is the prefix given at decoration (or its first segments), the others argument values.
+            dry_run: Only count what would go.
 
         Raises:
             ValueError: No part is given: `clear_all` says that.
@@ -297,44 +282,116 @@ class Cache(Items):
         """
         if not parts:
             raise ValueError("clear_prefix() would drop everything: call clear_all() if that is meant")
-        return self._clear(Pattern.under(parts))
+        return self.clear_patterns(Pattern.under(parts), dry_run=dry_run)
 
-    def clear_all(self) -> Cleared:
-        """Drop every entry of this cache; no load in flight is stored or joined."""
-        return Cleared(self, sum(op.clear_matching(None) for op in list(self.operations)), {})
+    def clear_tags(self, *tags: str, dry_run: bool = False) -> Cleared:
+        """Drop every entry that carries one of the ``tags``, whatever function it is of.
+
+        A load in flight that has one of them in the end is not stored, even if it adds it only now; who called before
+        may get what it gives, who calls from now on does not. It costs what it drops.
+
+        Args:
+            *tags: As given by ``cache_function(tags=...)`` or ``current_load().tag(...)``, without wildcards.
+            dry_run: Only count what would go.
+
+        Raises:
+            TypeError: A tag is not a string.
+            ValueError: A tag is empty, or none is given.
+
+        Example:
+            >>> @cache.cache_function(tags="user:{user}")
+            ... def name_of(user):
+            ...     return f"user {user}"
+            >>> name_of(42)
+            'user 42'
+            >>> cache.clear_tags("user:42")
+            <Cleared 1 entries>
+        """
+        if not checked_tags(tags):
+            raise ValueError('clear_tags() takes at least one tag, such as clear_tags("user:42")')
+        return self._tell(dry_run, tags=tags).join(self.forget_tags(*tags, dry_run=dry_run))
+
+    def clear_all(self, *, dry_run: bool = False) -> Cleared:
+        """Drop every entry of this cache; no load in flight is stored or joined.
+
+        Args:
+            dry_run: Only count what would go.
+        """
+        return self._tell(dry_run, everything=True).join(self.forget_all(dry_run=dry_run))
+
+    def clear_patterns(self, *patterns: Pattern, dry_run: bool = False) -> Cleared:
+        """Drop every entry that one of the ``patterns`` means, of which no two mean the same entry."""
+        return self._tell(dry_run, patterns=patterns).join(self.forget_patterns(*patterns, dry_run=dry_run))
 
     def clear_operation(self, operation: Operation) -> Cleared:
-        """Drop every entry of one function or endpoint."""
-        return Cleared(self, operation.clear_matching(None), {})
+        """Drop every entry of one function or endpoint; from the shared tier, every one that its prefix begins."""
+        told = self._tell(patterns=(Pattern(operation.prefix, subtree=True),))
+        cleared = Cleared(self.store)
+        operation.clear_matching(None, cleared)
+        return told.join(cleared.begin())
 
     def clear_call(self, operation: Operation, key: Any, *, scoped: bool = True) -> Cleared:
         """Drop the entry of one call, whatever the scope it was made in; not ``scoped``: it was made in none."""
-        if not scoped:
-            return Cleared(self, operation.clear_key(key), {})
-        base = without_surroundings(key)
-        count = operation.clear_key(key) + (operation.clear_key(base) if base is not key else 0)
-        below = Pattern(untyped(operation.text(base)) + ":@", tail=True)
-        return Cleared(self, count + operation.clear_matching(below), {})
+        base = without_surroundings(key) if scoped else key
+        below = (Pattern(untyped(operation.text(base)) + ":@", tail=True),) if scoped else ()
+        told = self._tell(texts=[operation.text(one) for one in dict.fromkeys((key, base))], patterns=below)
+        cleared = Cleared(self.store)
+        cleared.count = operation.clear_key(key) + (operation.clear_key(base) if base is not key else 0)
+        for pattern in below:
+            operation.clear_matching(pattern, cleared)
+        return told.join(cleared.begin())
 
-    def _clear(self, *patterns: Pattern) -> Cleared:
-        count, fenced = 0, {}
-        for op in list(self.operations):
-            before = op.removed["invalidated"]
-            dropped = sum(op.clear_matching(pattern) for pattern in patterns if pattern.touches(op.prefix))
-            count += dropped
-            if op.fences:
-                fenced[op] = before + dropped
-        return Cleared(self, count, fenced)
+    def _tell(
+        self,
+        dry_run: bool = False,  # noqa: FBT001, FBT002 - as its callers have it
+        *,
+        texts: Sequence[str] = (),
+        patterns: Sequence[Pattern] = (),
+        tags: Sequence[str] = (),
+        everything: bool = False,
+    ) -> Told:
+        """Tell the tier that processes share of a clear, before memory is cleared: it must not be read from there."""
+        shareable = [text for text in texts if is_shareable(text)]
+        if self.tier is None or dry_run:
+            return Told()
+        dropped = self.tier.drop(shareable) if shareable else None
+        if patterns or tags or everything:
+            return Told(dropped, self.tier.clear(patterns=patterns, tags=tags, everything=everything))
+        return Told(dropped)
 
-    def _forget_fences(self) -> None:
-        """Every entry was looked at since the last time: what was cleared before then needs no remembering."""
+    # -- clearing memory alone, as other processes ask for it -------------------------------------------------------
+
+    def forget_tags(self, *tags: str, dry_run: bool = False) -> Cleared:
+        """Drop every entry of this process that carries one of the ``tags``."""
+        cleared = Cleared(self.store, dry_run=dry_run)
+        found = tuple(dict.fromkeys(tags))
+        with self.store.lock:
+            operations = list(self.operations)
+            if not dry_run:
+                self.clears.add(found, in_flight=any(op.flights for op in operations))
+            for op in operations:
+                (op.count_tags if dry_run else op.clear_tags)(found, cleared)
+        return cleared.begin()
+
+    def forget_all(self, *, dry_run: bool = False) -> Cleared:
+        """Drop every entry of this process."""
+        cleared = Cleared(self.store, dry_run=dry_run)
         for op in list(self.operations):
-            if op.fences:
-                for flight in list(op.flights.values()):
-                    if op.is_cleared(flight):
-                        op.disown(flight.key)
-                op.fences.forget(self._marks.get(op, 0))
-                self._marks[op] = op.seal.number
+            (op.count_matching if dry_run else op.clear_matching)(None, cleared)
+        return cleared.begin()
+
+    def forget_patterns(self, *patterns: Pattern, dry_run: bool = False) -> Cleared:
+        """Drop every entry of this process that one of the ``patterns`` means."""
+        cleared = Cleared(self.store, dry_run=dry_run)
+        for op in list(self.operations):
+            for pattern in patterns:
+                if pattern.touches(op.prefix):
+                    (op.count_matching if dry_run else op.clear_matching)(pattern, cleared)
+        return cleared.begin()
+
+    def forget_texts(self, *texts: str) -> Cleared:
+        """Drop the entries of this process by their keys' texts; those that look alike go too."""
+        return self.forget_patterns(*{Pattern(untyped(text)) for text in texts})
 
     # -- seeing -----------------------------------------------------------------------------------------------------
 
@@ -394,8 +451,7 @@ class Cache(Items):
             op.lock = lock
             op.flights.clear()
             if not whole:
-                op.table.clear()
-                op.live = 0
+                op.forget_all()
         if not whole:
             self.store.forget_all()
 

@@ -81,7 +81,7 @@ class Explanation:
     served_for: float = 0.0
     gone_in: float = 0.0
     tags: tuple[str, ...] = ()
-    weight: int = 0
+    weight: float = 0
     hits: int = 0
     loading: bool = False
     waiting: int = 0
@@ -153,7 +153,7 @@ def _explained(op: Operation, key: Any, parts: tuple[KeyPart, ...], level: Cache
     """Look at everything that is known of a key, and change nothing."""
     with op.lock:
         entry, now, flight = op.table.get(key), op.cache.clock(), op.in_flight(key)
-        cleared = entry is not None and op.is_cleared(entry)
+        cleared = entry is not None and op.first_clear(entry) > 0
         if flight is not None and flight.cancelled:
             flight = None
         facts: dict[str, Any] = {
@@ -178,7 +178,7 @@ def _explained(op: Operation, key: Any, parts: tuple[KeyPart, ...], level: Cache
         served_for=entry.last - now,
         gone_in=entry.gone - now,
         tags=entry.tags,
-        weight=entry.weight if entry.weight > 1 else ENTRY_BYTES + weigh(entry.value),
+        weight=int(entry.weight) if entry.weight > 1 else ENTRY_BYTES + weigh(entry.value),
         **facts,
     )
 

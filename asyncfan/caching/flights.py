@@ -20,7 +20,7 @@ from ..exceptions import RecursiveLoadError, SelfCancelledError
 if TYPE_CHECKING:
     from .freshness import Freshness
     from .load import Load
-    from .register import Register, Seal
+    from .register import Register
     from .tiering import Passage
 
 __all__ = ["AGAIN", "LATE", "UNSHARED", "Failure", "Flight", "deliver", "loading", "outcome", "running_loop"]
@@ -66,17 +66,20 @@ class Flight:
     """One load of one key."""
 
     __slots__ = (
-        "anew", "background", "blocked_on", "cancelled", "depth", "how", "key", "load", "loop", "mates", "operation",
-        "passage", "seal", "tags", "task", "waiters",
+        "anew", "background", "began", "blocked_on", "cancelled", "checked", "depth", "how", "key", "load", "loop",
+        "mates", "operation", "passage", "tags", "task", "waiters",
     )  # fmt: skip
 
     def __init__(self, operation: Register, key: Any, loop: asyncio.AbstractEventLoop | None) -> None:
         self.operation: Register = operation
         self.key: Any = key
-        self.seal: Seal = operation.seal  # as of its start: what was cleared since must not be stored
+        # how many clears of parts there were in the cache: what it loads must not be stored if a later one meant it
+        self.began: int = operation.clears.number
+        self.checked: int = self.began  # no clear up to this one meant its key
         self.loop: asyncio.AbstractEventLoop | None = loop  # where it runs; None: in a thread
         self.task: asyncio.Task[Any] | None = None  # None: it runs in its first caller's own task or thread
-        self.waiters: dict[Waiter, None] | None = {}  # in the order in which they came; None: settled
+        # {waiter: clears when it came}, in the order in which they came; None: settled
+        self.waiters: dict[Waiter, int] | None = {}
         self.cancelled: bool = False  # all waiters left, or its leader: never stored, only waited for
         self.blocked_on: list[Flight] = []  # the flights that its load waits for right now
         self.depth: int = 0  # how many loads it was started inside of
@@ -88,9 +91,13 @@ class Flight:
         self.how: Freshness | None = None  # what its caller said of freshness; None: the operation's
         self.mates: tuple[Flight, ...] = ()  # all that its task loads, itself too; (): it has a load of its own
 
+    def is_plain(self) -> bool:
+        """Say whether nobody has said anything of its value."""
+        return self.load is None and not self.tags and self.how is None and self.passage is None
+
     def lead(self, waiter: Waiter) -> None:
         """Add the first waiter, and note that the caller's own load now waits for this one. Under the lock."""
-        self.waiters = {waiter: None}
+        self.waiters = {waiter: self.began}
         mine = loading.get()
         if mine is not None:
             self.depth = mine.depth + 1
@@ -109,7 +116,7 @@ class Flight:
                 raise RecursiveLoadError(tuple(f.operation.text(f.key) for f in (mine, *path)))
             mine.blocked_on.append(self)
         assert self.waiters is not None, "rule 4"  # noqa: S101
-        self.waiters[waiter] = None
+        self.waiters[waiter] = self.operation.clears.number
 
     def _path_to(self, wanted: Flight) -> list[Flight] | None:
         seen: set[Flight] = set()

@@ -26,7 +26,8 @@ from .register import MISSING
 from .wrappers import CacheInfo
 
 if TYPE_CHECKING:
-    from .cache import Cache, Cleared
+    from .cache import Cache
+    from .cleared import Cleared
     from .freshness import Freshness
     from .operation import Operation
 
@@ -40,7 +41,7 @@ COPIES: dict[str, Callable[[Any], Any] | None] = {
 
 
 # what an async generator can be told; the rest is about single values that are loaded
-GENERATOR_OPTIONS = frozenset({"key", "ignore", "copy", "jitter", "tags", "max_items"})
+GENERATOR_OPTIONS = frozenset({"key", "ignore", "copy", "jitter", "cache_if", "tags", "max_items"})
 
 
 class CachedFunction:

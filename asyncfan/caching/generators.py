@@ -123,7 +123,9 @@ class Recorder:
     def __init__(self, operation: Operation, max_items: int | None, copy: Callable[[Any], Any] | None) -> None:
         self.operation = operation
         self.max_items = max_items
-        self.max_bytes: int | None = operation.cache.max_bytes
+        cache = operation.cache
+        # a weigher of the user's knows whole values only: it has its say when a run has ended
+        self.max_bytes: int | None = None if cache.weigher else cache.max_bytes
         self.copy: Callable[[Any], Any] = copy or (lambda item: item)
 
     async def consume(
@@ -179,7 +181,7 @@ class Recorder:
                 raise RecursiveLoadError((op.text(key), op.text(key)))
             if not found.cancelled:
                 if found.task is None:
-                    found.tags = tags
+                    found.tags, found.anew = tags, anew
                     self._start(found, call)
                 return found
             await found.next()  # its generator is being closed: never two at once
@@ -194,7 +196,7 @@ class Recorder:
                 op.hits += 1
                 return entry
             flight = op.flights.get(key)
-            if flight is not None and (flight.is_stranded() or (not flight.cancelled and op.is_cleared(flight))):
+            if flight is not None and (flight.is_stranded() or (not flight.cancelled and op.is_fenced(flight))):
                 flight = None
             if isinstance(flight, Recording) and flight.loop is loop:
                 op.joined += not (anew or flight.cancelled)
@@ -239,51 +241,32 @@ class Recorder:
         full = self.max_items is not None and recording.count >= self.max_items
         if full or (self.max_bytes is not None and recording.bytes > self.max_bytes):
             recording.kept = max(1, recording.count)
-            with self.operation.lock:
-                self._unregister(recording)
-
-    def _unregister(self, recording: Recording) -> bool:
-        """Take a recording out of the flights; says whether it was among them. Under the lock."""
-        op = self.operation
-        if op.flights.get(recording.key) is not recording:
-            return False
-        del op.flights[recording.key]
-        return True
+            op = self.operation
+            with op.lock:
+                if op.flights.get(recording.key) is recording:
+                    del op.flights[recording.key]
 
     def _settle(self, recording: Recording, task: asyncio.Task[bool]) -> None:
         """End a recording: store what was given unless it was fenced meanwhile, and tell all who wait."""
         op = self.operation
         op.cache.tasks.discard(task)
         recording.task = None  # its context holds the recording: no cycle through it
-        whole = self._count_end(recording, task)
-        waiters: dict[Any, None] | None = None
+        entry: Entry | None = None
+        started = op.cache.clock() - recording.seconds
         try:
-            with op.lock:
-                waiters, recording.waiters = recording.waiters, None
-                if self._unregister(recording) and whole and not op.is_cleared(recording):
-                    items, load = tuple(recording.items), recording.load
-                    op.keep(op.entry(recording.key, items, recording.tags, recording.seconds, load), recording.loop)
-        finally:  # weighing the items and the user's own store are code that may raise
-            deliver(waiters or (), None, recording.loop)
-
-    def _count_end(self, recording: Recording, task: asyncio.Task[bool]) -> bool:
-        """Note how a run ended; says whether the generator came to its end."""
-        op = self.operation
-        try:
-            whole = task.result()
+            if not task.result():
+                op.loads_cancelled += 1
+            elif recording.kept is not None:
+                op.count_success(started)
+            else:
+                entry = op.succeeded(recording, tuple(recording.items), started)
         except asyncio.CancelledError as error:
+            op.loads_cancelled += 1
             if not recording.cancelled:
                 found = SelfCancelledError(f"the run of {op.name} was cancelled, but not by its consumers")
                 found.__cause__ = error
                 recording.failure = Failure(found)
-            whole = False
         except BaseException as error:  # noqa: BLE001 - it is the consumers'
+            op.count_failure(error, started)
             recording.failure = Failure(error)
-            op.loads_failed += 1
-            return False
-        if whole:
-            op.loads_ok += 1
-            op.load_time.record(recording.seconds)
-        else:
-            op.loads_cancelled += 1
-        return whole
+        op.settle(recording, None, entry)

@@ -22,7 +22,7 @@ from .order import Entry
 from .register import Missing
 
 if TYPE_CHECKING:
-    from .cache import Cleared
+    from .cleared import Cleared
     from .operation import Operation
 
 __all__ = ["ItemKey", "Items", "item_text"]
@@ -126,7 +126,7 @@ class Items:
             return entry.value  # type: ignore[no-any-return]
         how = _freshness("get_or_set", expire, options)
         call = limited(text, as_coroutine_function(loader), how.hard_timeout, how.limiter)
-        return await op.fetch(text, call, tags=_tags(tags), how=how)  # type: ignore[no-any-return]
+        return await op.fetch(text, call, tags=_tags(tags), how=how)
 
     @overload
     async def get_or_set_many(

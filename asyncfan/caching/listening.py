@@ -5,11 +5,9 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
-from .keys import untyped
-from .patterns import Pattern
-
 if TYPE_CHECKING:
     from .cache import Cache
+    from .patterns import Pattern
 
 __all__ = ["Listening"]
 
@@ -22,22 +20,23 @@ class Listening:
 
     def drop_texts(self, texts: tuple[str, ...]) -> None:
         """Forget the keys of these texts."""
-        self.drop_patterns(tuple(Pattern(untyped(text)) for text in texts))
+        if (cache := self._cache()) is not None:
+            cache.forget_texts(*texts)
 
     def drop_patterns(self, patterns: tuple[Pattern, ...]) -> None:
         """Forget what these patterns mean."""
-        cache = self._cache()
-        if cache is not None:
-            cache._clear(*patterns)  # noqa: SLF001
+        if (cache := self._cache()) is not None:
+            cache.forget_patterns(*patterns)
 
     def drop_tags(self, tags: tuple[str, ...]) -> None:
         """Forget what has one of these tags."""
+        if (cache := self._cache()) is not None:
+            cache.forget_tags(*tags)
 
     def drop_all(self) -> None:
         """Forget everything: messages may have been missed."""
-        cache = self._cache()
-        if cache is not None:
-            cache.clear_all()
+        if (cache := self._cache()) is not None:
+            cache.forget_all()
 
     def __repr__(self) -> str:
         return f"<Listening {self._cache()!r}>"

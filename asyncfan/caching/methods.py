@@ -10,7 +10,8 @@ __all__ = ["METHODS", "BoundMethod", "CachedMethod"]
 
 # what a wrapper offers beside being called
 METHODS = (
-    "cache_clear", "cache_info", "cache_key", "explain", "invalidate", "many", "many_outcomes", "peek", "put", "refresh",
+    "cache_clear", "cache_info", "cache_key", "explain", "invalidate", "many", "many_outcomes", "peek", "put",
+    "refresh",
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import contextvars
 import logging
 import math
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
 
 from ..context import hide_deadline
@@ -20,13 +20,13 @@ from ..exceptions import AttemptTimeoutError, SelfCancelledError
 from ..metrics import Histogram
 from .adaptive import ExpireController
 from .aging import Age, Aging
+from .clearing import Clearable
 from .eager import start_eagerly
 from .flights import AGAIN, LATE, UNSHARED, Failure, Flight, deliver, loading, outcome
 from .freshness import Freshness, kept_failure
 from .load import Load
 from .order import Entry
-from .register import Register
-from .tiering import Passage, in_task, in_thread, is_shareable, through, through_in_thread
+from .tiering import Passage, cut, in_task, in_thread, is_shareable, life_of, through, through_in_thread
 
 if TYPE_CHECKING:
     from .cache import Cache
@@ -53,21 +53,7 @@ class Loaded(NamedTuple, Generic[V]):
     expire: float | None
 
 
-class Visit(NamedTuple):
-    """What a call found: an entry to be served, or a flight to wait for, or both: then the flight only follows.
-
-    Attributes:
-        entry: What is served.
-        flight: The `Flight` that loads, or None.
-        leads: Whether the flight is the caller's to launch.
-    """
-
-    entry: Entry | None
-    flight: Any
-    leads: bool
-
-
-class Operation(Register):
+class Operation(Clearable):
     """Entries, flights and counters of one cached function or endpoint, and the ways through a miss.
 
     Values belong to the process, a load to the event loop or thread of its first caller.
@@ -86,6 +72,8 @@ class Operation(Register):
         super().__init__(cache, prefix, text)
         self.name = name
         self.freshness = freshness
+        # seconds that every value is fresh, where that is all there is to say of it: a miss takes 2 us less
+        self.plain: float | None = freshness.expire if freshness == Freshness(freshness.expire) else None
         self.adaptive: ExpireController | None = None
         if freshness.adaptive is not None:
             self.adaptive = freshness.adaptive.controller(cache.clock)
@@ -104,16 +92,20 @@ class Operation(Register):
         self.load_time: Histogram = Histogram()
 
     def settle(self, flight: Flight, result: Any, entry: Entry | None = None) -> None:
-        """End a flight: store the entry unless it was fenced meanwhile, and give every waiter the result."""
-        waiters: dict[Any, None] | None = None
+        """End a flight: store the entry unless it was fenced meanwhile, and give the result to whom it may be given."""
+        waiters: dict[Any, int] | None = None
+        late: list[Any] | None = None
         try:
             with self.lock:
                 waiters, flight.waiters = flight.waiters, None
                 if flight.cancelled:
                     result = AGAIN
+                elif waiters and flight.began != self.clears.number:
+                    late = self.come_too_late(flight, waiters)
                 if self.flights.get(flight.key) is flight:
                     del self.flights[flight.key]
-                    if entry is not None and not flight.cancelled and not self.is_cleared(flight):
+                    fenced = flight.began != self.clears.number and self.is_fenced(flight)
+                    if entry is not None and not flight.cancelled and not fenced:
                         self.keep(entry, flight.loop)
                         entry = None
                 if entry is not None:
@@ -122,11 +114,18 @@ class Operation(Register):
             log.error("%s: what was loaded is given out but not stored: %s", self.name, type(error).__name__)  # noqa: TRY400
         finally:
             deliver(waiters or (), result, flight.loop)
+            if late:
+                deliver(late, AGAIN, flight.loop)
 
     def enter(
         self, key: Any, waiter: Any, loop: asyncio.AbstractEventLoop | None, *, anew: bool, counts: bool
-    ) -> Visit:
-        """Find an entry to serve, or board a flight, to lead it or not; the first time, the call counts."""
+    ) -> tuple[Entry | None, Any, bool]:
+        """Find an entry to serve, or board a flight; the first time, the call counts.
+
+        Returns:
+            The entry to be served, if there is one; the `Flight` to wait for, which only follows where there is an
+            entry; and whether it is the caller's to launch.
+        """
         with self.lock:
             entry = None if anew else self.find(key)
             if entry is not None:
@@ -135,13 +134,13 @@ class Operation(Register):
                     self._count_hit(entry, counts=counts)
                     flight = self.depart(key, loop) if age is Age.REFRESH else None
                     self.refreshes += flight is not None
-                    return Visit(entry, flight, flight is not None)
+                    return entry, flight, flight is not None
             flight, leads = self.board(key, waiter, loop)
             if counts and leads:
                 self.misses += 1
             elif counts:
                 self.joined += 1
-            return Visit(None, flight, leads)
+            return None, flight, leads
 
     def _count_hit(self, entry: Entry, *, counts: bool) -> None:
         self.store.touched.append(entry)
@@ -259,20 +258,24 @@ class Operation(Register):
         try:
             await self._load(flight, lambda: through(passage, call))
         finally:
-            await self._own(passage.end())
+            await self.own([passage.end()])
         return None
 
-    async def _own(self, end: Any) -> None:
-        """Go through the end of a passage in this task, which the cache waits for and does not cancel."""
+    async def own(self, ends: Sequence[Any]) -> None:
+        """Go through the ends of passages in this task, which the cache waits for and does not cancel."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in one
         self.cache.writes.add(task)
         try:
-            await in_task(end)
+            if len(ends) == 1:
+                await in_task(ends[0])
+            else:
+                await asyncio.gather(*map(in_task, ends))  # they travel together
         finally:
             self.cache.writes.discard(task)
 
     def foreign_cancel(self, error: BaseException | None) -> SelfCancelledError:
+        """Return what a load's callers get that was cancelled, though not by them."""
         found = SelfCancelledError(f"the load of {self.name} was cancelled, but not by its callers")
         found.__cause__ = error
         return found
@@ -397,7 +400,7 @@ class Operation(Register):
                     with self._leading(flight):
                         loaded = await self._look_there_first(flight, call)
                     self.settle(flight, *self._to_share(flight, loaded))
-                    return loaded.value, "miss"
+                    return loaded.value, "miss" if flight.passage is None or flight.passage.found is None else "hit"
                 result = await flight.wait(waiter)
             finally:
                 del flight, waiter
@@ -442,12 +445,12 @@ class Operation(Register):
             self.settle(flight, AGAIN)
             raise
         except BaseException as error:
-            self._count_failure(error, started)
+            self.count_failure(error, started)
             self.settle(flight, Failure(error) if isinstance(error, Exception) else AGAIN)
             raise
         else:
             if flight.passage is None or flight.passage.found is None:
-                self._count_success(started)
+                self.count_success(started)
         finally:
             loading.reset(token)
             flight.unblock()
@@ -467,12 +470,15 @@ class Operation(Register):
     def succeeded(self, flight: Flight, value: Any, started: float) -> Entry | None:
         """Count a load that gave a value, and return what is to be stored of it."""
         passage = flight.passage
+        if self.plain is not None and flight.is_plain():
+            self.count_success(started)
+            return Entry(flight.key, value, self.cache.clock() + self.plain, self.seal)
         if passage is None:
-            return self._stored(flight, value, self._count_success(started))
+            return self._stored(flight, value, self.count_success(started))
         if passage.found is not None:
             self.shared_hits += 1
             return passage.entry_of(passage.found)
-        return passage.shorten(self._stored(flight, value, self._count_success(passage.began)))
+        return passage.shorten(self._stored(flight, value, self.count_success(passage.began)))
 
     def _stored(self, flight: Flight, value: Any, cost: float) -> Entry | None:
         if self.adaptive is not None:
@@ -482,13 +488,14 @@ class Operation(Register):
         if not (flight.how or self.freshness).stores(value, flight.load):
             self.notes.append((flight.key, "skipped" if flight.load and not flight.load.stores else "refused"))
             return None
-        return self.entry(flight.key, value, flight.tags, cost, flight.load, flight.how)
+        return self.entry(flight.key, value, flight.tags, cost=cost, load=flight.load, how=flight.how)
 
     def entry(
         self,
         key: Any,
         value: Any,
         tags: tuple[str, ...] = (),
+        *,
         cost: float = 0.0,
         load: Load | None = None,
         how: Freshness | None = None,
@@ -503,16 +510,22 @@ class Operation(Register):
 
     def put(self, key: Any, value: Any, tags: tuple[str, ...] = (), how: Freshness | None = None) -> None:
         """Store ``value``; a load in flight for ``key`` can no longer replace it, nor be joined."""
-        self.replace(self.entry(key, value, tags, how=how))
+        entry, text = self.entry(key, value, tags, how=how), self.text(key)
+        if self.tier is not None and is_shareable(text):  # first: what was there before must not come back
+            self.tier.put(text, value, **life_of(entry, self.cache.clock()))
+            cut(entry, self.cache.clock() + self.cache.memory_expire)
+        self.replace(entry)
 
     def failed(self, flight: Flight, error: BaseException, started: float) -> tuple[Any, Entry | None]:
         """Count a load that raised; return what its waiters get, and what is to be stored."""
-        seconds = self._count_failure(error, started)
+        seconds = self.count_failure(error, started)
         how = flight.how or self.freshness
         if isinstance(error, how.cache_exceptions):
             kept, load = kept_failure(error), flight.load
             stored = how.stores(kept, load)
-            return Failure(error), self.entry(flight.key, kept, flight.tags, seconds, load, how) if stored else None
+            if not stored:
+                return Failure(error), None
+            return Failure(error), self.entry(flight.key, kept, flight.tags, cost=seconds, load=load, how=how)
         self.notes.append((flight.key, type(error)))
         if isinstance(error, Exception) and not flight.anew:
             with self.lock:
@@ -535,7 +548,8 @@ class Operation(Register):
             self.rescued += 1
         return served(entry)
 
-    def _count_success(self, started: float) -> float:
+    def count_success(self, started: float) -> float:
+        """Count a load that gave a value, and return how many seconds it took."""
         seconds = self.cache.clock() - started
         self.loads_ok += 1
         self.load_time.record(seconds)
@@ -543,7 +557,8 @@ class Operation(Register):
             log.debug("%s: miss, loaded in %.6f s", self.name, seconds)
         return seconds
 
-    def _count_failure(self, error: BaseException, started: float) -> float:
+    def count_failure(self, error: BaseException, started: float) -> float:
+        """Count a load that raised, and return how many seconds it took."""
         seconds = self.cache.clock() - started
         self.loads_failed += 1
         self.loads_timed_out += isinstance(error, AttemptTimeoutError)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from .keys import escape, short_text, untyped
@@ -84,12 +86,26 @@ class Pattern:
             return False
         return prefix.startswith(self.literal) if self.tail else self.subtree and self.matches(prefix)
 
+    def bounds(self) -> tuple[tuple[str, str], ...]:
+        """Return between which texts, in their order, those are that it means; others too if a ``*`` is before its end.
+
+        The first text of each pair is within, the last one is not.
+        """
+        if self.tail or self.rest is not None:
+            return (_beginning(self.literal),)
+        exact = (self.literal, self.literal + "\0")
+        return (exact, _beginning(self.literal + ":")) if self.subtree else (exact,)
+
     def touches(self, prefix: str) -> bool:
         """Say whether some text that is ``prefix`` or goes on with ``:`` behind it may be meant."""
         if not prefix:  # keys of the user's own
             return True
         below = prefix + ":"
         return below.startswith(self.literal) or self.literal.startswith(below) or self.matches(prefix)
+
+
+def _beginning(text: str) -> tuple[str, str]:
+    return text, text + "\U0010ffff"
 
 
 def _follow(text: str, start: int, pieces: tuple[str, ...]) -> bool:
@@ -107,30 +123,72 @@ def _follow(text: str, start: int, pieces: tuple[str, ...]) -> bool:
 
 
 class Fences:
-    """What was cleared, and when, counted in clears: whether something older than a clear is meant by it."""
+    """What was cleared, and when, counted in clears: whether something older than a clear is meant by it.
 
-    __slots__ = ("_exact", "_lengths", "_patterns", "_starts", "floor")
+    Args:
+        each: Remember every clear, not only the last one of the same pattern.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_each", "_exact", "_held", "_lengths", "_patterns", "_starts", "floor")
+
+    def __init__(self, *, each: bool = False) -> None:
+        self._each = each
         self.floor: int = 0  # everything from before this number is cleared
-        self._exact: dict[str, int] = {}  # {text: number of the last clear that named it}
-        self._starts: dict[str, int] = {}  # {beginning of texts: number}
-        self._lengths: set[int] = set()  # of the keys of _starts: few, so that a text has few beginnings to look up
-        self._patterns: list[tuple[int, Callable[[str], bool]]] = []
+        self._exact: dict[str, list[int]] = {}  # {text: numbers of the clears that named it, growing}
+        self._starts: dict[str, list[int]] = {}  # {beginning of texts: numbers}
+        self._lengths: Counter[int] = Counter()  # of the keys of _starts: few, so a text has few beginnings to look up
+        self._patterns: dict[int, Pattern] = {}  # {number: what must be compared}
+        self._held: int = 0  # numbers in all three
 
     def add(self, number: int, pattern: Pattern) -> None:
         """Remember that clear ``number`` was of ``pattern``."""
-        if len(self._exact) + len(self._starts) + 50 * len(self._patterns) >= MAX_FENCES:
+        if self._held + 50 * len(self._patterns) >= MAX_FENCES:
             self.raise_floor(number)
         elif pattern.rest is not None:
-            self._patterns.append((number, pattern.matches))
+            self._patterns[number] = pattern
+            self._held += 1
         else:
-            if not pattern.tail:
-                self._exact[pattern.literal] = number
-            if pattern.tail or pattern.subtree:
-                start = pattern.literal if pattern.tail else pattern.literal + ":"
-                self._starts[start] = number
-                self._lengths.add(len(start))
+            for by_text, text in self._places(pattern):
+                if by_text is self._starts and text not in by_text:
+                    self._lengths[len(text)] += 1
+                numbers = by_text.setdefault(text, [])
+                if not self._each:
+                    self._held -= len(numbers)
+                    numbers.clear()
+                numbers.append(number)
+                self._held += 1
+
+    def remove(self, number: int, pattern: Pattern) -> None:
+        """Forget clear ``number``, which was of ``pattern``, if it is remembered: nothing that it meant is left."""
+        self._held -= self._patterns.pop(number, None) is not None
+        for by_text, text in self._places(pattern):
+            numbers = by_text.get(text, [])
+            if number in numbers:
+                numbers.remove(number)
+                self._held -= 1
+                if not numbers:
+                    del by_text[text]
+                    if by_text is self._starts:
+                        self._lengths[len(text)] -= 1
+                        self._lengths += Counter()  # without what is 0
+
+    def forget(self, number: int) -> None:
+        """Drop what is remembered up to clear ``number``: nothing older than it is left."""
+        self.floor = max(self.floor, number)
+        for by_text in (self._exact, self._starts):
+            for text, numbers in list(by_text.items()):
+                del numbers[: bisect_right(numbers, number)]
+                if not numbers:
+                    del by_text[text]
+        self._lengths = Counter(map(len, self._starts))
+        self._patterns = {n: pattern for n, pattern in self._patterns.items() if n > number}
+        self._held = sum(map(len, (*self._exact.values(), *self._starts.values()))) + len(self._patterns)
+
+    def _places(self, pattern: Pattern) -> Iterator[tuple[dict[str, list[int]], str]]:
+        if not pattern.tail:
+            yield self._exact, pattern.literal
+        if pattern.tail or pattern.subtree:
+            yield self._starts, pattern.literal if pattern.tail else pattern.literal + ":"
 
     def raise_floor(self, number: int) -> None:
         """Take everything older than ``number`` as cleared; what is remembered of earlier clears is then needless."""
@@ -139,27 +197,26 @@ class Fences:
         self._starts.clear()
         self._lengths.clear()
         self._patterns.clear()
+        self._held = 0
 
-    def forget(self, number: int) -> None:
-        """Drop what is remembered up to clear ``number``: nothing older than it is left."""
-        self.floor = max(self.floor, number)
-        self._exact = {text: n for text, n in self._exact.items() if n > number}
-        self._starts = {text: n for text, n in self._starts.items() if n > number}
-        self._lengths = {len(text) for text in self._starts}
-        self._patterns = [(n, matches) for n, matches in self._patterns if n > number]
+    def first_since(self, number: int, text: Callable[[], str]) -> int:
+        """Return the number of the first clear after ``number`` of the untyped text that ``text()`` returns, or 0.
+
+        Of clears of the same pattern, it is that of the last one, unless each is remembered.
+        """
+        if number < self.floor:
+            return self.floor
+        if not self:
+            return 0
+        t = text()
+        found = [self._exact.get(t, ()), *(self._starts.get(t[:n], ()) for n in self._lengths)]
+        firsts = [numbers[bisect_right(numbers, number)] for numbers in found if numbers and numbers[-1] > number]
+        firsts += [n for n, pattern in self._patterns.items() if n > number and pattern.matches(t)]
+        return min(firsts, default=0)
 
     def cleared_since(self, number: int, text: Callable[[], str]) -> bool:
         """Say whether a clear after ``number`` meant the untyped text that ``text()`` returns."""
-        if number < self.floor:
-            return True
-        if not (self._exact or self._starts or self._patterns):
-            return False
-        t = text()
-        return (
-            self._exact.get(t, 0) > number
-            or any(self._starts.get(t[:n], 0) > number for n in self._lengths)
-            or any(since > number and matches(t) for since, matches in self._patterns)
-        )
+        return self.first_since(number, text) > 0
 
     def __len__(self) -> int:
-        return len(self._exact) + len(self._starts) + len(self._patterns)
+        return self._held

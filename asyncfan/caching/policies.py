@@ -28,7 +28,7 @@ class _Node(Linked):
 
     __slots__ = ("key", "queue", "reads")
 
-    def __init__(self, key: Any, size: float, queue: Ring[_Node]) -> None:
+    def __init__(self, key: Any, size: int, queue: Ring[_Node]) -> None:
         super().__init__(size)
         self.key = key
         self.reads = 0  # since it came, or entered the main queue; each turn in the main queue takes one
@@ -67,7 +67,7 @@ class S3FIFOCache(cachetools.Cache[K, V]):
         return value
 
     def __setitem__(self, key: K, value: V) -> None:
-        size = self.getsizeof(value)
+        size: int = self.getsizeof(value)  # type: ignore[assignment]  # may be a float: it is only summed up
         super().__setitem__(key, value)  # makes room by popitem()
         node = self._nodes.get(key)
         if node is not None:

@@ -1,4 +1,4 @@
-"""What one operation may serve and join: its entries, its flights, and what was cleared of both."""
+"""What one operation may serve and join: its entries and its flights, unless they were cleared."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Literal, final
 
 from .flights import Failure, Flight, running_loop
+from .index import TextIndex
 from .keys import untyped
 from .load import Load
 from .order import Entry
-from .patterns import Fences, Pattern
+from .patterns import Fences
+from .tags import Clears, TagIndex
 
 if TYPE_CHECKING:
     from .cache import Cache
+    from .clearing import Sweep
     from .store import Store
 
 __all__ = ["MISSING", "Missing", "Register", "Seal"]
 
-# Up to this many entries a partial clear looks at each of an operation's entries at once (about 1 us each);
-# above, it leaves a fence that lookups and the sweep check, so that no clear stops the loop.
-SCAN_LIMIT = 2_000
 NOTES = 100  # keys of which an operation remembers why they are not stored, for `explain`
 
 
@@ -43,7 +43,7 @@ MISSING: Final = Missing()
 
 
 class Seal:
-    """The state of an operation between two of its clears; entries and flights carry the one they were born under."""
+    """The state of an operation between two clears that leave entries to be swept; entries carry one."""
 
     __slots__ = ("number", "operation")
 
@@ -65,10 +65,17 @@ class Register:
         self.store: Store = cache.store
         self.lock: threading.RLock = cache.store.lock
         self.table: dict[Any, Entry] = {}  # {key: entry}; read without the lock, changed under it
-        self.flights: dict[Any, Flight] = {}  # {key: the flight that later callers may join}
+        self.tagged: TagIndex = TagIndex()
+        self.index: TextIndex | None = None  # from the first clear of a part of many entries on
         self.seal: Seal = Seal(self, 0)
-        self.fences: Fences = Fences()
+        # what entries with an older seal are measured by: clears whose entries are still being swept, by their numbers
+        self.sweeps: dict[int, Sweep] = {}
+        self.tag_sweeps: list[Sweep] = []  # those of tags
+        self.fences: Fences = Fences(each=True)
         self.cleared_whole: int = 0  # number of the last clear of the whole operation
+        self.flights: dict[Any, Flight] = {}  # {key: the flight that later callers may join}
+        self.clears: Clears = cache.clears
+        self.flight_fences: Fences = Fences()  # what flights are measured by, in numbers of ``clears``
         self.live: int = 0  # entries stored since then and not removed
         self.hits: int = 0
         # (key, why it is not stored) of the latest: what removed it, what kept it out, or what its load raised
@@ -90,22 +97,30 @@ class Register:
             return None
         return entry if now < entry.last else None
 
-    def is_cleared(self, item: Entry | Flight) -> bool:
-        """Say whether a clear since its birth meant this entry or flight; if not, it is as good as new."""
-        if item.seal is self.seal:
-            return False
-        if self.fences.cleared_since(item.seal.number, lambda: untyped(self.text(item.key))):
-            return True
-        item.seal = self.seal
-        return False
+    def first_clear(self, entry: Entry, text: str | None = None) -> int:
+        """Return the number of the first clear since its birth that meant an entry; 0: none, it is as good as new."""
+        if entry.seal is self.seal:
+            return 0
+        number = entry.seal.number
+        first = self.fences.first_since(number, lambda: untyped(self.text(entry.key)) if text is None else text)
+        for sweep in self.tag_sweeps:
+            if entry in sweep.entries:
+                first = min(first or sweep.number, sweep.number)
+        if not first:
+            entry.seal = self.seal
+        return first
 
     def keep(self, entry: Entry, loop: asyncio.AbstractEventLoop | None) -> None:
         """Store an entry. Under the lock."""
         old = self.table.get(entry.key)
         if old is not None:
-            self.drop(old, "invalidated" if self.is_cleared(old) else "replaced")
+            self.drop(old, "replaced")
         entry.seal = self.seal
         self.table[entry.key] = entry
+        if self.index is not None:
+            self.index.add(untyped(self.text(entry.key)), entry)
+        if entry.tags:
+            self.tagged.add(entry)
         self.live += 1
         kept = False
         try:
@@ -114,15 +129,32 @@ class Register:
             if not kept:
                 self.drop(entry, "too_big")
 
-    def drop(self, entry: Entry, cause: str) -> None:
-        """Remove an entry for ``cause``, if it is still there. Under the lock."""
-        if self.table.get(entry.key) is entry:
-            del self.table[entry.key]
-            self.store.order.remove(entry)
-            self.notes.append((entry.key, cause))
-            if entry.seal.number >= self.cleared_whole:
-                self.removed[cause] += 1
-                self.live -= 1
+    def drop(self, entry: Entry, cause: str, sweep: Sweep | None = None) -> None:
+        """Remove an entry for ``cause``, if it is still there. Under the lock.
+
+        If a clear meant it before, that is the cause, and counts it: the first that did; ``sweep`` is such a clear too.
+        """
+        if self.table.get(entry.key) is not entry:
+            return
+        text = None if self.index is None else untyped(self.text(entry.key))
+        first = 0 if entry.seal is self.seal else self.first_clear(entry, text)
+        cause = "invalidated" if first or sweep else cause
+        del self.table[entry.key]
+        self.store.order.remove(entry)
+        self.notes.append((entry.key, cause))
+        if self.index is not None and text is not None:
+            self.index.discard(text, entry)
+        if entry.tags:
+            self.tagged.discard(entry)
+            for found in self.tag_sweeps:
+                found.entries.discard(entry)
+        if entry.seal.number >= self.cleared_whole:
+            if first and (sweep is None or first < sweep.number):
+                sweep = self.sweeps.get(first)
+            if sweep is not None:
+                sweep.cleared.count += 1
+            self.removed[cause] += 1
+            self.live -= 1
 
     def drop_same(self, entry: Entry) -> None:
         """Remove an entry, if it is still the one that is stored: it turned out to be older than an invalidation."""
@@ -132,15 +164,27 @@ class Register:
     def keep_old(self, flight: Flight, entry: Entry) -> None:
         """Store an entry that the flight is to replace, for the case that its load fails."""
         with self.lock:
-            if self.flights.get(flight.key) is flight and not self.is_cleared(flight):
+            if self.flights.get(flight.key) is flight and not self.is_fenced(flight):
                 self.keep(entry, flight.loop)
 
     def drop_if_cleared(self, entry: Entry) -> bool:
         """Remove an entry that a clear since its birth meant; says whether it is gone. Under the lock."""
-        if self.is_cleared(entry):
+        if entry.seal is not self.seal and self.first_clear(entry):
             self.drop(entry, "invalidated")
             return True
         return False
+
+    def look_at(self, entry: Entry) -> None:
+        """Index an entry that the sweep leaves, if the index is being made."""
+        if self.index is not None and not self.index.complete:
+            self.index.add(untyped(self.text(entry.key)), entry)
+
+    def forget_all(self) -> None:
+        """Drop everything at once, unseen."""
+        self.table.clear()
+        self.index, self.tagged, self.live = None, TagIndex(), 0
+        self.sweeps.clear()
+        self.tag_sweeps.clear()
 
     # -- hits outside of the compiled wrapper --------------------------------------------------------------------
 
@@ -184,9 +228,34 @@ class Register:
     def in_flight(self, key: Any) -> Flight | None:
         """Return the flight for ``key`` that callers may join, or have to wait for. Under the lock."""
         flight = self.flights.get(key)
-        if flight is not None and (flight.is_stranded() or (not flight.cancelled and self.is_cleared(flight))):
+        if flight is not None and (flight.is_stranded() or (not flight.cancelled and self.is_fenced(flight))):
             return None
         return flight
+
+    def is_fenced(self, flight: Flight) -> bool:
+        """Say whether a clear since its start meant a flight, or a tag that it has so far. Under the lock."""
+        number = self.clears.number
+        if flight.checked != number:
+            if self.flight_fences.cleared_since(flight.checked, lambda: untyped(self.text(flight.key))):
+                return True
+            flight.checked = number
+        return self.has_lost_tag(flight)
+
+    def has_lost_tag(self, flight: Flight) -> bool:
+        """Say whether a tag that a flight has so far was cleared since its start."""
+        if flight.began == self.clears.number:
+            return False
+        return self.clears.tagged_since(flight.began, flight.tags if flight.load is None else flight.load.tags)
+
+    def come_too_late(self, flight: Flight, waiters: dict[Any, int]) -> list[Any]:
+        """Take out the waiters that came after a clear which the flight's result is from before of, and return them.
+
+        A tag may be added in the end: to be sure, that is whoever came after any clear, if one was of its tags.
+        """
+        late = [w for w, since in waiters.items() if since != flight.began] if self.has_lost_tag(flight) else []
+        for waiter in late:
+            del waiters[waiter]
+        return late
 
     def depart(self, key: Any, loop: asyncio.AbstractEventLoop | None) -> Flight | None:
         """Register a flight that nobody waits for, unless there is one already. Under the lock."""
@@ -208,7 +277,7 @@ class Register:
     def before(self, flight: Flight) -> Entry | None:
         """Return the entry that the flight's load is to replace, also if it is no longer served."""
         old = self.table.get(flight.key)
-        return None if old is None or old.value.__class__ is Failure or self.is_cleared(old) else old
+        return None if old is None or old.value.__class__ is Failure or self.first_clear(old) else old
 
     def disown(self, key: Any) -> None:
         """Make the load in flight for ``key`` one that is neither stored nor joined. Under the lock.
@@ -218,52 +287,3 @@ class Register:
         flight = self.flights.get(key)
         if flight is not None and not flight.cancelled:
             del self.flights[key]
-
-    # -- clearing ---------------------------------------------------------------------------------------------------
-
-    def clear_key(self, key: Any) -> int:
-        """Drop one entry, and fence the load in flight for it; returns how many entries went."""
-        with self.lock:
-            self.disown(key)
-            entry = self.table.get(key)
-            if entry is None or self.is_cleared(entry):
-                return 0
-            self.drop(entry, "invalidated")
-            return 1
-
-    def clear_matching(self, pattern: Pattern | None) -> int:
-        """Drop what ``pattern`` means, everything for None, and fence the loads in flight; returns how many went.
-
-        Above `SCAN_LIMIT` entries only a fence is left, which lookups and the sweep mind; then the number is that of
-        all entries for a clear of everything, and 0 for a part.
-        """
-        with self.lock:
-            if not self.table and not self.flights:
-                return 0
-            whole = pattern is None or pattern.covers(self.prefix)
-            live = self.live
-            if len(self.table) + len(self.flights) <= SCAN_LIMIT:
-                return self._drop_now(None if whole else pattern)
-            self.seal = Seal(self, self.seal.number + 1)
-            self.store.want_round()
-            if whole or pattern is None:
-                self.fences.raise_floor(self.seal.number)
-                self.cleared_whole = self.seal.number
-                self.live = 0
-                self.removed["invalidated"] += live
-                return live
-            self.fences.add(self.seal.number, pattern)
-            self.store.sweep_for_fence()
-            return 0
-
-    def _drop_now(self, pattern: Pattern | None) -> int:
-        """Drop what ``pattern`` means by looking at every entry and flight."""
-        before = self.removed["invalidated"]
-        for key in [k for k in self.flights if self._means(pattern, k)]:
-            self.disown(key)
-        for entry in [e for k, e in self.table.items() if self._means(pattern, k)]:
-            self.drop(entry, "invalidated")
-        return self.removed["invalidated"] - before
-
-    def _means(self, pattern: Pattern | None, key: Any) -> bool:
-        return pattern is None or pattern.matches(untyped(self.text(key)))

@@ -13,10 +13,10 @@ class Linked:
 
     __slots__ = ("newer", "older", "weight")
 
-    def __init__(self, weight: float = 1) -> None:
+    def __init__(self, weight: int = 1) -> None:
         self.older: Any = None  # its neighbours; None outside of a ring
         self.newer: Any = None
-        self.weight: float = weight  # while in a ring, changed by `Ring.reweigh`
+        self.weight: int = weight  # while in a ring, changed by `Ring.reweigh`
 
 
 T = TypeVar("T", bound=Linked)
@@ -32,7 +32,7 @@ class Ring(Generic[T]):
         self._hand: Any = root  # the next item of a walk, and the last one
         self._until: Any = root
         self._count = 0
-        self.weight: float = 0  # of all together
+        self.weight: int = 0  # of all together
 
     @property
     def oldest(self) -> T | None:
@@ -50,7 +50,7 @@ class Ring(Generic[T]):
         self._unlink(item)
         self._link(item)
 
-    def reweigh(self, item: T, weight: float) -> None:
+    def reweigh(self, item: T, weight: int) -> None:
         """Change the weight of an item of this ring."""
         self.weight += weight - item.weight
         item.weight = weight

@@ -30,6 +30,7 @@ class FunctionStats:
         misses: Calls that started a load.
         joined: Calls that waited for a load already running.
         rescued: Misses and joined calls that got an expired value, since the load failed or took too long.
+        shared_hits: Misses here that the tier which processes share had a value for.
         refreshes: Loads in the background.
         loads_ok: Loads that gave a value.
         loads_failed: Loads that raised.
@@ -48,6 +49,7 @@ class FunctionStats:
     misses: int
     joined: int
     rescued: int
+    shared_hits: int
     refreshes: int
     loads_ok: int
     loads_failed: int
@@ -125,6 +127,7 @@ def _function_stats(op: Operation) -> FunctionStats:
         misses=op.misses,
         joined=op.joined,
         rescued=op.rescued,
+        shared_hits=op.shared_hits,
         refreshes=op.refreshes,
         loads_ok=op.loads_ok,
         loads_failed=op.loads_failed,

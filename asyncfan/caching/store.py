@@ -17,6 +17,7 @@ from .patterns import MAX_FENCES
 __all__ = ["Store"]
 
 SWEEP_SLICE = 500  # entries looked at in one callback of the loop: about 0.2 ms
+WORK_SLICE = 100  # steps of chores in one callback, or in one clear: about 0.5 ms
 EARLY = 0.01  # seconds by which a timer may ring too soon: uvloop's by a millisecond
 STORE_STEPS = 4  # entries looked at when one is stored, while there may be something to drop
 
@@ -32,13 +33,12 @@ class Store:
     def __init__(
         self,
         order: Order,
-        round_ended: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
         self.lock: threading.RLock = threading.RLock()  # the whole cache's; re-entrant: a finalizer may call the cache
         self.order = order
         self.touched: deque[Entry] = deque(maxlen=1024)
-        self._round_ended = round_ended  # called when every entry has been looked at once more
+        self.chores: deque[Iterator[None]] = deque()  # what clears left to be done, in the order in which they came
         self._clock = clock
         self._round: Iterator[Entry] | None = None  # the entries that this round of sweeping has still to look at
         self._wanted = False  # something was fenced since the last round began
@@ -54,7 +54,9 @@ class Store:
         self.replay()
         if not self.order.add(entry):
             return False
-        if now >= self._soonest or self._round or self._wanted or self.order.silent:
+        if self.chores:
+            self.work(STORE_STEPS)
+        elif now >= self._soonest or self._round or self._wanted or self.order.silent:
             self.sweep(STORE_STEPS)
         gone = entry.gone
         self._soonest = min(self._soonest, gone)
@@ -73,14 +75,45 @@ class Store:
                 self._look_at(entry, self._clock())
 
     def want_round(self) -> None:
-        """Have the next changes look at every entry, a few at a time: some were fenced."""
+        """Have the next changes look at every entry, a few at a time: some were cleared."""
         self._wanted = True
 
-    def sweep_for_fence(self) -> None:
-        """Sweep enough for a round to end before so many fences stand that everything older counts as cleared."""
-        self.sweep(STORE_STEPS + 4 * len(self) // MAX_FENCES)
+    def new_round(self) -> Iterator[None]:
+        """Look at every entry once, one a step, those too that the round under way has passed."""
+        self._round = None
+        while not self._go_round(1):
+            yield
+
+    def take_on(self, chore: Iterator[None]) -> None:
+        """Do a chore, a few steps with each change; see `begin`."""
+        self.chores.append(chore)
+
+    def begin(self) -> None:
+        """Do so many steps that chores end long before so many fences stand that everything counts as cleared.
+
+        The rest is done in the background where an event loop runs.
+        """
+        self.work(WORK_SLICE + len(self) // MAX_FENCES)
+        loop = running_loop()
+        if self.chores and loop is not None:
+            self._wake_by(self._clock(), loop)
+
+    def work(self, steps: int) -> int:
+        """Do the next ``steps`` of the chores; returns how many are left when all are done."""
+        while self.chores:
+            if not steps:
+                return 0
+            if next(self.chores[0], self) is self:
+                self.chores.popleft()
+            steps -= 1
+        return steps
 
     def sweep(self, steps: int) -> bool:
+        """Do the next ``steps`` of the chores, then of the round; says whether the round has ended."""
+        steps = self.work(steps)
+        return steps > 0 and self._go_round(steps)
+
+    def _go_round(self, steps: int) -> bool:
         """Look at the next ``steps`` entries of the round and drop the dead; says whether the round has ended."""
         if self._round is None:
             self._round = self.order.walk()
@@ -92,18 +125,21 @@ class Store:
             self._look_at(entry, now)
         if looked_at < steps:
             self._round = None
-            self._round_ended()
             return True
         return False
 
     def _look_at(self, entry: Entry, now: float) -> None:
-        """Drop an entry that is expired, evicted in silence or cleared; what is dropped already stays so."""
+        """Drop an entry that is cleared, evicted in silence or expired; what is dropped already stays so."""
+        operation = entry.seal.operation
+        if operation.drop_if_cleared(entry):
+            return
         if entry.gone <= now:
-            entry.seal.operation.drop(entry, "expired")
+            operation.drop(entry, "expired")
         elif entry not in self.order:
-            entry.seal.operation.drop(entry, "size")
-        elif not entry.seal.operation.drop_if_cleared(entry) and entry.gone < self._soonest:
-            self._soonest = entry.gone
+            operation.drop(entry, "size")
+        else:
+            self._soonest = min(self._soonest, entry.gone)
+            operation.look_at(entry)
 
     def _wake_by(self, when: float, loop: asyncio.AbstractEventLoop) -> None:
         """Set the timer, unless it rings earlier already."""
@@ -133,12 +169,21 @@ class Store:
             loop = self._loop
             if loop is None or self._clock() < self._due - EARLY:
                 self.stop()  # a loop whose time is not the cache's: the next add() sets a timer
-            elif not self.sweep(SWEEP_SLICE):
+            elif self._goes_on():
                 self._set_timer(loop, 0.002)
             elif self._soonest != math.inf:
                 self._wake_at(self._soonest, loop)
             else:
                 self.stop()
+
+    def _goes_on(self) -> bool:
+        """Do what is due, up to a slice of it; says whether there is more."""
+        if self.chores:
+            self.work(WORK_SLICE)
+            return True
+        if self._round is None and not self._wanted and self._clock() < self._soonest - EARLY:
+            return False
+        return not self.sweep(SWEEP_SLICE)
 
     def stop(self) -> None:
         """Forget the timer; the next entry that expires sets another."""
@@ -156,6 +201,7 @@ class Store:
         """Drop everything at once, unseen."""
         self.order.clear()
         self.touched.clear()
+        self.chores.clear()
         self._round = None
 
     def __len__(self) -> int:

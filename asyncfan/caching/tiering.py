@@ -10,13 +10,14 @@ from .aging import Aging
 from .flights import Failure, Flight
 from .freshness import Freshness
 from .order import Entry
+from .shared.protocol import Held
 
 if TYPE_CHECKING:
     from .shared.leases import Lease
     from .shared.reading import Found
     from .shared.tier import SharedTier
 
-__all__ = ["Passage", "in_task", "in_thread", "is_shareable", "through", "through_in_thread"]
+__all__ = ["Passage", "cut", "in_task", "in_thread", "is_shareable", "life_of", "through", "through_in_thread"]
 
 T = TypeVar("T")
 Asking = Generator[Coroutine[Any, Any, Any], Any, T]  # yields what is to be awaited, is sent what that gives
@@ -40,7 +41,7 @@ class Passage:
         how: How long its values live.
     """
 
-    __slots__ = ("_entry", "_flight", "_how", "_lease", "_life", "_text", "_tier", "began", "found")
+    __slots__ = ("_entry", "_flight", "_how", "_lease", "_life", "_text", "_tier", "began", "found", "old")
 
     def __init__(self, tier: SharedTier, flight: Flight, text: str, how: Freshness) -> None:
         self._tier = tier
@@ -51,22 +52,40 @@ class Passage:
         self._entry: Entry | None = None  # what the load gave, if it is to be written
         self._life: dict[str, Any] = {}  # what the server is told of it
         self.found: Found | None = None  # what answers the call instead of a load
+        self.old: Found | None = None  # what the load is to replace
         self.began: float = 0.0  # when the load itself began
 
     def begin(self) -> Asking[bool]:
         """Look for the value, else ask for the right to load it; says whether it was found."""
-        cache, flight, old = self._flight.operation.cache, self._flight, None
-        if not flight.anew:
-            (old,) = yield self._tier.read([self._text], flight.tags)
-            if old is not None and self._serves(old):
-                self.found = old
+        if not self._flight.anew:
+            (found,) = yield self._tier.read([self._text], self._flight.tags)
+            if self.look_at(found):
                 return True
-            if old is not None:
-                flight.operation.keep_old(flight, self.entry_of(old))
-        answer = yield self._tier.claim(self._text, known=old, force=flight.anew)
-        self.found, self._lease = (answer, None) if hasattr(answer, "value") else (None, answer)
-        self.began = cache.clock()
-        return self.found is not None
+        answer = yield self._tier.claim(self._text, known=self.old, force=self._flight.anew)
+        if hasattr(answer, "value"):
+            self.found = answer
+            return True
+        self.hold(answer)
+        return False
+
+    def look_at(self, found: Found | None) -> bool:
+        """Take in what was read; says whether it answers the call. If not, it may still be served if the load fails."""
+        if found is None:
+            return False
+        if self._serves(found):
+            self.found = found
+            return True
+        self.old = found
+        self._flight.operation.keep_old(self._flight, self.entry_of(found))
+        return False
+
+    def hold(self, answer: Lease | Held | None) -> bool:
+        """Take in the right to load, or None: the tier cannot be used. Says whether the load may begin."""
+        if answer.__class__ is Held:
+            return False
+        self._lease = answer  # type: ignore[assignment]  # no Held
+        self.began = self._flight.operation.cache.clock()
+        return True
 
     def _serves(self, found: Found) -> bool:
         """Say whether a value answers the caller at once, fresh or not."""
@@ -93,21 +112,10 @@ class Passage:
         """Take in what the load gave; return what memory keeps, no longer than a lost message may let it stay."""
         if entry is None or entry.value.__class__ is Failure:
             return entry
-        now, most = self._flight.operation.cache.clock(), self._flight.operation.cache.memory_expire
-        aging = entry if isinstance(entry, Aging) else None
-        fresh, kept = (entry.expires, entry.expires) if aging is None else (aging.fresh, aging.last)
+        cache = self._flight.operation.cache
         self._entry = entry
-        self._life = {
-            "fresh": None if fresh == math.inf else fresh - now,
-            "kept": None if kept == math.inf else kept - now,
-            "tags": entry.tags,
-            "validator": entry.validator,
-            "cost": now - self.began,
-        }
-        entry.expires = min(entry.expires, now + most)
-        if aging is not None and aging.fresh > now + most:
-            aging.fresh = aging.stale = now + most
-        return entry
+        self._life = life_of(entry, cache.clock()) | {"cost": cache.clock() - self.began}
+        return cut(entry, cache.clock() + cache.memory_expire)
 
     def end(self) -> Asking[None]:
         """Give the server what was loaded, once those who wait have it; what came too late is dropped here too."""
@@ -116,8 +124,31 @@ class Passage:
             return
         if self._entry is None:
             yield self._tier.release(lease)
-        elif (yield self._tier.write(lease, self._entry.value, **self._life)) == "fenced":
+            return
+        became = yield self._tier.write(lease, self._entry.value, **self._life)
+        if became == "fenced":
             self._flight.operation.drop_same(self._entry)
+        elif became == "stored" and self._flight.anew:  # others hold what it replaces, as nothing had expired
+            yield self._tier.announce(self._text)
+
+
+def life_of(entry: Entry, now: float) -> dict[str, Any]:
+    """Return what the server is told of an entry's value."""
+    fresh, kept = (entry.fresh, entry.last) if isinstance(entry, Aging) else (entry.expires, entry.expires)
+    return {
+        "fresh": None if fresh == math.inf else fresh - now,
+        "kept": None if kept == math.inf else kept - now,
+        "tags": entry.tags,
+        "validator": entry.validator,
+    }
+
+
+def cut(entry: Entry, most: float) -> Entry:
+    """Return ``entry``, which memory keeps until ``most`` and no longer: so long may a lost message let it stay."""
+    entry.expires = min(entry.expires, most)
+    if isinstance(entry, Aging) and entry.fresh > most:
+        entry.fresh = entry.stale = most
+    return entry
 
 
 async def through(passage: Passage, call: Callable[[], Awaitable[T]]) -> T:

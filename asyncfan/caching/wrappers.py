@@ -9,7 +9,7 @@ from .register import Missing
 
 if TYPE_CHECKING:
     from ..fanout.outcome import Outcome
-    from .cache import Cleared
+    from .cleared import Cleared
     from .explain import Explanation
 
 __all__ = ["AsyncCached", "CacheInfo", "Cached", "CachedGenerator"]

@@ -90,8 +90,7 @@ class Limiter:
         self._check_weight(weight)
         loop = asyncio.get_running_loop()
         with self._lock:
-            behind = self._queue or (last and self._last)
-            if not behind and self._has_room(weight) and self._in_time(loop):
+            if not self.waiting and self._has_room(weight) and self._in_time(loop):
                 self._enter(weight)
                 return
             waiter = _Waiter(loop, weight, self._last if last else self._queue)

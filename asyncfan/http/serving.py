@@ -131,7 +131,7 @@ class Server:
                 return Loaded(await self._look_again(asked), None)
             return await self._run(asked, key)
 
-        found, how = await self._operation.lead(key.text, load, anew=forward != "fwd=miss")
+        found, how = await self._operation.lead(key.text, load, anew=forward != "fwd=miss", shared=not key.private)
         if isinstance(found, Unshared):
             return self._mark(asked.adapter, asked.visit, found.response, f"{forward}; detail={found.reason}")
         if how == "hit":  # stored by another thread since it was looked for
@@ -142,7 +142,7 @@ class Server:
         key = self._compose(asked)
         if not isinstance(key, Key):  # only the values of more headers were added: as cacheable as it was
             raise TypeError(f"{self._name}: a learned Vary made a request uncacheable: {key}")
-        found, _ = await self._operation.lead(key.text, lambda: self._run(asked, key))
+        found, _ = await self._operation.lead(key.text, lambda: self._run(asked, key), shared=not key.private)
         return found
 
     async def _run(self, asked: _Asked, key: Key) -> Loaded[Frozen | Unshared]:

@@ -1,6 +1,8 @@
 """All workloads, by name. A name is also a group: ``hit`` stands for ``hit`` and every ``hit-...``."""
 
 from . import (
+    batched,
+    batches,
     fanout,
     fanout_named,
     hit,
@@ -11,6 +13,7 @@ from . import (
     miss,
     stampede,
     stream,
+    traces,
 )
 
 WORKLOADS = {
@@ -27,6 +30,12 @@ WORKLOADS = {
         fanout.FANOUT_INSTANT,
         fanout_named.FANOUT_NAMED,
         stream.STREAM,
+        batched.BATCHED,
+        batched.BATCHED_MANY,
+        batches.BATCHES,
+        batches.BATCHES_NEAR,
+        batches.BATCHES_IO,
+        traces.TRACES_WORKLOAD,
         import_time.IMPORT,
     )
 }

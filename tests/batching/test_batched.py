@@ -340,12 +340,52 @@ async def test_an_exception_for_a_thousand_callers_grows_no_longer():
             depths.append(depth)
             return weakref.ref(error)
 
-    seen = await asyncio.gather(*(call(i % 50) for i in range(1000)))
-    assert set(depths) == {depths[0]}
+    gc.collect()
     gc.disable()
     try:
+        seen = await asyncio.gather(*(call(i % 50) for i in range(1000)))
         await asyncio.sleep(0)
         assert seen[0]() is None
+    finally:
+        gc.enable()
+    assert set(depths) == {depths[0]}
+
+
+async def test_an_error_is_freed_whichever_way_it_came():
+    """Through `many`, a method, a scope or `on_error="bisect"` too, nothing refers to it afterwards."""
+
+    class NoError(Exception):
+        pass
+
+    class Users:
+        @batched
+        async def get(self, keys):
+            raise NoError
+
+    @batched(dispatch="scope", on_error="bisect")
+    async def load(keys):
+        raise NoError
+
+    async def call(function, key):
+        try:
+            await function(key)
+        except NoError as error:
+            return weakref.ref(error)
+
+    async def calls():
+        users = Users()
+        singly = [await call(users.get, 1), await call(load, 1)]
+        several = [await call(users.get.many, [1, 2]), await call(load.many, [1, 2])]
+        return [*singly, *several]
+
+    gc.collect()
+    gc.disable()
+    try:
+        seen = await calls()
+        async with scope():
+            seen += await calls()
+        await asyncio.sleep(0)
+        assert [error() for error in seen] == [None] * 8
     finally:
         gc.enable()
 
@@ -431,6 +471,39 @@ async def test_clear_lets_nobody_join_what_began_before():
     load.clear()  # it has not begun: it stays as it is
     assert await asyncio.gather(before, after, load(1)) == [10, 10, 10]
     assert calls == [[1], [1]]
+
+
+async def test_an_old_loads_end_does_not_detach_the_new_one():
+    """After `clear`, the load that began before takes nothing from the one that replaced it when it ends."""
+    load, calls = loader()
+    before = asyncio.ensure_future(load(1))
+    await asyncio.sleep(0.5)
+    load.clear(1)
+    after = asyncio.ensure_future(load(1))
+    await before
+    assert await asyncio.gather(after, load(1)) == [10, 10]
+    assert calls == [[1], [1]]
+
+
+async def test_a_batch_that_ends_takes_nothing_from_the_open_one():
+    """Keys that come while one batch ends and another is open travel with the latter."""
+    gate, calls = Gate(), []
+
+    @batched
+    async def load(keys):
+        calls.append(keys)
+        if keys == [1]:
+            await gate.enter()
+        return keys
+
+    first = asyncio.ensure_future(load(1))
+    await gate.reached()
+    gate.open()
+    await asyncio.sleep(0)
+    second = asyncio.ensure_future(load(2))
+    await first
+    assert await asyncio.gather(second, load(3)) == [2, 3]
+    assert calls == [[1], [2, 3]]
 
 
 async def test_a_load_that_waits_for_itself_is_an_error():

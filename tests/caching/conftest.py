@@ -30,4 +30,8 @@ def assert_sound(cache):
         assert op.live == sum(entry.seal.number >= op.cleared_whole for entry in op.table.values())
         assert all(entry.key == key and entry.seal.operation is op for key, entry in op.table.items())
         assert op.flights == {}
+        tagged = {tag for entry in op.table.values() for tag in entry.tags}
+        assert len(op.tagged) == len(tagged)
+        assert all(op.tagged[tag] == {e for e in op.table.values() if tag in e.tags} for tag in tagged)
+        assert op.index is None or len(op.index) == len(op.table) or not op.index.complete
     assert cache.tasks == set()

@@ -75,11 +75,13 @@ def test_one_odd_measurement_changes_nothing(odd):
 
 @pytest.mark.parametrize("odd", [-1.0, math.inf, math.nan])
 def test_what_follows_odd_measurements_is_learned_from(odd):
-    """After a hundred of them the change rate is still found."""
+    """After a hundred of them the change rate is still found, and slowness noticed."""
     found, _ = world = controller()
     for _ in range(100):
         found.loaded(odd, changed=None, loading=1)
     assert simulate(500, into=world, every=1)[-1] == LEAST
+    if odd < math.inf or math.isnan(odd):  # infinite ones are taken for the usual ones, for a time
+        assert simulate(50, into=world, every=1, seconds=1.0)[-1] > 2 * LEAST
 
 
 def test_the_extreme_bounds_are_reached_and_kept():
@@ -139,6 +141,10 @@ def test_random_changes_move_it_little():
     expiries = sorted(x for seed in range(20) for x in simulate(1000, every=100, rng=random.Random(seed))[100:])
     ideal = -math.log(1 - 0.2) * 100
     tenth = len(expiries) // 20
+    moves = sum(
+        a != b for seed in range(20) for a, b in itertools.pairwise(simulate(1000, every=100, rng=random.Random(seed)))
+    )
+    assert moves <= 20 * 30
     assert ideal / 2.5 <= expiries[tenth] <= expiries[-tenth] <= ideal * 2.5
 
 
@@ -196,6 +202,15 @@ def test_a_failing_origin_is_asked_less_often():
     assert expiries == sorted(expiries)
     assert expiries[4] >= 1.5 * 100
     assert expiries[-1] == pytest.approx(1000, rel=0.5)
+
+
+def test_quick_failures_are_no_sign_of_a_quick_origin():
+    """A refusal within a millisecond does not make the loads after it look slow."""
+    found, _ = world = controller()
+    before = simulate(400, every=100, into=world)[-1]
+    for _ in range(50):
+        found.failed(0.001, 1)
+    assert simulate(100, every=100, into=world)[-1] <= 1.5 * before
 
 
 def test_an_origin_that_is_well_again_is_asked_as_before():
@@ -271,6 +286,14 @@ def test_failures_are_named():
     for _ in range(5):
         found.failed(0.1, 1)
     assert [decision.why for decision in found.trace] == ["because 41% of the loads fail"]
+
+
+def test_the_trace_holds_changes_only():
+    """Further reasons for the bound that is reached already are no decisions."""
+    for every in (math.inf, 0.01):
+        found, _ = into = controller()
+        simulate(300, every=every, into=into)
+        assert len(found.trace) == 3
 
 
 def test_the_trace_is_bounded():

@@ -12,7 +12,7 @@ import threading
 import pytest
 
 from asyncfan import cache_function
-from asyncfan.caching import MISSING, Cache
+from asyncfan.caching import MISSING, AdaptiveExpire, Cache, current_load
 from asyncfan.context import deadline_scope, time_left
 from asyncfan.exceptions import LaggingConsumerError, RecursiveLoadError, SelfCancelledError
 from asyncfan.testing import Gate, ManualClock
@@ -566,6 +566,94 @@ async def test_stats_count_runs_by_the_generators_own_time(cache, clock):
         clock.advance(100)
     (stats,) = cache.stats().functions
     assert (stats.loads_ok, stats.load_time.total, stats.calls, stats.entries) == (1, 2.0, 1, 1)
+
+
+# -- options ----------------------------------------------------------------------------------------------------------
+
+
+async def test_run_says_what_its_items_are(cache, clock):
+    """A generator sets expiry and tags of its items, and sees the old ones, as a function does."""
+    stale = []
+
+    @cache.cache_function(tags="table:{table}")
+    async def rows(table):
+        load = current_load()
+        stale.append(load.stale)
+        load.expire = 5
+        load.tag("rows")
+        yield table
+
+    await everything(rows("a"))
+    assert await rows.refresh("a") == ("a",)
+    rows.put(["b"], "b")
+    (operation,) = cache.operations
+    assert {entry.tags for entry in operation.table.values()} == {("table:a", "rows"), ("table:b",)}
+    clock.advance(5)
+    assert (rows.peek("a"), stale) == (MISSING, [None, ("a",)])
+
+
+async def test_items_are_stored_on_condition(cache):
+    """``cache_if`` sees all items at once; of a run that was too long it sees nothing."""
+    seen = []
+
+    def condition(items):
+        seen.append(items)
+        return len(items) > 1
+
+    world = World(cache, cache_if=condition, max_items=3)
+    for n in (1, 2, 5):
+        await everything(world.count(n))
+    assert seen == [tuple(numbers(1, 1)), tuple(numbers(2, 2))]
+    assert (world.count.peek(1), world.count.peek(2)) == (MISSING, tuple(numbers(2, 2)))
+
+
+async def test_failing_condition_reaches_the_consumers(cache):
+    """An error of the user's ``cache_if`` comes after the items."""
+    world = World(cache, cache_if=lambda items: 1 / len(items))
+    assert await everything(world.count(1)) == numbers(1, 1)
+    with pytest.raises(ZeroDivisionError):
+        await everything(world.count(0))
+
+
+async def test_run_may_say_that_it_is_not_stored(cache):
+    """``current_load().skip()`` holds for generators too."""
+
+    @cache.cache_function
+    async def f():
+        yield 1
+        current_load().skip()
+
+    assert (await everything(f()), f.peek()) == ([1], MISSING)
+
+
+async def test_expiry_adapts_to_runs(cache, clock):
+    """`AdaptiveExpire` learns whether items change."""
+    option = AdaptiveExpire(5, 500)
+
+    @cache.cache_function(expire=option)
+    async def f():
+        yield 1
+
+    for _ in range(9):
+        await everything(f())
+        clock.advance(51)
+    (operation,) = cache.operations
+    assert operation.adaptive.current == pytest.approx(100)
+
+
+async def test_weigher_weighs_what_is_stored(clock):
+    """A weigher of the user's is given the tuple."""
+    weighed = []
+    cache = Cache(clock=clock, max_bytes=1000, weigher=lambda items: weighed.append(items) or len(items))
+
+    @cache.cache_function
+    async def f(n):
+        for i in range(n):
+            yield i
+
+    await everything(f(3))
+    await everything(f(700))
+    assert (f.peek(3), f.peek(700), len(weighed)) == ((0, 1, 2), MISSING, 2)
 
 
 # -- trouble ----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncfan.caching import MISSING, Cache, CacheLevel, escape, key_text, register
+from asyncfan.caching import MISSING, Cache, CacheLevel, cleared, escape, key_text
 from asyncfan.caching.keys import untyped
 from asyncfan.caching.patterns import MAX_FENCES, Fences, Pattern
 from asyncfan.context import scope
@@ -18,7 +18,7 @@ from asyncfan.testing import Gate, ManualClock
 def path(request, monkeypatch):
     """Both ways of clearing: looking at every entry at once, and leaving a fence."""
     if request.param == "fence":
-        monkeypatch.setattr(register, "SCAN_LIMIT", 0)
+        monkeypatch.setattr(cleared, "SCAN_LIMIT", 0)
     return request.param
 
 
@@ -412,7 +412,7 @@ def test_too_many_fences_clear_too_much_never_too_little():
 
 async def test_fences_are_forgotten_after_a_sweep(monkeypatch):
     """Once every entry was looked at, nothing is remembered, and what survived still does."""
-    monkeypatch.setattr(register, "SCAN_LIMIT", 0)
+    monkeypatch.setattr(cleared, "SCAN_LIMIT", 0)
     cache = Cache(clock=ManualClock())
     f = cache.cache_function(key_prefix="p")(lambda a: a)
     for n in range(100):
@@ -429,7 +429,7 @@ async def test_invalidating_calls_of_a_large_cache_leaves_no_fence():
     """Where no scope is declared, ``invalidate`` drops one entry and nothing else has to be looked at."""
     cache = Cache(maxsize=None, clock=ManualClock())
     f = cache.cache_function(key_prefix="p", cache_level=CacheLevel.LOW)(lambda a: a)
-    for n in range(register.SCAN_LIMIT + 10):
+    for n in range(cleared.SCAN_LIMIT + 10):
         f(n)
     (op,) = cache.operations
     before = op.seal
@@ -473,20 +473,20 @@ def test_clear_looks_at_no_more_than_the_limit(large, clear, monkeypatch):
     text = op.text
     monkeypatch.setattr(op, "text", lambda key: spelled.append(key) or text(key))
     clear(cache, f)
-    assert len(spelled) <= register.SCAN_LIMIT
+    assert len(spelled) <= cleared.SCAN_LIMIT
 
 
 async def test_sweep_after_a_clear_goes_in_slices(large, monkeypatch):
-    """Between two turns of the loop at most 500 entries are looked at (F16)."""
-    from asyncfan.caching.store import SWEEP_SLICE
+    """Between two turns of the loop at most so many entries are looked at as take 1 ms (F16)."""
+    from asyncfan.caching.store import WORK_SLICE
 
     cache, _, _ = large
     slices = []
-    sweep = cache.store.sweep
-    monkeypatch.setattr(cache.store, "sweep", lambda steps: slices.append(steps) or sweep(steps))
+    work = cache.store.work
+    monkeypatch.setattr(cache.store, "work", lambda steps: slices.append(steps) or work(steps))
     assert await cache.clear("p:9*") == 11_111
-    assert max(slices) <= SWEEP_SLICE
-    assert len(slices) >= 100_000 / SWEEP_SLICE
+    assert max(slices) <= 2 * WORK_SLICE
+    assert len(slices) >= 100_000 / WORK_SLICE
 
 
 def test_pattern_of_many_stars_is_matched_in_one_pass():
@@ -512,7 +512,7 @@ async def test_text_of_a_key_clears_that_key(argument):
 
 def test_many_fences_cost_no_entry_that_they_do_not_mean(monkeypatch):
     """Ten thousand clears of single parts leave all other entries alone, however large the cache is."""
-    monkeypatch.setattr("asyncfan.caching.register.SCAN_LIMIT", 100)
+    monkeypatch.setattr("asyncfan.caching.cleared.SCAN_LIMIT", 100)
     cache = Cache()
 
     @cache.cache_function(key_prefix="f")
@@ -528,7 +528,7 @@ def test_many_fences_cost_no_entry_that_they_do_not_mean(monkeypatch):
 
 def test_use_noted_late_does_not_hide_an_entry_from_the_sweep(monkeypatch):
     """An entry used before a clear, and moved by that use in the middle of a round, is not forgotten with the fence."""
-    monkeypatch.setattr("asyncfan.caching.register.SCAN_LIMIT", 0)
+    monkeypatch.setattr("asyncfan.caching.cleared.SCAN_LIMIT", 0)
     monkeypatch.setattr("asyncfan.caching.store.STORE_STEPS", 0)
     cache = Cache()
 

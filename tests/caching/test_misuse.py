@@ -129,7 +129,7 @@ def test_decorator_refuses_a_limiter_that_is_none(cache):
 
 def test_decorator_refuses_an_option_that_does_not_exist(cache):
     """A misspelled option is named, with those that exist."""
-    with pytest.raises(TypeError, match=r"^cache_function\(\) has no option 'ttl'; it has key, ignore, copy, stale_"):
+    with pytest.raises(TypeError, match=r"^cache_function\(\) has no option 'ttl'; it has stale_"):
         cache.cache_function(ttl=5)
 
 
@@ -147,6 +147,16 @@ def test_decorator_refuses_what_cannot_be_called(cache):
     """Something that is no function is shown."""
     with raises(TypeError, "cache_function takes a function, got 'f'"):
         cache.cache_function(60)("f")
+
+
+def test_decorator_refuses_what_is_not_for_async_generators(cache):
+    """What is for single values is no option of a generator."""
+
+    async def rows():
+        yield 1
+
+    with raises(TypeError, "an async generator takes no soft_timeout: its items come one by one, from one run"):
+        cache.cache_function(soft_timeout=1)(rows)
 
 
 def test_decorator_refuses_generators(cache):

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from asyncfan.caching import MISSING, Cache, register
+from asyncfan.caching import MISSING, Cache, cleared
 from asyncfan.caching.store import SWEEP_SLICE
 from asyncfan.testing import ManualClock
 
@@ -20,11 +20,11 @@ class CacheAgainstModel(RuleBasedStateMachine):
     """A cache of at most five entries and a dictionary with expiries do the same."""
 
     maxsize = 5
-    scan_limit = register.SCAN_LIMIT
+    scan_limit = cleared.SCAN_LIMIT
 
     def __init__(self):
         super().__init__()
-        self.saved, register.SCAN_LIMIT = register.SCAN_LIMIT, self.scan_limit
+        self.saved, cleared.SCAN_LIMIT = cleared.SCAN_LIMIT, self.scan_limit
         self.clock = ManualClock()
         self.cache = Cache(maxsize=self.maxsize, clock=self.clock)
         self.loads = 0
@@ -39,7 +39,7 @@ class CacheAgainstModel(RuleBasedStateMachine):
         return self.loads
 
     def teardown(self):
-        register.SCAN_LIMIT = self.saved
+        cleared.SCAN_LIMIT = self.saved
 
     def store_in_model(self, at, value):
         self.model.pop(at, None)
@@ -170,6 +170,17 @@ def test_entry_unused_for_longest_goes_first(clock):
     f(0)
     f(3)
     assert stored(f, 4) == {0, 2, 3}
+
+
+def test_replaced_entry_that_is_dropped_late_takes_nothing_along(cache):
+    """An entry is dropped by what it is, not by its key, under which another may be stored by now."""
+    f = cache.cache_function(key_prefix="f")(lambda n: n)
+    operation = f.cache_clear.__self__.operation
+    f.put("old", 1)
+    old = next(iter(operation.table.values()))
+    f.put("new", 1)
+    operation.drop(old, "expired")
+    assert f.peek(1) == "new"
 
 
 def test_no_bound_keeps_all(clock):

@@ -10,7 +10,7 @@ import asyncio
 import sys
 import time
 
-from asyncfan.caching import operation, register, store
+from asyncfan.caching import cleared, clearing, operation, store
 
 from .plan import Plan
 from .world import FOREVER, CountingLoop, World
@@ -20,9 +20,11 @@ def explore(seed):
     """Run one seed on a loop of its own; returns the oracle."""
     plan = Plan.of(seed)
     loop = CountingLoop()
-    before = register.SCAN_LIMIT, store.STORE_STEPS, operation.MAX_EAGER_DEPTH
+    before = cleared.SCAN_LIMIT, clearing.LIST_LIMIT, operation.MAX_EAGER_DEPTH
+    steps = store.STORE_STEPS, store.WORK_SLICE
     if plan.fences:
-        register.SCAN_LIMIT, store.STORE_STEPS = 0, 1
+        cleared.SCAN_LIMIT, clearing.LIST_LIMIT = plan.scan_limit, plan.list_limit
+        store.STORE_STEPS = store.WORK_SLICE = 1
     operation.MAX_EAGER_DEPTH = plan.eager_depth
     if plan.eager:
         loop.set_task_factory(asyncio.eager_task_factory)
@@ -30,7 +32,8 @@ def explore(seed):
     try:
         loop.run_until_complete(world.run())
     finally:
-        register.SCAN_LIMIT, store.STORE_STEPS, operation.MAX_EAGER_DEPTH = before
+        cleared.SCAN_LIMIT, clearing.LIST_LIMIT, operation.MAX_EAGER_DEPTH = before
+        store.STORE_STEPS, store.WORK_SLICE = steps
         _end(loop)
     return world.oracle
 

@@ -18,12 +18,13 @@ UNNOTICED_TICKS = 2
 class Value:
     """What a load or a put gives: never equal to another one."""
 
-    __slots__ = ("kept_at", "load", "stamp", "target")
+    __slots__ = ("kept_at", "load", "stamp", "tags", "target")
 
     def __init__(self, target, stamp, load=None, kept_at=None):
         self.target = target
         self.stamp = stamp  # when it was read from the source
         self.load = load  # None: it was put
+        self.tags = ()
         self.kept_at = kept_at  # the cache's time when it was stored; None: not yet
 
     def __repr__(self):
@@ -71,6 +72,7 @@ class Oracle:
         self.events = []  # (tick, what happened), to print
         self.stamps = itertools.count(1)
         self.cleared = defaultdict(int)  # {target: stamp of what makes older values stale}
+        self.tag_clears = defaultdict(list)  # {tag: stamps of its clears}
         self.turned = defaultdict(int)  # {target: stamp of its turn's begin}
         self.unshared = defaultdict(int)  # {target: stamp of the last load whose result belonged to its caller alone}
         self.stored = {}  # {target: the value that must be in the cache, unless it was cleared or has expired}
@@ -99,6 +101,23 @@ class Oracle:
         for target in targets:
             self.cleared[target] = self.turned[target] = stamp
         return stamp
+
+    def clear_tags(self, tags, targets):
+        """A clear of ``tags`` has returned: of all values that carry one, for certain those of ``targets``."""
+        stamp = self.clear(targets)
+        for tag in tags:
+            self.tag_clears[tag].append(stamp)
+        for target, loads in self.live.items():  # who may yet add one
+            if loads:
+                self.turned[target] = stamp
+        for target, value in self.stored.items():
+            if self._lost_tag(value, stamp + 1):
+                self.turned[target] = stamp
+
+    def _lost_tag(self, value, until, since=None):
+        """A tag of the value was cleared after it was read, or ``since``, and before ``until``."""
+        since = value.stamp if since is None else since
+        return any(since < stamp < until for tag in value.tags for stamp in self.tag_clears[tag])
 
     def put(self, target):
         """Return the value that is about to be put."""
@@ -138,6 +157,8 @@ class Oracle:
             return
         if value.stamp < call.floor:
             self.blame("stale read", call, value, "cleared at", call.floor)
+        if self._lost_tag(value, call.stamp):
+            self.blame("stale tag", call, value)
         if call.anew and value.stamp < call.stamp:
             self.blame("refresh gave an old value", call, value)
         if value.kept_at is not None and value.stamp < call.stamp and call.at >= value.kept_at + self.expire:
@@ -217,7 +238,8 @@ class Oracle:
             self.blame("load of what is stored", load, stored)
         for other in self.live[target]:
             since = min(call.stamp, other.call.stamp)
-            if since >= self.turned[target] and since > self.unshared[target]:
+            one_turn = since >= self.turned[target] and since > self.unshared[target]
+            if one_turn and not self._lost_tag(other.value, math.inf, since=other.call.stamp):
                 self.blame("second live load of one turn", load, "beside", other)
         self.live[target].append(load)
         self.loads.append(load)
@@ -228,9 +250,8 @@ class Oracle:
         return call.stamp > max(value.load.ended if value.load else value.stamp, self.unshared[call.target])
 
     def _is_fresh(self, value):
-        return (
-            self.roomy and value.stamp >= self.cleared[value.target] and self.loop.time() < value.kept_at + self.expire
-        )
+        cleared = value.stamp < self.cleared[value.target] or self._lost_tag(value, math.inf)
+        return self.roomy and not cleared and self.loop.time() < value.kept_at + self.expire
 
     def cancel_load(self, load):
         """A load sees that it is cancelled, though it did not cancel itself."""
@@ -251,6 +272,7 @@ class Oracle:
                 and call.tick < self.loop.ticks - UNNOTICED_TICKS
                 and not self._is_leaving(call)
                 and not (call.parent is not None and call.parent.cancelled)
+                and not self._lost_tag(load.value, math.inf, since=load.call.stamp)
             ):
                 self.blame("load cancelled although somebody waits", load, call)
 
@@ -270,6 +292,7 @@ class Oracle:
             and not load.cancelled
             and load.call.stamp >= self.turned[load.target]
             and load.call.stamp > self.unshared[load.target]
+            and not self._lost_tag(load.value, math.inf, since=load.call.stamp)
         ):
             self.stored[load.target] = load.value
         self.note(load, "gives", load.value) if error is None else self.note(load, "raises", repr(error))
@@ -283,7 +306,7 @@ class Oracle:
     def see(self, target, value):
         """``peek`` returned ``value``."""
         self.note("peek at", target, "gives", value)
-        if value.target != target or value.stamp < self.cleared[target]:
+        if value.target != target or value.stamp < self.cleared[target] or self._lost_tag(value, math.inf):
             self.blame("stale peek", target, value)
         elif value.load is not None and not value.load.ended:
             self.blame("value of a running load", target, value)

@@ -9,6 +9,7 @@ KEYS = (0, 1, 2)
 TENANTS = (None, None, None, "a")
 TARGETS = tuple(f"{n}:{k}{t}" for n in NAMES for k in KEYS for t in ("", ":@tenant/a") if n != "page" or not t)
 PATTERNS = ("f:1", "f:1*", "f*", "g:*", "*:1", "page:1", "p*", "f:1:*", "f:*a", "f:1:@tenant/a")
+TAGS = ("t0", "t1")
 PAUSES = ((1,) * 6 + (2,) * 4 + (3, 3, 0.2, 0.2, 0.2, 0.7, 0.7, 0.7)) * 2 + (None,)
 
 
@@ -33,6 +34,7 @@ class Behaviour:
     inside: tuple | None = None  # in the middle: (name, key, timeout) to call, or (name of another action, key, None)
     cancelled: str = "leave"  # or "ignore" (goes on as if nothing were), "error"
     cleanup: tuple = ()  # pauses before it ends when cancelled
+    tags: tuple = (None, None)  # what it adds when it begins, and before it ends
 
 
 INSTANT = Behaviour(())
@@ -43,6 +45,8 @@ class Plan:
     """All that happens in one schedule."""
 
     fences: bool  # clears leave a fence, and sweeping takes many steps, as in a big table
+    scan_limit: int  # entries that a clear may look at at once; counts where there are fences
+    list_limit: int  # entries above which an index is made by a round of the sweep; as above
     eager: bool  # tasks start at once (3.12)
     eager_depth: int  # nested loads that start at once; with 1 none does
     maxsize: int | None
@@ -57,10 +61,12 @@ class Plan:
         rng = Chance(seed)
         return cls(
             fences=bool(seed % 2),
+            scan_limit=seed // 4 % 3,
+            list_limit=seed // 12 % 2 * 100,
             eager=sys.version_info >= (3, 12) and bool(seed // 2 % 2),
             eager_depth=rng.pick((1, 2, 16)),
             maxsize=rng.pick((None, 100, 3, 2)),
-            policy=rng.pick(("lru", "lru", "lfu")),
+            policy=rng.pick(("lru", "lfu", "s3fifo")),
             expire=rng.pick((None, 3.0, 0.5)),
             turns=tuple(tuple(_action(rng) for _ in range(rng.pick((0, 1, 1, 2)))) for _ in range(4 + rng.below(12))),
             loads=tuple(_behaviour(rng) for _ in range(7)),
@@ -82,6 +88,7 @@ def _behaviour(rng):
         inside,
         rng.pick(("leave", "leave", "leave", "ignore", "error")),
         _pauses(rng, 3),
+        (rng.pick((None, None, *TAGS)), rng.pick((None, None, *TAGS))),
     )
 
 
@@ -89,7 +96,7 @@ def _action(rng):
     kind = rng.pick(
         ("call",) * 10
         + ("cancel",) * 4
-        + ("refresh", "invalidate", "invalidate", "put", "peek", "clear", "sleep", "sleep", "turn")
+        + ("refresh", "invalidate", "invalidate", "put", "peek", "clear", "clear_tags", "sleep", "sleep", "turn")
         + (rng.pick(("clear_prefix", "clear_all", "cache_clear", "gc", "close")),)
     )
     name, key, tenant = rng.pick(("f", "f", "g", "page")), rng.pick((0, 1, 1, 1, 2)), rng.pick(TENANTS)
@@ -100,5 +107,7 @@ def _action(rng):
         return kind, name, key, tenant
     if kind == "clear_prefix":
         return kind, rng.pick(((name,), (name, key)))
+    if kind == "clear_tags":
+        return kind, rng.pick((TAGS[:1], TAGS[1:], TAGS))
     value = {"clear": rng.pick(PATTERNS), "cancel": rng.random(), "sleep": rng.pick((0.1, 0.4, 1.5))}
     return (kind, value[kind]) if kind in value else (kind,)

@@ -6,9 +6,11 @@ import textwrap
 
 import pytest
 
-from asyncfan.caching import Cache, Operation, compiling
+from asyncfan.caching import Operation, compiling
 from asyncfan.caching.flights import Flight
+from asyncfan.caching.index import TextIndex
 from asyncfan.caching.patterns import Fences
+from asyncfan.caching.tags import Clears
 
 from .explorer import explore
 
@@ -16,7 +18,7 @@ SEEDS = 6_000
 
 MUTANTS = {
     "what was loaded is stored although it was cleared meanwhile": (
-        Operation, "settle", " and not self.is_cleared(flight)", ""
+        Operation, "settle", " and not self.is_fenced(flight)", ""
     ),
     "what a cancelled load gives is stored": (
         Operation, "settle", " and not flight.cancelled", ""
@@ -50,10 +52,10 @@ MUTANTS = {
         Operation, "fetch", "if result is not AGAIN:", "if True:"
     ),
     "a cleared flight is joined": (
-        Operation, "in_flight", "not flight.cancelled and self.is_cleared(flight)", "False"
+        Operation, "in_flight", "not flight.cancelled and self.is_fenced(flight)", "False"
     ),
     "a new load does not wait for a cancelled one": (
-        Operation, "in_flight", "(not flight.cancelled and self.is_cleared(flight))", "flight.cancelled"
+        Operation, "in_flight", "(not flight.cancelled and self.is_fenced(flight))", "flight.cancelled"
     ),
     "a new load begins beside the one that runs": (
         Operation, "in_flight", "flight.is_stranded() or", "True or"
@@ -65,7 +67,13 @@ MUTANTS = {
         Operation, "clear_key", "self.disown(key)", "pass"
     ),
     "a clear of a pattern leaves the loads in flight": (
-        Operation, "_drop_now", "self.disown(key)", "pass"
+        Operation, "_fence_flights", "self.flight_fences.add(number, pattern)", "pass"
+    ),
+    "a clear of all leaves the loads in flight": (
+        Operation, "_fence_flights", "self.flight_fences.raise_floor(number)", "pass"
+    ),
+    "loads in flight are checked once for all clears": (
+        Operation, "is_fenced", "if flight.checked != number:", "if flight.checked == flight.began != number:"
     ),
     "refresh joins the load in flight": (
         Operation, "_first_visit", "self.disown(key)", "pass"
@@ -76,13 +84,10 @@ MUTANTS = {
         "return entry",
     ),
     "a cleared entry is served": (
-        Operation, "is_cleared", "if item.seal is self.seal:", "if True:"
+        Operation, "first_clear", "if entry.seal is self.seal:", "if True:"
     ),
     "a replaced entry stays in the order": (
         Operation, "drop", "self.store.order.remove(entry)", "pass"
-    ),
-    "an entry is dropped by its key, whoever is stored": (
-        Operation, "drop", "if self.table.get(entry.key) is entry:", "if entry.key in self.table:"
     ),
     "the load is cancelled when the first of its waiters leaves": (
         Flight, "abandon", " or self.waiters", ""
@@ -102,17 +107,72 @@ MUTANTS = {
     "a waiter that left stays": (
         Flight, "leave", "self.waiters.pop(waiter, None)", "pass"
     ),
-    "fences are forgotten too early": (
-        Fences, "forget", "self.floor = max(self.floor, number)", "number += 10"
+    "a fence of beginnings counts as none": (
+        Fences, "first_since", "self._starts.get(t[:n], ())", "()"
     ),
-    "all is cleared where fences are forgotten": (
-        Cache, "_forget_fences", "self._marks.get(op, 0)", "op.seal.number"
-    ),
-    "a fence says nothing of beginnings": (
-        Fences, "cleared_since", "any(self._starts.get(t[:n], 0) > number for n in self._lengths)", "False"
+    "a fence of one key counts as none": (
+        Fences, "first_since", "self._exact.get(t, ())", "()"
     ),
     "a fence of all says nothing": (
-        Fences, "cleared_since", "if number < self.floor:", "if False:"
+        Fences, "first_since", "if number < self.floor:", "if False:"
+    ),
+    "an entry is counted by the last clear that meant it": (
+        Fences, "first_since", "min(firsts, default=0)", "max(firsts, default=0)"
+    ),
+    "a fence stands longer than its sweep": (
+        Operation, "_end", "self.fences.remove(sweep.number, pattern)", "pass"
+    ),
+    "a sweep ends before it has dropped anything": (
+        Operation, "_drop_matching", 'self.drop(entry, "invalidated", sweep)', "pass"
+    ),
+    "a sweep drops what is younger than its clear": (
+        Operation, "_drop_matching", "entry.seal.number < sweep.number and ", ""
+    ),
+    "an index is taken as complete before it is filled": (
+        Operation, "keep_index", "if self.table:", "if False:"
+    ),
+    "an index knows nothing of what came while it was filled": (
+        Operation, "keep", "if self.index is not None:", "if self.index is not None and self.index.complete:"
+    ),
+    "an index keeps what is gone": (
+        Operation, "drop", "self.index.discard(text, entry)", "pass"
+    ),
+    "an index takes an entry in twice": (
+        TextIndex, "add", "not self.complete and ", "False and "
+    ),
+    "the tags of what is gone are kept": (
+        Operation, "drop", "self.tagged.discard(entry)", "pass"
+    ),
+    "entries of a tag are served until they are swept": (
+        Operation, "first_clear", "if entry in sweep.entries:", "if False:"
+    ),
+    "a clear of tags leaves the loads in flight": (
+        Operation, "is_fenced", "return self.has_lost_tag(flight)", "return False"
+    ),
+    "a tag added after its clear counts as not cleared": (
+        Operation, "has_lost_tag", "flight.began, flight.tags if flight.load is None else flight.load.tags",
+        "flight.began, flight.tags",
+    ),
+    "who came after a clear of tags gets what is from before": (
+        Operation, "settle", "late = self.come_too_late(flight, waiters)", "pass"
+    ),
+    "who came after a clear of tags hears nothing": (
+        Operation, "settle", "deliver(late, AGAIN, flight.loop)", "pass"
+    ),
+    "tags of loads in flight are forgotten": (
+        Clears, "add", "if not in_flight or ", "if True or "
+    ),
+    "tags that no load in flight had are remembered as all": (
+        Clears, "tagged_since", "number < self._floor or ", ""
+    ),
+    "an entry that several clears meant is counted for the last": (
+        Operation, "drop", "if first and (sweep is None or first < sweep.number):", "if first and sweep is None:"
+    ),
+    "what an earlier clear meant is not counted when it is replaced": (
+        Operation, "drop", "sweep = self.sweeps.get(first)", "pass"
+    ),
+    "a dry run counts what is cleared already": (
+        Operation, "count_matching", "not self.first_clear(entry) for", "True for"
     ),
     "the cache does not hold its tasks": (
         Operation, "_launch", "self.cache.tasks.add(task)", "pass"

@@ -8,14 +8,14 @@ import inspect
 import weakref
 from fnmatch import fnmatchcase
 
-from asyncfan.caching import MISSING, Cache, Loaded
+from asyncfan.caching import MISSING, Cache, Loaded, current_load
 from asyncfan.caching.freshness import Freshness
 from asyncfan.context import scope
 from asyncfan.exceptions import RecursiveLoadError
 from asyncfan.testing import VirtualTimeLoop
 
 from .oracle import Oracle
-from .plan import INSTANT, TARGETS
+from .plan import INSTANT, KEYS, TARGETS
 
 FOREVER = 10_000.0  # virtual seconds: longer than any schedule
 SIGNATURE = inspect.signature(lambda key: key)
@@ -31,6 +31,11 @@ def _signed(function):
     """Give a function its signature once: to find it anew for each schedule takes long."""
     function.__signature__ = SIGNATURE
     return function
+
+
+def tags_of(key):
+    """Return the tags that the arguments of ``f`` give."""
+    return (f"t{key % 2}",)
 
 
 def _within(tenant):
@@ -79,6 +84,7 @@ class World:
         self.behaviours = 0  # how many were used
         self.calm = False  # all loads succeed at once
         self.clients = []
+        self.clears = []  # what they returned
         self.cached = {name: self._cached(name) for name in ("f", "g")}
         self.page = self.cache.operation(
             "page", "page", text=lambda key: f"page:{key}", freshness=Freshness(self.oracle.expire)
@@ -86,7 +92,9 @@ class World:
         self.operations = {n: f.cache_clear.__self__.operation for n, f in self.cached.items()} | {"page": self.page}
 
     def _cached(self, name):
-        @self.cache.cache_function(expire=self.plan.expire, key_prefix=name)
+        tags = {"tags": tags_of} if name == "f" else {}
+
+        @self.cache.cache_function(expire=self.plan.expire, key_prefix=name, **tags)
         @_signed
         async def function(key):
             return await self.load(name, key)
@@ -101,8 +109,11 @@ class World:
         self.behaviours += 1
         call = caller.get()
         load = self.oracle.begin_load(name, call.target, call)
+        load.value.tags = tags_of(key) if name == "f" else ()
         try:
+            self._tag(load, how.tags[0])
             await self._work(load, how)
+            self._tag(load, how.tags[1])
         except BaseException as error:
             self.oracle.end_load(load, error)
             raise
@@ -111,6 +122,11 @@ class World:
             return load.value
         expire = self.oracle.expire
         return Loaded(load.value, None if how.result == "unshared" else expire)
+
+    def _tag(self, load, tag):
+        if tag is not None and load.name != "page":
+            current_load().tag(tag)
+            load.value.tags += (tag,)
 
     async def _work(self, load, how):
         try:
@@ -222,27 +238,41 @@ class World:
 
     def do_invalidate(self, name, key, _):
         if name == "page":
-            self.page.clear_key(key)
+            self.clears.append(self.page.clear_key(key))
         else:
-            self.cached[name].invalidate(key)
+            self.clears.append(self.cached[name].invalidate(key))
         self._cleared(f"{name}:{key}", f"{name}:{key}:*")
 
     def do_clear(self, pattern):
-        self.cache.clear(pattern)
+        self._clear(self.cache.clear, pattern)
         self._cleared(pattern)
 
     def do_clear_prefix(self, parts):
-        self.cache.clear_prefix(*parts)
+        self._clear(self.cache.clear_prefix, *parts)
         text = ":".join(map(str, parts))
         self._cleared(text, f"{text}:*")
 
     def do_clear_all(self):
-        self.cache.clear_all()
+        self._clear(self.cache.clear_all)
         self._cleared("*")
 
     def do_cache_clear(self, name, *_):
-        self.cache.clear_operation(self.operations[name])
+        self.clears.append(self.cache.clear_operation(self.operations[name]))
         self._cleared(f"{name}:*")
+
+    def do_clear_tags(self, tags):
+        self._clear(self.cache.clear_tags, *tags)
+        self.oracle.note("cleared tags", *tags)
+        keyed = {key for key in KEYS for tag in tags_of(key) if tag in tags}
+        self.oracle.clear_tags(tags, [t for t in TARGETS if t[0] == "f" and int(t[2]) in keyed])
+
+    def _clear(self, clear, *args):
+        """Clear, after a dry run that must foresee the count where everything is counted at once."""
+        foreseen = clear(*args, dry_run=True)
+        cleared = clear(*args)
+        self.clears.append(cleared)
+        if not self.plan.fences and foreseen.count != cleared.count:
+            self.oracle.blame("wrong count of a dry run", args, foreseen, cleared)
 
     def _cleared(self, *patterns):
         self.oracle.note("cleared", *patterns)
@@ -251,6 +281,7 @@ class World:
     def do_put(self, name, key, tenant):
         target = self._target(name, key, tenant)
         value = self.oracle.put(target)
+        value.tags = tags_of(key) if name == "f" else ()
         if name == "page":
             self.page.put(key, value)
         else:
@@ -315,19 +346,35 @@ class World:
             blame("leaked load", *self.cache.tasks)
         if self.oracle.pending:
             blame("call that never ended", *self.oracle.pending)
-        held = 0
+        with self.cache.store.lock:
+            while not self.cache.store.work(100):
+                pass
         for name, op in self.operations.items():
-            if op.flights:
-                blame("leaked flight", name, op.flights)
-            for key, entry in op.table.items():
-                if entry.key != key or entry.seal.operation is not op or entry not in self.cache.store.order:
-                    blame("entry out of place", name, key)
-            alive = sum(not op.is_cleared(entry) for entry in op.table.values())
-            held += len(op.table)
-            if not self.plan.fences and (op.live != len(op.table) or alive != op.live):
-                blame("wrong number of entries", name, op.live, len(op.table))
+            self._look_at_operation(name, op)
+        held = sum(len(op.table) for op in self.operations.values())
         if len(self.cache.store) != held:
             blame("order and tables differ", len(self.cache.store), held)
+        counted, gone = sum(map(int, self.clears)), sum(op.removed["invalidated"] for op in self.operations.values())
+        if counted != gone:
+            blame("wrong counts of clears", counted, "counted of", gone)
+
+    def _look_at_operation(self, name, op):
+        blame = self.oracle.blame
+        if op.flights:
+            blame("leaked flight", name, op.flights)
+        for key, entry in op.table.items():
+            if entry.key != key or entry.seal.operation is not op or entry not in self.cache.store.order:
+                blame("entry out of place", name, key)
+        alive = sum(not op.first_clear(entry) for entry in op.table.values())
+        if alive != op.live or (not self.plan.fences and op.live != len(op.table)):
+            blame("wrong number of entries", name, op.live, len(op.table))
+        if op.sweeps or op.tag_sweeps or op.fences:
+            blame("leaked fence", name, op.sweeps)
+        if op.index is not None and len(op.index) != len(op.table):
+            blame("index and table differ", name, op.index)
+        tagged = {tag: {e for e in op.table.values() if tag in e.tags} for e in op.table.values() for tag in e.tags}
+        if len(op.tagged) != len(tagged) or any(op.tagged[tag] != entries for tag, entries in tagged.items()):
+            blame("tags and table differ", name, op.tagged)
 
     async def _load_all(self):
         """Each key that was used loads, gives the current version, and is then stored."""

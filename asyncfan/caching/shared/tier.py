@@ -19,7 +19,7 @@ from .clears import Clears, read_pattern
 from .envelope import Header, pack
 from .guard import Guard, Unavailable
 from .leases import Lease, Leases
-from .messages import Message
+from .messages import Message, drop_message
 from .outbox import Outbox
 from .portal import Portal, result_of
 from .protocol import Held, Store
@@ -218,6 +218,19 @@ class SharedTier:
         self._stored += stored
         self._fenced += not stored
         return "stored" if stored else "fenced"
+
+    async def announce(self, text: str) -> None:
+        """Have other processes drop what they hold of a key in memory, since a newer value has been written.
+
+        If the server cannot be reached, they keep it as long as memory may.
+
+        Cancellation:
+            They may have been told or not.
+        """
+        try:
+            await self._ask(lambda: self._store.drop([], drop_message(self._origin, [text])))
+        except Unavailable:
+            self._unavailable += 1
 
     async def release(self, lease: Lease) -> None:
         """End a lease without a value: its load has failed.

@@ -19,7 +19,7 @@ OTHER = b"o" * HEAD + b"other"
 
 # {kind: (the test's fixtures) -> () -> a store, each as another process would have it}
 KINDS = {
-    "memory": lambda _: MemoryStore().connect,
+    "memory": lambda _get: MemoryStore().connect,
     "plain": lambda get: lambda: get("connect")(get("plain").url),
     "password": lambda get: (
         lambda: get("connect")(
@@ -159,6 +159,7 @@ async def test_the_ledger_is_not_older_than_the_values(process):
 
     async def read():
         while not done:
+            await asyncio.sleep(0)  # a store that needs no network does not wait by itself
             values, ledger = await reader.read(["n0", "n1", "n2", "n3"])
             assert all(v is None or int(v.data) <= ledger.number for v in values)
 
@@ -421,17 +422,6 @@ async def test_concurrent_clears_have_different_numbers(process):
     """Numbers are counted in the server."""
     numbers = await asyncio.gather(*(process().clear(tags=["a"], message="") for _ in range(20)))
     assert sorted(numbers) == list(range(1, 21))
-
-
-async def test_the_ledger_is_bounded(store):
-    """After ten thousand different tags, whatever is older is taken as cleared: too much, never too little."""
-    for i in range(0, 10_000, 1000):
-        await store.clear(tags=[f"t{j}" for j in range(i, i + 1000)], message="")
-    assert (await store.ledger()).floor == 0
-    number = await store.clear(tags=["one more"], message="")
-    ledger = await store.ledger()
-    assert ledger.floor == ledger.number == number
-    assert len(ledger.tags) + len(ledger.patterns) <= 10_000
 
 
 # -- messages

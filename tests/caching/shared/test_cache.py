@@ -1,0 +1,348 @@
+"""A cache with a tier that processes share: several of them here stand for processes, one server in memory for theirs."""
+
+import asyncio
+import re
+
+import pytest
+
+from asyncfan import Cache, batched, cache_response, current_load
+from asyncfan.caching import MISSING
+from asyncfan.testing import FailingStore, MemoryStore
+
+pytestmark = pytest.mark.real_time  # the tier listens and sends in a thread of its own
+
+
+class Process:
+    """What one process would have: a cache on the common server, and a cached function that counts its loads."""
+
+    def __init__(self, server, truth, **options):
+        self.loads = []
+        self.cache = Cache(store=server.connect())
+
+        @self.cache.cache_function(expire=100, key_prefix="f", tags="n:{n}", **options)
+        async def f(n):
+            self.loads.append(n)
+            await asyncio.sleep(0)
+            return truth.get(n, 0)
+
+        self.f = f
+
+
+@pytest.fixture
+async def processes():
+    """Make processes; they are closed at the end."""
+    server, truth, made = MemoryStore(), {}, []
+
+    def make(**options):
+        made.append(Process(server, truth, **options))
+        return made[-1]
+
+    make.server, make.truth = server, truth
+    yield make
+    for one in made:
+        await one.cache.aclose()
+
+
+async def until(condition):
+    """Wait until something has come true that happens in another thread."""
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_what_one_process_loaded_another_finds(processes):
+    """The second process has a miss in memory, and no load."""
+    a, b = processes(), processes()
+    processes.truth[1] = {"name": "Ann", "tuple": (1, 2)}
+    assert await a.f(1) == await b.f(1) == processes.truth[1]
+    assert (a.loads, b.loads, b.cache.stats().functions[0].shared_hits) == ([1], [], 1)
+
+
+async def test_processes_share_one_load(processes):
+    """A hundred callers in two processes make one load."""
+    a, b = processes(), processes()
+    await asyncio.gather(*[one.f(1) for one in (a, b) for _ in range(100)])
+    assert a.loads + b.loads == [1]
+
+
+@pytest.mark.parametrize(
+    "clear",
+    [
+        lambda one: one.f.invalidate(1),
+        lambda one: one.cache.clear("f:1*"),
+        lambda one: one.cache.clear_prefix("f", 1),
+        lambda one: one.cache.clear_tags("n:1"),
+        lambda one: one.f.cache_clear(),
+        lambda one: one.cache.clear_all(),
+    ],
+    ids=["call", "pattern", "prefix", "tag", "function", "all"],
+)
+async def test_clear_in_one_process_reaches_memory_and_server(processes, clear):
+    """What one process cleared no other one serves, from memory or from the server."""
+    a, b, c = processes(), processes(), processes()
+    await a.f(1)
+    await b.f(1)
+    processes.truth[1] = 1
+    cleared = clear(a)
+    await cleared
+    assert cleared.confirmed
+    await until(lambda: b.f.peek(1) is MISSING)
+    assert (await c.f(1), await b.f(1), await a.f(1)) == (1, 1, 1)
+
+
+async def test_put_and_refresh_reach_other_processes(processes):
+    """A value that was put or loaded anew replaces what others hold."""
+    a, b = processes(), processes()
+    await a.f(1)
+    await b.f(1)
+    a.f.put(7, 1)
+    await until(lambda: b.f.peek(1) is MISSING)
+    await until(lambda: not a.cache.tier.stats().pending)
+    assert await b.f(1) == 7
+    processes.truth[1] = 8
+    await b.f.refresh(1)
+    await until(lambda: a.f.peek(1) is MISSING)
+    assert await a.f(1) == 8
+
+
+async def test_load_that_began_before_another_process_cleared_is_stored_nowhere(processes):
+    """The slow load's caller gets its value; nobody else ever does."""
+    server = processes.server
+    a = processes()
+    gate, began = asyncio.Event(), asyncio.Event()
+    slow = Cache(store=server.connect())
+
+    @slow.cache_function(expire=100, key_prefix="f")
+    async def f(n):
+        value = processes.truth.get(n, 0)
+        began.set()
+        await gate.wait()
+        return value
+
+    call = asyncio.create_task(f(1))
+    await began.wait()
+    processes.truth[1] = 1
+    await a.f.invalidate(1)
+    gate.set()
+    assert await call == 0
+    assert (await a.f(1), f.peek(1)) == (1, MISSING)
+    await slow.aclose()
+
+
+async def test_memory_keeps_a_value_no_longer_than_memory_expire(clock):
+    """So long may a lost message let it stay; then the server is asked."""
+    server = MemoryStore()
+    cache = Cache(store=server.connect(), memory_expire=5, clock=clock)
+
+    @cache.cache_function(expire=100, key_prefix="f")
+    async def f():
+        return 1
+
+    await f()
+    clock.advance(6)
+    assert f.peek() is MISSING
+    assert await f() == 1
+    assert cache.stats().functions[0].shared_hits == 1
+    await cache.aclose()
+
+
+async def test_server_that_fails_is_a_miss(processes):
+    """Whatever the server does, the call returns what it loads; a clear says that it is not confirmed."""
+    failing = FailingStore(processes.server.connect(), failing=1.0)
+    cache = Cache(store=failing)
+
+    @cache.cache_function(expire=100, key_prefix="f")
+    async def f(n):
+        return n
+
+    assert await f(1) == 1
+    cleared = f.invalidate(1)
+    await cleared
+    assert not cleared.confirmed
+    assert re.fullmatch(r"<Cleared 1 entries, 0 shared, not yet confirmed>", repr(cleared))
+    failing.failing = 0.0
+    await until(lambda: cleared.confirmed)
+    await cache.aclose()
+
+
+async def test_many_takes_from_memory_server_and_origin(processes):
+    """Of five keys one is in memory, two are on the server, two are loaded; duplicates are one."""
+    a, b = processes(), processes()
+    await b.f.many([1, 2, 3])
+    await a.f(1)
+    assert await a.f.many([1, 2, 3, 4, 5, 5]) == [0] * 6
+    assert (a.loads, b.loads) == ([4, 5], [1, 2, 3])
+
+
+async def test_batched_function_sends_only_what_no_process_has(processes):
+    """With a loader beneath, what the server has is read in one round trip and the rest is one call."""
+    a = processes()
+    await a.f.many([1, 2, 3])
+    cache, calls = Cache(store=processes.server.connect()), []
+
+    @cache.cache_function(expire=100, key_prefix="f")
+    @batched
+    async def f(keys):
+        calls.append(list(keys))
+        return {key: key * 10 for key in keys}
+
+    assert await f.many([1, 2, 3, 4, 5]) == [0, 0, 0, 40, 50]
+    assert calls == [[4, 5]]
+    await until(lambda: cache.tier.stats().stored == 2)
+    assert await a.f.many([4, 5]) == [40, 50]
+    await cache.aclose()
+
+
+async def test_value_that_cannot_be_stored_stays_in_this_process(processes, caplog):
+    """The caller gets it, and hits do; the log says so once."""
+    a, b = processes(), processes()
+    processes.truth[1] = object()
+    assert await a.f(1) is await a.f(1) is processes.truth[1]
+    assert await b.f(1) is processes.truth[1]
+    assert (a.loads, b.loads) == ([1], [1])
+    assert "stays in this process only" in caplog.text
+
+
+async def test_expired_value_of_another_process_is_served_where_the_load_fails(clock):
+    """stale_if_error holds across processes: what one has loaded saves another one."""
+    server = MemoryStore(clock=clock)
+    down = False
+
+    def process():
+        cache = Cache(store=server.connect(), clock=clock)
+
+        @cache.cache_function(expire=10, stale_if_error=100, key_prefix="f")
+        async def f():
+            if down:
+                raise ConnectionError
+            return 1
+
+        return cache, f
+
+    (one, f), (other, g) = process(), process()
+    await f()
+    await until(lambda: one.tier.stats().stored == 1)
+    down = True
+    clock.advance(11)
+    assert await g() == 1
+    await one.aclose()
+    await other.aclose()
+
+
+async def test_validator_travels(processes):
+    """A conditional load in another process asks by the validator that the first one stored."""
+    asked, caches = [], []
+
+    def process(clock_at):
+        cache = Cache(store=processes.server.connect(), clock=clock_at)
+        caches.append(cache)
+
+        @cache.cache_function(expire=100, key_prefix="page")
+        async def page():
+            load = current_load()
+            asked.append(load.validator)
+            load.validator = '"v1"'
+            return "page"
+
+        return page
+
+    one, other = process(lambda: 0.0), process(lambda: 0.0)
+    await one()
+    await until(lambda: caches[0].tier.stats().stored == 1)
+    await other()
+    await other.refresh()
+    assert asked == [None, '"v1"']
+    for cache in caches:
+        await cache.aclose()
+
+
+def test_plain_function_goes_through_the_tier():
+    """A ``def`` in a thread without an event loop shares too."""
+    server, loads = MemoryStore(), []
+
+    def process():
+        cache = Cache(store=server.connect())
+
+        @cache.cache_function(expire=100, key_prefix="f")
+        def f(n):
+            loads.append(n)
+            return n * 2
+
+        return cache, f
+
+    (one, f), (other, g) = process(), process()
+    assert (f(1), g(1), f(1), loads) == (2, 2, 2, [1])
+    asyncio.run(one.aclose())
+    asyncio.run(other.aclose())
+
+
+async def test_methods_and_what_only_this_process_can_name_stay_here(processes):
+    """An instance means nothing in another process: its entries are not shared."""
+    cache = Cache(store=processes.server.connect())
+
+    class Shop:
+        @cache.cache_function(expire=100)
+        async def price(self, n):
+            return n
+
+    assert await Shop().price(1) == 1
+    assert cache.tier.stats().stored == 0
+    await cache.aclose()
+
+
+async def test_two_functions_of_one_prefix_are_refused(processes):
+    """They would get each other's values (F19)."""
+    a = processes()
+    with pytest.raises(
+        ValueError, match=r"f and .*Process.* have the same prefix 'f', so that they would get each other"
+    ):
+
+        @a.cache.cache_function(expire=1, key_prefix="f")
+        async def f(n):
+            return n
+
+
+async def test_responses_are_shared_but_not_those_of_a_single_person(processes):
+    """An endpoint runs once for all processes; a request with credentials has its entry in one process."""
+    import httpx
+    from fastapi import FastAPI, Request
+
+    runs, caches = [], []
+
+    def process():
+        cache, app = Cache(store=processes.server.connect()), FastAPI()
+        caches.append(cache)
+
+        @app.get("/page")
+        @cache_response(expire=60, prefix="page", cache=cache)
+        async def page(request: Request):
+            runs.append(1)
+            return {"runs": len(runs)}
+
+        return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://shop")
+
+    async with process() as one, process() as other:
+        first = await one.get("/page")
+        await until(lambda: caches[0].tier.stats().stored == 1)
+        second = await other.get("/page")
+        assert second.content == first.content
+        assert second.headers["cache-status"].startswith("asyncfan; hit")
+        assert second.headers["age"] == "0"
+        for client in (one, other):
+            await client.get("/page", headers={"authorization": "Bearer ann"})
+        assert len(runs) == 3
+    for cache in caches:
+        await cache.aclose()
+
+
+@pytest.mark.parametrize("wrong", [5, [1], {}])
+def test_store_that_is_none_is_refused(wrong):
+    """Where it is written."""
+    with pytest.raises(TypeError, match=r'store must be a URL such as "redis://localhost", a Store or a SharedTier'):
+        Cache(store=wrong)
+
+
+def test_url_of_no_store_is_refused():
+    """With the schemes that there are."""
+    with pytest.raises(ValueError, match=r"no store is known for 'memcached://': there are redis, rediss"):
+        Cache(store="memcached://localhost")
