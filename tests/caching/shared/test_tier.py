@@ -402,6 +402,14 @@ async def test_without_a_server_everybody_loads(net, trouble):
     assert await tier.write(lease, "new", **GOOD) == "failed"
 
 
+async def test_frozen_server_delays_the_first_reader_shortly(net):
+    """Whoever comes first waits a moment for messages to arrive, not for ever, and leaves nothing behind."""
+    tier = net.node()
+    tier.store.freeze()
+    assert await values(tier, "user:1") == [None]
+    assert asyncio.get_running_loop().time() <= 0.21
+
+
 async def test_refusal_of_the_server_is_as_if_there_were_none(net, caplog):
     """A server that is out of memory or read-only raises for nobody, and the log names the error once."""
 
