@@ -28,6 +28,7 @@ from .caching import (
     escape,
     register_key,
 )
+from .caching.shared.codec_register import register_codec
 from .context import current_scope, scope, time_left
 from .exceptions import (
     AsyncfanError,
@@ -39,6 +40,7 @@ from .exceptions import (
     ScopeEndedError,
     SelfCancelledError,
     UnkeyableArgumentError,
+    UnstorableValueError,
 )
 from .fanout import Limiter, Outcome, ProcessorStats, amap, astream, gather, in_thread, on_loop
 from .parallel_processor import AsyncQueryBatcher, DataBatcher, ParallelProcessor
@@ -80,6 +82,7 @@ __all__ = [
     "ScopeEndedError",
     "SelfCancelledError",
     "UnkeyableArgumentError",
+    "UnstorableValueError",
     "amap",
     "astream",
     "batched",
@@ -93,6 +96,7 @@ __all__ = [
     "gather",
     "in_thread",
     "on_loop",
+    "register_codec",
     "register_key",
     "scope",
     "time_left",

@@ -148,3 +148,20 @@ def test_floors_are_those_of_the_package():
     """Every module or folder of the package has a floor."""
     rooms = {name.split(".")[0] for name in NAMES}
     assert rooms <= set(itertools.chain.from_iterable(FLOORS))
+
+
+UNSHARED = """
+import sys
+import asyncfan, asyncfan.__main__
+try:
+    asyncfan.__main__.main(["demo", "--help"])
+except SystemExit:
+    pass
+print([name for name in sys.modules if name.startswith(("asyncfan.caching.shared.tier", "asyncfan.adapters", "redis"))])
+"""
+
+
+def test_demo_does_not_load_the_tier():
+    """Neither ``import asyncfan`` nor the demo's command loads what processes share."""
+    found = subprocess.run([sys.executable, "-c", UNSHARED], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == "[]"

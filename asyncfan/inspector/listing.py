@@ -11,21 +11,23 @@ from .look import Row
 __all__ = ["as_json", "explained", "listed"]
 
 
-def listed(rows: Sequence[Row], more: int) -> list[str]:
-    r"""Return a line a row, under a heading; ``more`` rows are not shown.
+def listed(rows: Sequence[Row], most: int) -> list[str]:
+    r"""Return a line a row, under a heading, for the first ``most`` of them; the last line counts all.
 
     Example:
-        >>> print(*listed([Row("user:42", 180, "fresh", 12.0, 300.0, ("users",))], 0), sep="\n")
+        >>> print(*listed([Row("user:42", 180, "fresh", 12.0, 300.0, ("users",))], 1), sep="\n")
            bytes  state        fresh      kept  key
              180  fresh         12 s     5 min  user:42  [users]
         1 value, 180 bytes
     """
-    lines = ["   bytes  state        fresh      kept  key"] if rows else []
-    for row in rows:
+    if not rows:
+        return ["nothing is stored under such a key"]
+    lines = ["   bytes  state        fresh      kept  key"]
+    for row in rows[:most]:
         tags = f"  [{', '.join(row.tags)}]" if row.tags else ""
         lines.append(f"{row.size:8}  {row.state:10}{_time(row.fresh):>8}  {_time(row.kept):>8}  {row.key}{tags}")
-    count = len(rows) + more
-    shown = f", {more} of them not shown" if more else ""
+    count = len(rows)
+    shown = f", {count - most} of them not shown" if count > most else ""
     lines.append(f"{count} value{'' if count == 1 else 's'}{shown}, {sum(row.size for row in rows)} bytes")
     return lines
 

@@ -25,3 +25,25 @@ per_loop.py    what each event loop has one of: its connections
 envelope.py    what a value travels in: checksum, key, age, stamp
 codec.py       how a value becomes bytes: JSON with types; codec_*.py are its parts, and pickle
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .codec import Json
+    from .codec_pickle import UnsafePickle
+    from .reading import Coding
+    from .tier import SharedTier
+
+__all__ = ["Coding", "Json", "SharedTier", "UnsafePickle"]
+
+_MODULES = {"Coding": "reading", "Json": "codec", "SharedTier": "tier", "UnsafePickle": "codec_pickle"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is asked for: a cache without a store loads nothing of the tier."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)

@@ -23,7 +23,7 @@ def open_store(url: str, **options: Any) -> Store:
         **options: The store's own.
 
     Raises:
-        ValueError: No store has this scheme.
+        ValueError: There is no scheme, or no store has it.
         ImportError: What it takes is not installed.
 
     Example:
@@ -32,7 +32,9 @@ def open_store(url: str, **options: Any) -> Store:
             ...
         ValueError: no store is known for 'memcached://': there are redis, rediss, redis+cluster, ...
     """
-    scheme = url.partition("://")[0]
+    scheme, found_scheme, _ = url.partition("://")
+    if not found_scheme:
+        raise ValueError('a store\'s URL (not shown: it may hold a password) is such as "redis://localhost:6379/0"')
     path = SCHEMES.get(scheme) or _registered().get(scheme)
     if path is None:
         known = ", ".join([*SCHEMES, *_registered()])
