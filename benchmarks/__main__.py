@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from . import table
+from . import soak, table
 from .runner import run
 from .workload import Workload
 from .workloads import WORKLOADS
@@ -13,7 +13,10 @@ from .workloads import WORKLOADS
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure what was asked for and print it. Returns 1 if a contestant failed, 0 otherwise."""
-    options = parse(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["soak"]:
+        return soak.main(given[1:])
+    options = parse(given)
     if options.list:
         print(
             "\n".join(

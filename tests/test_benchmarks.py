@@ -252,3 +252,9 @@ def test_wrong_argument_is_refused_in_words(arguments, message, capsys):
         command_line.main(arguments)
     assert refused.value.code == 2
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_soak_keeps_its_promises(capsys):
+    """A short chaos run, a restart of the server in it, ends without a violation."""
+    assert command_line.main(["soak", "--seconds", "2"]) == 0
+    assert " 0 violations" in capsys.readouterr().out

@@ -1,0 +1,323 @@
+"""Caches in several processes and event loops, on a real server that is killed and frozen."""
+
+import asyncio
+import contextlib
+import json
+import random
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from asyncfan import Cache, batched
+from asyncfan.adapters.redis import RedisStore
+from asyncfan.caching.shared.guard import Guard
+from asyncfan.caching.shared.tier import SharedTier
+
+pytestmark = pytest.mark.real_time
+
+ROOT = Path(__file__).parents[3]
+
+
+class Process:
+    """A process that runs process.py."""
+
+    def __init__(self, child):
+        self.child = child
+
+    async def __call__(self, *command):
+        """Have it do something; returns what it answers."""
+        self.child.stdin.write(json.dumps(command).encode() + b"\n")
+        line = await asyncio.wait_for(self.child.stdout.readline(), 20)
+        assert line, "the process has ended"
+        return json.loads(line)
+
+    async def end(self):
+        """Let it close its cache and end."""
+        self.child.stdin.close()
+        with contextlib.suppress(ProcessLookupError):
+            await asyncio.wait_for(self.child.wait(), 10)
+
+
+@pytest.fixture
+async def processes(server):
+    """Start processes on the test's own server."""
+    made = []
+
+    async def start(number, lease=3.0):
+        command = (sys.executable, "-m", "tests.caching.shared.process", server.url, str(lease))
+        pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
+        children = [await asyncio.create_subprocess_exec(*command, cwd=ROOT, **pipes) for _ in range(number)]
+        made.extend(map(Process, children))
+        await asyncio.gather(*(one("peek", "none") for one in made))  # they are all there
+        return made
+
+    yield start
+    await asyncio.gather(*(one.end() for one in made))
+
+
+@pytest.fixture
+async def caches():
+    """Make caches on a server; they are closed at the end."""
+    made = []
+
+    def make(url, **options):
+        made.append(Cache(store=url, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        await one.aclose()
+
+
+def loads(server, n):
+    """How many loads of a key all processes have made."""
+    return int(server.command("GET", f"loads:{n}") or 0)
+
+
+async def until(condition, timeout=5.0):
+    """Wait until something has come true that happens elsewhere; returns the seconds that it took."""
+    began = time.monotonic()
+    async with asyncio.timeout(timeout):
+        while not await condition():
+            await asyncio.sleep(0.005)
+    return time.monotonic() - began
+
+
+# -- several processes
+
+
+async def test_a_thousand_callers_in_four_processes_make_one_load(server, processes):
+    """250 callers in each, all of the same cold key."""
+    four = await processes(4)
+    answers = await asyncio.gather(*(one("crowd", 250, "cold", 0.2) for one in four))
+    assert [values for values, _ in answers] == [[0]] * 4
+    assert loads(server, "cold") == 1
+
+
+async def test_a_process_killed_while_it_loads_is_replaced_within_the_lease(server, processes):
+    """Whoever waits for it takes over: two loads in all."""
+    holder, *others = await processes(3, lease=0.5)
+    dying = asyncio.create_task(holder("crowd", 10, "a", 0.3))
+
+    async def loading():
+        return loads(server, "a") == 1
+
+    await until(loading)
+    waiting = [asyncio.create_task(one("crowd", 100, "a", 0.3)) for one in others]
+    await asyncio.sleep(0.05)  # they have asked
+    holder.child.kill()
+    answers = await asyncio.gather(*waiting)
+    with pytest.raises(AssertionError, match="has ended"):
+        await dying
+    assert loads(server, "a") == 2
+    assert max(seconds for _, seconds in answers) < 0.5 + 0.3 + 0.3  # the lease, a load, and a slow machine
+
+
+@pytest.mark.parametrize(
+    "how",
+    [("invalidate", 1), ("clear_prefix", "f", 1), ("clear", "f:1*"), ("clear_tags", "n:1"), ("clear_all",)],
+    ids=["key", "prefix", "pattern", "tag", "all"],
+)
+async def test_an_invalidation_reaches_other_processes_at_once(server, processes, how):
+    """Once it is awaited, neither their memory nor the server gives the old value any more."""
+    one, other = await processes(2)
+    assert await asyncio.gather(one("crowd", 1, 1, 0), other("crowd", 1, 1, 0))
+    assert await other("peek", 1) == 0
+    server.command("SET", "truth", 7)
+    assert await one("clear", *how) is True
+
+    async def forgotten():
+        return await other("peek", 1) is None
+
+    assert await until(forgotten) < 0.2
+    assert (await other("crowd", 1, 1, 0))[0] == [7]
+    assert (await one("crowd", 1, 1, 0))[0] == [7]
+
+
+# -- one process
+
+
+def test_one_cache_serves_several_event_loops(server):
+    """What the second `asyncio.run` asks for the first has stored."""
+    made = []
+    cache = Cache(store=server.url)
+
+    @cache.cache_function(expire=100, key_prefix="f")
+    async def f(n):
+        made.append(n)
+        return n
+
+    async def main(n):
+        found = await asyncio.gather(f(1), f(n))
+        await cache.clear_prefix("f", n)
+        return found
+
+    async def last():
+        found = await main(3)
+        await cache.aclose()
+        return found
+
+    assert asyncio.run(main(2)) == [1, 2]
+    assert asyncio.run(last()) == [1, 3]
+    assert made == [1, 2, 3]
+
+
+def test_plain_functions_share_values_too(server):
+    """Without any event loop: the second cache finds what the first one loaded."""
+    made = []
+    first, second = Cache(store=server.url), Cache(store=server.url)
+
+    def load(n):
+        made.append(n)
+        return {"n": n}
+
+    f, g = (one.cache_function(expire=100, key_prefix="f")(load) for one in (first, second))
+    assert f(1) == {"n": 1}
+    assert g(1) == {"n": 1}
+    assert made == [1]
+    for one in (first, second):
+        asyncio.run(one.aclose())
+
+
+async def test_a_value_that_cannot_be_written_is_returned_and_kept_here(plain, caches, caplog):
+    """The log says so."""
+    value = object()
+
+    @caches(plain.url, namespace="objects").cache_function(expire=100, key_prefix="f")
+    async def f():
+        return value
+
+    assert await f() is value
+    assert await f() is value
+    assert "stays in this process only" in caplog.text
+
+
+async def test_a_frozen_server_delays_a_hundred_cold_keys_by_its_deadline(server, caches):
+    """All of them are loaded, in 0.3 s."""
+    cache = caches(server.url)
+
+    @cache.cache_function(expire=100, key_prefix="f")
+    async def f(n):
+        return n
+
+    await f("warm")
+    server.freeze()
+    try:
+        began = time.monotonic()
+        assert await asyncio.gather(*map(f, range(100))) == list(range(100))
+        assert time.monotonic() - began <= 0.3
+    finally:
+        server.thaw()
+
+
+async def test_an_invalidation_of_a_dead_server_is_replayed_within_a_second_of_its_restart(server, caches):
+    """It says that it is not confirmed; the calls meanwhile are served by loads."""
+    truth = [1]
+    cache, other = caches(server.url), caches(server.url)
+
+    async def load(n):
+        return truth[0]
+
+    f, g = (one.cache_function(expire=100, key_prefix="f")(load) for one in (cache, other))
+    assert (await f(1), await g(1)) == (1, 1)
+    server.kill()
+    truth[0] = 2
+    cleared = f.invalidate(1)
+    await cleared
+    assert not cleared.confirmed
+    assert await f(1) == 2
+    server.start()
+
+    async def recovered():
+        await g(random.random())  # the callers are what finds the server again
+        return cleared.confirmed and cache.tier.stats().listening and other.tier.stats().listening
+
+    assert await until(recovered) <= 1
+    assert await g(1) == 2
+
+
+async def test_ten_thousand_callers_of_different_keys_need_few_connections(plain, caches):
+    """None of them fails, whatever the server can do at once."""
+    cache = caches(SharedTier(RedisStore(plain.url, namespace="crowd", timeout=5)))
+
+    @cache.cache_function(expire=100, key_prefix="f")
+    async def f(n):
+        return n
+
+    before = plain.connections_received()
+    assert await asyncio.gather(*map(f, range(10_000))) == list(range(10_000))
+    assert plain.connections_received() - before <= 4 + 5
+
+
+async def test_cancelled_callers_cost_no_connections(plain, caches):
+    """Nor does anybody get a wrong value."""
+    cache = caches(SharedTier(RedisStore(plain.url, namespace="cancels", timeout=5)))
+    chance = random.Random(5)
+
+    @cache.cache_function(expire=100, key_prefix="f")
+    async def f(n):
+        await asyncio.sleep(0)
+        return n
+
+    await f(-1)
+    before = plain.connections_received()
+    cancelled = 0
+    for start in range(0, 100_000, 250):
+        calls = {n: asyncio.create_task(f(n)) for n in range(start, start + 250)}
+        for call in calls.values():
+            asyncio.get_running_loop().call_later(chance.random() * 0.05, call.cancel)
+        await asyncio.wait(calls.values())
+        cancelled += sum(call.cancelled() for call in calls.values())
+        assert all(call.cancelled() or call.result() == n for n, call in calls.items())
+        if cancelled >= 2_000:
+            break
+    assert cancelled >= 2_000
+    assert plain.connections_received() - before - 1 <= 4 + 5
+
+
+async def asked_of_the_server(server, caches, load):
+    """How many scripts one `many` of 1,000 keys runs that another cache has loaded."""
+    patient = [SharedTier(RedisStore(server.url, timeout=5), guard=Guard(deadline=5)) for _ in range(2)]
+    first, second = map(caches, patient)
+    f, g = (one.cache_function(expire=100, key_prefix="f")(load) for one in (first, second))
+    await f.many(range(1_000))
+    await f.many([-1])
+
+    async def written():
+        return not first.writes
+
+    await until(written)
+    await g.many([-1])  # the first value that a process finds has it read the whole ledger too
+    before = scripts(server)
+    assert await g.many(range(1_000)) == list(range(1_000))
+    assert second.stats().functions[0].shared_hits == 1_001
+    return scripts(server) - before
+
+
+def scripts(server):
+    """How many scripts clients have had the server run."""
+    with server.client() as client:
+        stats = client.info("commandstats")
+    return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("evalsha", "eval"))
+
+
+async def test_a_thousand_hits_of_a_batched_function_are_one_question(server, caches):
+    """`many` asks the server once for all that memory has not."""
+
+    @batched(max_batch_size=1_000)
+    async def load(keys):
+        return list(keys)
+
+    assert await asked_of_the_server(server, caches, load) == 1
+
+
+@pytest.mark.xfail(reason="each flight asks the server for itself, 32 at once: max_workers")
+async def test_a_thousand_hits_of_a_function_of_one_key_are_one_question(server, caches):
+    """`many` asks the server once for all that memory has not, before it loads any of them."""
+
+    async def load(n):
+        return n
+
+    assert await asked_of_the_server(server, caches, load) == 1
