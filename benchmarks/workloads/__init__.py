@@ -3,6 +3,7 @@
 from . import (
     batched,
     batches,
+    clear,
     fanout,
     fanout_named,
     hit,
@@ -26,6 +27,8 @@ WORKLOADS = {
         miss.MISS,
         miss.MISS_FULL,
         stampede.STAMPEDE,
+        clear.CLEAR,
+        clear.CLEAR_MILLION,
         fanout.FANOUT,
         fanout.FANOUT_INSTANT,
         fanout_named.FANOUT_NAMED,
