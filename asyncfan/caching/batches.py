@@ -179,9 +179,9 @@ class Batch:
     async def _call(self, flights: tuple[Flight, ...], item_of: dict[Flight, Any], started: float) -> None:
         """Make one call for the items of ``flights``, and settle each."""
         if flights:
-            results = await self.load([item_of[flight] for flight in flights])
-            first = loading.get()  # whose load all of them say things of
-            said = None if first is None else first.load
+            first = flights[0]
+            loading.set(first)  # it says things of all of them, and must not be settled yet
+            results, said = await self.load([item_of[flight] for flight in flights]), first.load
             for flight, result in zip(flights, results, strict=True):
                 flight.load = said and said.shared_by(flight.tags)
                 self._settle(flight, result, started)

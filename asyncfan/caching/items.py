@@ -80,15 +80,35 @@ class Items:
     def __init__(self, make: Callable[[], Operation]) -> None:
         self._make_items = make
 
+    @overload
     async def get_or_set(
         self,
         key: ItemKey,
-        loader: Callable[[], Awaitable[T]] | Callable[[], T],
+        loader: Callable[[], Awaitable[T]],
+        expire: Expire = ...,
+        *,
+        tags: Tags = ...,
+        **options: Unpack[FreshnessOptions],
+    ) -> T: ...
+    @overload
+    async def get_or_set(
+        self,
+        key: ItemKey,
+        loader: Callable[[], T],
+        expire: Expire = ...,
+        *,
+        tags: Tags = ...,
+        **options: Unpack[FreshnessOptions],
+    ) -> T: ...
+    async def get_or_set(
+        self,
+        key: ItemKey,
+        loader: Callable[[], Any],
         expire: Expire = ...,
         *,
         tags: Tags = (),
         **options: Unpack[FreshnessOptions],
-    ) -> T:
+    ) -> Any:
         """Return what is stored under ``key``, or what ``loader`` gives, and store that.
 
         As a function of `cache_function`: one load however many ask at once, in a task of its own; what began before
@@ -123,7 +143,7 @@ class Items:
         op, text = self._operation(), item_text(key)
         entry = _fresh(op, text)
         if entry is not None:
-            return entry.value  # type: ignore[no-any-return]
+            return entry.value
         how = _freshness("get_or_set", expire, options)
         call = limited(text, as_coroutine_function(loader), how.hard_timeout, how.limiter)
         return await op.fetch(text, call, tags=_tags(tags), how=how)

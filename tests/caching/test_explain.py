@@ -271,7 +271,7 @@ async def test_evicted_value_says_so():
 
 async def test_fenced_value_says_so(cache, monkeypatch):
     """What a clear of a large function meant is invalidated though nobody has looked at it since."""
-    monkeypatch.setattr("asyncfan.caching.register.SCAN_LIMIT", 0)
+    monkeypatch.setattr("asyncfan.caching.cleared.SCAN_LIMIT", 0)
     monkeypatch.setattr("asyncfan.caching.store.STORE_STEPS", 0)
     f = identity(cache)
     await f.many(range(50))
@@ -298,7 +298,7 @@ def test_argument_without_a_value_is_explained(cache):
 
 def test_what_is_not_cached_is_refused(cache):
     """A function of another kind, and arguments that the function does not take, are errors."""
-    with pytest.raises(TypeError, match="explain.. takes a function made by cache_function, and its arguments; got"):
+    with pytest.raises(TypeError, match=r"explain\(\) takes a function made by cache_function, and its arguments; got"):
         explain(print, 1)
     with pytest.raises(TypeError):
         explain(identity(cache), 1, 2)

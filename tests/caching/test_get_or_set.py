@@ -64,6 +64,7 @@ async def test_callers_of_one_key_share_a_load(cache):
         (lambda cache: cache.clear_prefix("user"), {"page"}),
         (lambda cache: cache.clear("*:7"), {"user:profile:42", "user:profile:420", "page"}),
         (lambda cache: cache.invalidate(("user:profile", 42)), {"user:profile:7", "user:profile:420", "page"}),
+        (lambda cache: cache.clear_tags("tag of page"), {"user:profile:42", "user:profile:420", "user:profile:7"}),
         (lambda cache: cache.clear_all(), set()),
     ],
 )
@@ -71,9 +72,9 @@ async def test_callers_of_one_key_share_a_load(cache):
 async def test_clears_find_keys_by_their_segments(cache, monkeypatch, clear, left, fences):
     """Patterns, prefixes and keys drop what they name, and nothing else."""
     if fences:
-        monkeypatch.setattr("asyncfan.caching.register.SCAN_LIMIT", 0)
+        monkeypatch.setattr("asyncfan.caching.cleared.SCAN_LIMIT", 0)
     keys = ["user:profile:42", "user:profile:420", "user:profile:7", "page"]
-    await cache.get_or_set_many(keys, Loader().many)
+    await cache.get_or_set_many(keys, Loader().many, tags=lambda key: f"tag of {key}")
     clear(cache)
     assert {key for key in keys if cache.peek(key) is not MISSING} == left
 
@@ -137,8 +138,10 @@ def test_different_keys_do_not_collide(cache):
         (
             ("user", object()),
             TypeError,
-            "a part of the key has the type object, which has no value to key by: use what identifies it, such as its "
-            "id, or register_key(object, lambda value: ...)",
+            (
+                "a part of the key has the type object, which has no value to key by: use what identifies it, such as its "
+                "id, or register_key(object, lambda value: ...)"
+            ),
         ),
     ],
 )
@@ -224,7 +227,8 @@ async def test_plain_loader_does_not_block_the_loop(cache):
         return threading.current_thread()
 
     assert await cache.get_or_set("def", where) is not threading.current_thread()
-    assert await cache.get_or_set("lambda", lambda: threading.current_thread()) is threading.current_thread()
+    here = lambda: threading.current_thread()  # noqa: E731, PLW0108 - a plain function would go to a thread
+    assert await cache.get_or_set("lambda", here) is threading.current_thread()
 
 
 async def test_last_caller_that_leaves_cancels_the_load(cache):

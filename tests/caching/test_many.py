@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from asyncfan import Limiter, Outcome
+from asyncfan import Limiter, MissingKeyError, Outcome, batched
 from asyncfan.caching import MISSING, Cache, current_load
 from asyncfan.exceptions import AttemptTimeoutError, RecursiveLoadError, SelfCancelledError, UnkeyableArgumentError
 from asyncfan.testing import Gate
@@ -483,6 +483,49 @@ def test_loop_that_dies_leaves_no_dead_key():
     for left in (*cache.tasks, task):
         left.get_coro().close()
         left._log_destroy_pending = False
+
+
+# -- with `batched` -------------------------------------------------------------------------------------------------
+
+
+async def test_batched_function_is_asked_once_for_what_is_missing(cache):
+    """`many` of a function made by `batched` sends the misses in one call; single calls go through its queue."""
+    calls = []
+
+    @cache.cache_function(key_prefix="f")
+    @batched(max_batch_size=50)
+    async def f(keys):
+        calls.append(list(keys))
+        return {key: f"value {key}" for key in keys if key != 13}
+
+    assert await asyncio.gather(f(1), f(2)) == ["value 1", "value 2"]
+    assert await f.many(range(5)) == [f"value {n}" for n in range(5)]
+    assert calls == [[1, 2], [0, 3, 4]]
+    found = await f.many_outcomes([12, 13])
+    assert (found[0].value, type(found[1].exception)) == ("value 12", MissingKeyError)
+    assert len(await f.many(range(100, 200))) == 100
+    assert [len(call) for call in calls] == [2, 3, 2, 50, 50]
+
+
+async def test_batched_method_is_given_its_instance(cache):
+    """Each instance has values and calls of its own."""
+    calls = []
+
+    class Service:
+        def __init__(self, name):
+            self.name = name
+
+        @cache.cache_function
+        @batched
+        async def get(self, keys):
+            calls.append((self.name, list(keys)))
+            return [f"{self.name} {key}" for key in keys]
+
+    a, b = Service("a"), Service("b")
+    assert await a.get.many([1, 2]) == ["a 1", "a 2"]
+    assert await b.get.many([1, 2]) == ["b 1", "b 2"]
+    assert (await a.get(1), await a.get(3)) == ("a 1", "a 3")
+    assert calls == [("a", [1, 2]), ("b", [1, 2]), ("a", [3])]
 
 
 # -- functions of every kind ----------------------------------------------------------------------------------------

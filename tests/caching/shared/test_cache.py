@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from asyncfan import Cache, batched, cache_response, current_load
+from asyncfan import Cache, RecursiveLoadError, batched, cache_response, current_load
 from asyncfan.caching import MISSING
 from asyncfan.testing import FailingStore, MemoryStore
 
@@ -190,6 +190,23 @@ async def test_batched_function_sends_only_what_no_process_has(processes):
     assert calls == [[4, 5]]
     await until(lambda: cache.tier.stats().stored == 2)
     assert await a.f.many([4, 5]) == [40, 50]
+    await cache.aclose()
+
+
+async def test_call_for_what_the_server_lacks_may_not_wait_for_itself(processes):
+    """Though the first of its keys was found on the server, a load that asks for one of the others is refused."""
+    a = processes()
+    await a.f(1)
+    cache = Cache(store=processes.server.connect())
+
+    @cache.cache_function(expire=100, key_prefix="f")
+    @batched
+    async def f(keys):
+        return [await f(key) for key in keys]
+
+    async with asyncio.timeout(5):
+        found = await f.many_outcomes([1, 2])
+    assert (found[0].value, type(found[1].exception)) == (0, RecursiveLoadError)
     await cache.aclose()
 
 
