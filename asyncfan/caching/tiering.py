@@ -83,7 +83,7 @@ class Passage:
         """Take in the right to load, or None: the tier cannot be used. Says whether the load may begin."""
         if hasattr(answer, "left"):  # Held
             return False
-        self._lease = answer
+        self._lease = answer  # pyright: ignore[reportAttributeAccessIssue]  # no Held, as mypy sees
         self.began = self._flight.operation.cache.clock()
         return True
 

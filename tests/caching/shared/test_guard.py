@@ -117,7 +117,7 @@ async def test_what_an_open_one_refuses_costs_next_to_nothing(guard, server):
     began = time.perf_counter()
     for _ in range(1000):
         await fail(guard, server)
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < 5
     assert server.calls == 1
 
 

@@ -265,7 +265,7 @@ async def test_a_dead_peer_is_noticed(server, connect, monkeypatch):
     began = time.monotonic()
     with pytest.raises(ConnectionError, match="no sign of life for 0 s"):
         await anext(messages)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     server.thaw()
 
 
