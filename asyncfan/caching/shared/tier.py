@@ -261,6 +261,8 @@ class SharedTier:
 
         If the server cannot be reached, the key is dropped there as soon as it can.
         """
+        self._start()  # memory holds it from now on
+        self._note_deafness()
         put = None
         try:
             header = Header("", 0, fresh, kept, tuple(tags), validator)
@@ -318,20 +320,24 @@ class SharedTier:
 
     async def _is_open(self) -> bool:
         """Say whether the server may be asked: not before it has all invalidations that it missed."""
-        if not self._bus.started:
-            self._start()
+        self._start()
         if not self._bus.tried.done():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CONNECTING):
                     await result_of(self._bus.tried)
-        if not self._bus.connected:
-            self._deaf = True
+        self._note_deafness()
         return not self._outbox.behind
 
     def _start(self) -> None:
-        self._bus.start()
-        self._outbox.resume()
-        atexit.register(self._outbox.flush_here, CLOSING)
+        if not self._bus.started:
+            self._bus.start()
+            self._outbox.resume()
+            atexit.register(self._outbox.flush_here, CLOSING)
+
+    def _note_deafness(self) -> None:
+        """Remember if memory is about to hold something whose invalidation by others cannot be heard."""
+        if not self._bus.connected:
+            self._deaf = True
 
     def blocking(self, call: Coroutine[Any, Any, T]) -> T:
         """Run one of the tier's coroutines for a thread that has no event loop, and block until it has ended.

@@ -360,6 +360,16 @@ async def test_put_value_reaches_the_others(net):
     assert there.told.texts == ["user:1"]
 
 
+async def test_process_that_only_puts_hears_the_others(net):
+    """Its memory holds what it put, which others may invalidate."""
+    here, there = net.node(), net.node()
+    await here.put("user:1", "old", **GOOD)
+    await asyncio.sleep(0.01)
+    await there.drop(["user:1"])
+    await asyncio.sleep(0.01)
+    assert here.told.texts == ["user:1"]
+
+
 async def test_put_that_waits_does_not_come_after_a_later_clear(net):
     """Of a put and a clear that wait together, the clear has the last word."""
     tier = net.node()

@@ -9,6 +9,7 @@ import logging
 import random
 import sys
 
+from asyncfan.caching import MISSING, Cache, current_load
 from asyncfan.caching.keys import untyped
 from asyncfan.caching.patterns import Pattern
 from asyncfan.caching.shared.guard import Guard
@@ -167,6 +168,93 @@ class Node:
         self.drop_all()
         return self.tier.clear(everything=True)
 
+    def may_put(self, text):
+        """Say whether a value that is put for the key gets its tags."""
+        return True
+
+    async def kept(self, text):
+        """Return the version that memory would serve now, None for none."""
+        version, end = self.memory.get(text, (None, 0))
+        return version if end > self.world.loop.time() else None
+
+    async def aclose(self):
+        await self.tier.aclose()
+
+
+class CacheNode(Node):
+    """A process with a real `Cache` in front of the tier."""
+
+    def __init__(self, world, number, server):
+        super().__init__(world, number, server)
+        self.notices = []
+        self.tier.put = self.note(self.tier.put)
+        self.cache = Cache(
+            store=self.tier, clock=world.loop.time, random=random.Random(world.seed).random, memory_expire=world.expire
+        )
+
+        @self.cache.cache_function(expire=KEPT, key_prefix="f")
+        async def f(which):
+            return await self.origin(f"f:{which}" + "~s" * isinstance(which, str))
+
+        @self.cache.cache_function(expire=KEPT, key_prefix="g")
+        async def g(number, letter):
+            return await self.origin(f"g:{number}:{letter}")
+
+        self.calls = {"f:1": (f, 1), "f:2": (f, 2), "f:21~s": (f, "21"), "g:1:a": (g, 1, "a"), "g:1:b": (g, 1, "b")}
+
+    def note(self, function):
+        def noting(*args, **kwargs):
+            self.notices.append(function(*args, **kwargs))
+            return self.notices[-1]
+
+        return noting
+
+    async def origin(self, text):
+        current_load().tag(*TAGS[text])
+        return await self.world.load(text)
+
+    async def get(self, texts):
+        """Call the cached functions; what is neither in memory nor loading must be as good as the server's."""
+        await asyncio.gather(*map(self.call, texts))
+
+    async def call(self, text):
+        function, *args = self.calls[text]
+        assert function.cache_key(*args) == text
+        floors = self.world.floors_of(self, text)
+        loading = {op.text(key) for op in self.cache.operations for key in op.flights}
+        cold = function.peek(*args) is MISSING and text not in loading
+        version = await function(*args)
+        self.world.see(self, text, version, floors, "server" if cold else "memory")
+
+    def may_put(self, text):
+        return not TAGS[text]  # it is the loads that name the tags
+
+    async def kept(self, text):
+        function, *args = self.calls[text]
+        while True:
+            with contextlib.suppress(LoadFailedError):
+                return await function(*args)
+
+    def invalidate(self, kind, what):
+        """Use the cache's own clears; returns what the tier was told."""
+        if kind == "put":
+            function, *args = self.calls[what]
+            function.put(self.world.truth[what], *args)
+            return self.notices[-1]
+        if kind == "drop":
+            function, *args = self.calls[what]
+            cleared = function.invalidate(*args)
+        elif kind == "pattern":
+            cleared = self.cache.clear_patterns(what)
+        elif kind == "tag":
+            cleared = self.cache.clear_tags(what)
+        else:
+            cleared = self.cache.clear_all()
+        return cleared._told[0]
+
+    async def aclose(self):
+        await self.cache.aclose()
+
 
 MEANT = {
     "drop": lambda text, what: text == what,
@@ -180,7 +268,7 @@ MEANT = {
 class World:
     """One seed."""
 
-    def __init__(self, seed, loop):
+    def __init__(self, seed, loop, kind):
         self.loop = loop
         self.rng = rng = random.Random(seed)
         self.seed = seed
@@ -196,7 +284,7 @@ class World:
         self.slow = rng.random() < 0.5  # some requests outrun the deadline
         self.failing = rng.choice([0, 0, 0.02, 0.1])
         self.server = MemoryStore(max_clears=rng.choice([2, 1_000]))
-        self.nodes = [Node(self, number, self.server) for number in range(rng.choice([2, 2, 3]))]
+        self.nodes = [kind(self, number, self.server) for number in range(rng.choice([2, 2, 3]))]
         self.tasks = []
         self.clients = []  # those of the tasks that may be cancelled
         self.served = dict.fromkeys(("memory", "server", "load"), 0)
@@ -241,15 +329,21 @@ class World:
     async def change(self, node):
         """Change what is true, then invalidate it, after a while or at once."""
         kind = self.rng.choice(["drop"] * 4 + ["pattern"] * 3 + ["tag"] * 2 + ["put", "all"])
-        what = {"drop": self.keys, "put": self.keys, "pattern": PATTERNS, "tag": ["red", "blue"], "all": [None]}[kind]
+        what = {
+            "drop": self.keys,
+            "put": [text for text in self.keys if node.may_put(text)],
+            "pattern": PATTERNS,
+            "tag": ["red", "blue"],
+            "all": [None],
+        }[kind]
         what = self.rng.choice(what)
         meant = [text for text in KEYS if MEANT[kind](text, what)]
         await self.take_turns(node, meant)
         for text in meant:
             self.truth[text] += 1
+        versions = {text: self.truth[text] for text in meant}
         if kind != "put":
             await asyncio.sleep(self.rng.choice([0, 0, 0.02]))
-        versions = {text: self.truth[text] for text in meant}
         notice = node.invalidate(kind, what)
         self.told.append((node, versions, notice))
         if kind == "put":
@@ -329,24 +423,23 @@ class World:
             if node.tier.stats().pending:
                 self.blame(f"node {node.number} still has {node.tier}")
             for text in KEYS:
-                now = self.loop.time()
-                kept = node.memory.get(text)
-                if kept is not None and kept[1] > now and kept[0] != self.truth[text]:
-                    self.blame(f"node {node.number} keeps {text} {kept[0]}, true is {self.truth[text]}")
+                kept = await node.kept(text)
+                if kept not in {None, self.truth[text]}:
+                    self.blame(f"node {node.number} keeps {text} {kept}, true is {self.truth[text]}")
                 found = (await node.tier.read([text]))[0]
                 if found is not None and found.value != self.truth[text]:
                     self.blame(f"node {node.number} reads {text} {found.value}, true is {self.truth[text]}")
         for node in self.nodes:
-            await node.tier.aclose()
+            await node.aclose()
         left = asyncio.all_tasks() - {asyncio.current_task()}
         if left:
             self.blame(f"left behind: {left}")
 
 
-def explore(seed):
-    """Run one seed; returns its world."""
+def explore(seed, kind=Node):
+    """Run one seed with nodes of one kind; returns its world."""
     loop = VirtualTimeLoop()
-    world = World(seed, loop)
+    world = World(seed, loop, kind)
     loop.set_exception_handler(lambda _, context: world.blame(f"reported to the loop only: {context}"))
     try:
         loop.run_until_complete(world.run())
@@ -356,11 +449,12 @@ def explore(seed):
 
 
 def main(first, stop):
-    """Run the seeds from ``first`` up to ``stop``; the exit code is 1 where one breaks a rule."""
+    """Run the seeds from ``first`` up to ``stop``, with both kinds of nodes in turn; 1 where one breaks a rule."""
     logging.disable(logging.CRITICAL)
-    found = [(seed, violation) for seed in range(first, stop) for violation in explore(seed).violations]
-    for seed, violation in found[:20]:
-        print(f"seed {seed}: {violation}")  # noqa: T201 - a command prints
+    kinds = (Node, CacheNode)
+    found = [(seed, what) for seed in range(first, stop) for what in explore(seed, kinds[seed % 2]).violations]
+    for seed, what in found[:20]:
+        print(f"seed {seed}: {what}")  # noqa: T201 - a command prints
     return 1 if found else 0
 
 
