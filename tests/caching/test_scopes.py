@@ -170,9 +170,7 @@ async def test_one_call_looks_at_no_more_than_the_limit_in_all_operations(monkey
     for f in functions:
         for n in range(200):
             f.put(n, n)
-    keys = []
-    for op in cache.operations:
-        keys.append(spelled(op, monkeypatch))
+    keys = [spelled(op, monkeypatch) for op in cache.operations]
     gone = cache.clear("*:7")
     assert sum(map(len, keys)) <= 3 * cleared.SCAN_LIMIT
     assert all(f.peek(7) is MISSING for f in functions)
