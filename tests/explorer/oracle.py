@@ -277,8 +277,10 @@ class Oracle:
                 self.blame("load cancelled although somebody waits", load, call)
 
     def _waits_elsewhere(self, target):
-        """A load runs that has lost a tag: calls may wait for that one, or for one that began beside it."""
-        return any(self._lost_tag(load.value, math.inf, since=load.call.stamp) for load in self.live[target])
+        """A load has lost a tag: calls may wait for that one, or for one that began beside it."""
+        return any(
+            load.target == target and self._lost_tag(load.value, math.inf, since=load.call.stamp) for load in self.loads
+        )
 
     def end_load(self, load, error=None, *, shared=True):
         """A load is about to return its value, or to raise ``error``."""
