@@ -272,9 +272,15 @@ class Oracle:
                 and call.tick < self.loop.ticks - UNNOTICED_TICKS
                 and not self._is_leaving(call)
                 and not (call.parent is not None and call.parent.cancelled)
-                and not self._lost_tag(load.value, math.inf, since=load.call.stamp)
+                and not self._waits_elsewhere(load.target)
             ):
                 self.blame("load cancelled although somebody waits", load, call)
+
+    def _waits_elsewhere(self, target):
+        """A load has lost a tag: calls may wait for that one, or for one that began beside it."""
+        return any(
+            load.target == target and self._lost_tag(load.value, math.inf, since=load.call.stamp) for load in self.loads
+        )
 
     def end_load(self, load, error=None, *, shared=True):
         """A load is about to return its value, or to raise ``error``."""
