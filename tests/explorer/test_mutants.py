@@ -18,7 +18,7 @@ SEEDS = 6_000
 
 MUTANTS = {
     "what was loaded is stored although it was cleared meanwhile": (
-        Operation, "settle", " and not self.is_fenced(flight)", ""
+        Operation, "settle", " and not fenced", ""
     ),
     "what a cancelled load gives is stored": (
         Operation, "settle", " and not flight.cancelled", ""
