@@ -63,7 +63,7 @@ async def test_hits_after_a_clear_cost_what_they_did(monkeypatch):
 def test_operation_that_was_never_cleared_in_part_has_no_index():
     """Memory is spent on an index only where it is of use."""
     _, op, f = large()
-    f.invalidate(3)
+    f.put(3, 3)
     f.cache_clear()
     assert op.index is None
 

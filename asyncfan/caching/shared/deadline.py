@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from types import TracebackType
 
 __all__ = ["Deadline"]
 
 # A pass of the event loop that takes long counts as one of them: it kept us from seeing the answer.
 TICKS = 5
-MOST_TIMES = 10
 
 
 class Deadline:
@@ -21,7 +19,6 @@ class Deadline:
 
     Args:
         seconds: How long; None: no limit.
-        progress: Asked when the time is over; as long as it says True, as much is given again, up to ten times in all.
 
     Example:
         >>> async def main():
@@ -32,11 +29,9 @@ class Deadline:
         TimeoutError
     """
 
-    __slots__ = ("_left", "_loop", "_progress", "_tick", "_ticks", "_timeout", "_timer")
+    __slots__ = ("_loop", "_tick", "_ticks", "_timeout", "_timer")
 
-    def __init__(self, seconds: float | None, progress: Callable[[], bool] | None = None) -> None:
-        self._progress = progress
-        self._left = MOST_TIMES
+    def __init__(self, seconds: float | None) -> None:
         self._tick = None if seconds is None else seconds / TICKS
         self._ticks = 0  # so many have passed
         self._timeout = asyncio.Timeout(None)
@@ -49,9 +44,6 @@ class Deadline:
     def _pass(self) -> None:
         assert self._tick is not None  # noqa: S101
         self._ticks += 1
-        if self._ticks == TICKS and self._progress is not None and self._left > 1 and self._progress():
-            self._left -= 1
-            self._ticks = 0
         if self._ticks == TICKS:
             self._timeout.reschedule(self._loop.time())
         else:

@@ -42,8 +42,7 @@ class Guard:
 
     Args:
         name: What the log calls the server.
-        deadline: Seconds that a call may take in all; None: as many as it likes. Among ten thousand calls at once, most
-            of the time goes to the others: as long as the server answers some of them, a call may take ten times that.
+        deadline: Seconds that a call may take in all; None: as many as it likes.
         clock: Says the time in seconds.
 
     Attributes:
@@ -79,7 +78,6 @@ class Guard:
         self.on_recovery: list[Callable[[], object]] = []
         self._clock = clock
         self._in_row = 0  # failures since the last answer
-        self._answered = 0  # answers so far
         self._pause: float | None = None  # seconds to the next probe; None: closed
         self._probe_at = 0.0
         self._why = ""  # what it opened for
@@ -95,15 +93,8 @@ class Guard:
             The call is cancelled. If it was the probe, the next one is.
         """
         probing = self._admit()
-        answered = self._answered
-
-        def progress() -> bool:
-            nonlocal answered
-            before, answered = answered, self._answered
-            return answered != before
-
         try:
-            async with Deadline(self.deadline, progress):
+            async with Deadline(self.deadline):
                 result = await call()
         except OSError as error:  # TimeoutError is one
             raise Unavailable(self._lost(error, probing=probing)) from error
@@ -136,7 +127,6 @@ class Guard:
         return True
 
     def _reached(self, *, probing: bool) -> None:
-        self._answered += 1
         if probing:
             self._probing, self._pause = False, None
             logger.info("%s answers again", self.name)
