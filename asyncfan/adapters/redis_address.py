@@ -34,7 +34,7 @@ class Address:
         self.shown = shown
         self.cluster = cluster
         self.timeout = timeout
-        self.patience = 5 * timeout
+        self.patience: float = 5 * timeout
         self._kwargs = kwargs
 
     def connection(self, **others: Any) -> AbstractConnection:

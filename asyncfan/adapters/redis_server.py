@@ -26,7 +26,7 @@ class Server:
     """
 
     def __init__(self, address: Address, namespace: str) -> None:
-        self.keys = Keys(namespace)
+        self.keys: Keys = Keys(namespace)
         self._address = address
         self._clients: PerLoop[Node | Cluster] = PerLoop(self._open, _close)
 

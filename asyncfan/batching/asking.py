@@ -53,7 +53,7 @@ class Asker:
         self.max_batch_weight: float = float("inf") if max_batch_weight is None else max_batch_weight
         self.bisects = bisects
         self.limiter = limiter
-        self.meter = LoaderMeter()
+        self.meter: LoaderMeter = LoaderMeter()
 
     def weigh(self, key: Any) -> float:
         """Return what ``key`` adds to the weight of a batch.

@@ -59,7 +59,7 @@ class Batch:
     )
 
     def __init__(self, queue: Queue) -> None:
-        self.queue = queue
+        self.queue: Queue = queue
         self.waiters: dict[Hashable, Waiter | Waiters] = {}  # {identity: its callers'}; of keys that somebody wants
         self.keys: dict[Hashable, Any] = {}  # {identity: key}, if these differ
         self.weight: float = 0.0

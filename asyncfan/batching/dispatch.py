@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from ..crowd import Crowd
@@ -62,4 +63,4 @@ def send_when_all_wait(batch: Batch, crowd: Crowd | None) -> None:
     outermost.due[batch.send] = None
 
 
-RULES = {"quiet": _quiet, "scope": _scope, "tick": _tick}
+RULES: dict[str, Callable[[Batch], None]] = {"quiet": _quiet, "scope": _scope, "tick": _tick}

@@ -40,8 +40,8 @@ class Loader(Asker):
         **options: Any,
     ) -> None:
         super().__init__(function, name, **options)
-        self.max_delay = BACKSTOP if max_delay is None and dispatch == "scope" else max_delay
-        self.dispatch = RULES[dispatch]
+        self.max_delay: float | None = BACKSTOP if max_delay is None and dispatch == "scope" else max_delay
+        self.dispatch: Callable[[Batch], None] = RULES[dispatch]
         self.watches: bool = dispatch == "scope"  # whether it must know which items of a fan-out wait
         self.batch_key = batch_key
         self.queues: dict[Hashable, Queue] = {}  # {place: Queue}; present only while keys wait or batches run

@@ -24,7 +24,7 @@ class Queue:
     __slots__ = ("batches", "instance", "loader", "loads", "loop", "open", "place")
 
     def __init__(self, loader: Loader, place: Hashable, loop: asyncio.AbstractEventLoop, instance: Any) -> None:
-        self.loader = loader
+        self.loader: Loader = loader
         self.place: Hashable = place
         self.loop: asyncio.AbstractEventLoop = loop
         self.instance: Any = instance  # of a method

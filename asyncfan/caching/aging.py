@@ -59,7 +59,7 @@ class Aging(Entry):
         self.beta: float = beta  # how eagerly it is loaded anew before it expires; 0: not at all
         self.failures: int = 0  # loads in a row that failed to replace it
         self.retry_at: float = -math.inf  # no load before
-        self.tags = tags
+        self.tags: tuple[str, ...] = tags
         self.validator: str | None = validator  # what a conditional load asks by, such as an ETag
 
     def age(self, now: float, random: Callable[[], float]) -> Age:

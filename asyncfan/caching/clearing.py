@@ -49,6 +49,12 @@ class Clearable(Register):
     pattern means is found in the index, which the first such clear has made, again in steps, by a round of the sweep.
     """
 
+    # the register's, set here too
+    index: TextIndex | None
+    seal: Seal
+    cleared_whole: int
+    tag_sweeps: list[Sweep]
+
     def clear_key(self, key: Any) -> int:
         """Drop one entry, and fence the load in flight for it; returns how many entries went."""
         with self.lock:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..context import hide_deadline
 from ..exceptions import LaggingConsumerError, RecursiveLoadError, SelfCancelledError
-from .flights import Failure, Flight, deliver, loading, outcome
+from .flights import Failure, Flight, Waiter, deliver, loading, outcome
 from .order import Entry
 from .weighing import weigh
 
@@ -30,6 +30,8 @@ class Recording(Flight):
     """
 
     __slots__ = ("asked", "bytes", "consumers", "count", "failure", "idle", "items", "kept", "seconds")
+
+    waiters: dict[Waiter, int] | None  # the flight's, set here too
 
     def __init__(self, operation: Operation, key: Any, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(operation, key, loop)

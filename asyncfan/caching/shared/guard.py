@@ -19,7 +19,7 @@ __all__ = ["Guard", "Unavailable"]
 
 T = TypeVar("T")
 
-logger = logging.getLogger("asyncfan")
+logger: logging.Logger = logging.getLogger("asyncfan")
 
 # So many calls in a row must fail: one alone may be an unlucky connection.
 MAX_FAILURES = 3
@@ -71,10 +71,10 @@ class Guard:
     ) -> None:
         self.name = name
         self.deadline = deadline
-        self.opened = 0
-        self.failed = 0
-        self.timed_out = 0
-        self.refused = 0
+        self.opened: int = 0
+        self.failed: int = 0
+        self.timed_out: int = 0
+        self.refused: int = 0
         self.on_recovery: list[Callable[[], object]] = []
         self._clock = clock
         self._in_row = 0  # failures since the last answer

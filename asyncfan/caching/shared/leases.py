@@ -26,10 +26,10 @@ class Lease:
     __slots__ = ("lost", "number", "run", "text", "timer", "token")
 
     def __init__(self, text: str, token: str, ledger: Ledger) -> None:
-        self.text = text
-        self.token = token
-        self.run = ledger.run
-        self.number = ledger.number
+        self.text: str = text
+        self.token: str = token
+        self.run: str = ledger.run
+        self.number: int = ledger.number
         self.lost: bool = False
         self.timer: asyncio.TimerHandle | None = None  # rings when it must be renewed; None: it has ended
 
