@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 __all__ = [
     "Adapter",
@@ -17,6 +17,7 @@ __all__ = [
     "RequestParts",
     "Unshared",
     "Visit",
+    "Watching",
 ]
 
 Headers = Sequence[tuple[bytes, bytes]]  # as they travel: (name in lower case, value), a name may come twice
@@ -178,6 +179,18 @@ class Adapter(Protocol):
 
     def mark(self, visit: Any, result: Any, name: str, value: str) -> Any:
         """Return the handler's own ``result`` so that it is sent with one more header."""
+        ...
+
+
+@runtime_checkable
+class Watching(Protocol):
+    """What an adapter has beside the above where its framework's requests can be watched; ``audit=True`` needs it."""
+
+    def watch(self, visit: Any, saw: Callable[[str, str], None]) -> None:
+        """Call ``saw("header", name)`` or ``saw("cookie", name)`` for what the handler reads from now on.
+
+        `auditing.Watched` in the place of the framework's own headers and cookies does that.
+        """
         ...
 
 
