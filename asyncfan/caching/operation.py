@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
 import contextvars
 import logging
 import math
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
 
 from ..context import hide_deadline
@@ -47,10 +46,16 @@ class Loaded(NamedTuple, Generic[V]):
     Attributes:
         value: What to store and to share.
         expire: Seconds to keep it, `math.inf` for good; None means that it must be neither stored nor shared.
+        stale_while_revalidate: Seconds more that it is served while a load in the background replaces it.
+        stale_if_error: Seconds more that it is served where the load that is to replace it fails.
+        failed: It tells of a failure: who asked, and who waited, get an expired value instead, if one is left.
     """
 
     value: V
     expire: float | None
+    stale_while_revalidate: float = 0.0
+    stale_if_error: float = 0.0
+    failed: bool = False
 
 
 class Operation(Clearable):
@@ -368,8 +373,14 @@ class Operation(Clearable):
     # -- a load in the first caller's own task: request handlers ----------------------------------------------------
 
     async def lead(
-        self, key: Any, call: Callable[[], Awaitable[Loaded[V]]], *, anew: bool = False, shared: bool = True
-    ) -> tuple[V, Literal["hit", "miss", "joined"]]:
+        self,
+        key: Any,
+        call: Callable[[], Awaitable[Loaded[V]]],
+        *,
+        anew: bool = False,
+        shared: bool = True,
+        refresh: Callable[[], Awaitable[Loaded[V]]] | None = None,
+    ) -> tuple[V, Literal["hit", "miss", "joined", "stale"]]:
         """Run ``call`` in the caller's own task, or wait for whoever does; what it gives is stored if it may be.
 
         Args:
@@ -377,9 +388,12 @@ class Operation(Clearable):
             call: Gives the value, and for how long it may be kept.
             anew: Don't look for a stored value; a load in flight is joined all the same.
             shared: Use the tier that processes share, if there is one.
+            refresh: As ``call``, in a task that the cache owns, after an expired value was returned at once; needed
+                where values have ``stale_while_revalidate``.
 
         Returns:
-            The value, and "hit" if it was stored, "miss" for the one who ran the call, "joined" for who waited.
+            The value, and "hit" if it was stored, "miss" for the one who ran the call, "joined" for who waited,
+            "stale" for the one who ran the call in vain and got the value that had expired.
 
         Cancellation:
             A waiter leaves alone. A leader takes its call with it, and the waiters elect another among themselves.
@@ -390,17 +404,14 @@ class Operation(Clearable):
             waiter: asyncio.Future[Any] = loop.create_future()
             entry, flight, leads = self.enter(key, waiter, loop, anew=anew, counts=counts)
             if entry is not None:
+                if flight is not None:
+                    self._lead_later(flight, refresh or call, loop, shared=shared)
                 return entry.value, "hit"
             counts = False
             try:
                 if leads:
-                    if shared and self.tier is not None:
-                        flight.anew = anew
-                        flight.passage = Passage(self.tier, flight, self.text(key), self.freshness)
-                    with self._leading(flight):
-                        loaded = await self._look_there_first(flight, call)
-                    self.settle(flight, *self._to_share(flight, loaded))
-                    return loaded.value, "miss" if flight.passage is None or flight.passage.found is None else "hit"
+                    flight.anew = anew
+                    return await self._lead(flight, call, shared=shared)
                 result = await flight.wait(waiter)
             finally:
                 del flight, waiter
@@ -408,6 +419,88 @@ class Operation(Clearable):
                 return (await call()).value, "miss"
             if result is not AGAIN:
                 return result, "joined"
+
+    async def _lead(
+        self, flight: Flight, call: Callable[[], Awaitable[Loaded[V]]], *, shared: bool
+    ) -> tuple[V, Literal["hit", "miss", "stale"]]:
+        """Run the flight's load in the caller's task, and settle it, whatever becomes of the load."""
+        if shared and self.tier is not None:
+            flight.passage = Passage(self.tier, flight, self.text(flight.key), self.freshness)
+        token = loading.set(flight)
+        started = self.cache.clock()
+        old: Any = AGAIN  # the expired value that is served in place of a failure
+        try:
+            loaded = await self._look_there_first(flight, call)
+            if loaded.failed:
+                self.count_failure(None, started)
+                old = self._rescue(flight, "a response that tells of it")
+        except asyncio.CancelledError:
+            self.loads_cancelled += 1
+            self.settle(flight, AGAIN)
+            raise
+        except BaseException as error:
+            self.count_failure(error, started)
+            old = self._rescue_or_fail(flight, error)
+            if old is AGAIN:
+                raise
+        else:
+            if not loaded.failed and (flight.passage is None or flight.passage.found is None):
+                self.count_success(started)
+        finally:
+            loading.reset(token)
+            flight.unblock()
+            if flight.passage is not None:
+                self._end_soon(flight.passage)
+        if old is not AGAIN:
+            self.settle(flight, old)
+            return old, "stale"
+        self.settle(flight, *self._to_share(flight, loaded))
+        return loaded.value, "miss" if flight.passage is None or flight.passage.found is None else "hit"
+
+    def _rescue_or_fail(self, flight: Flight, error: BaseException) -> Any:
+        """As `_rescue`; where there is nothing left to serve, the flight has failed."""
+        if not isinstance(error, Exception):
+            self.settle(flight, AGAIN)
+            return AGAIN
+        old = self._rescue(flight, type(error).__name__)
+        if old is AGAIN:
+            self.settle(flight, Failure(error))
+        return old
+
+    def _lead_later(
+        self,
+        flight: Flight,
+        call: Callable[[], Awaitable[Loaded[Any]]],
+        loop: asyncio.AbstractEventLoop,
+        *,
+        shared: bool,
+    ) -> None:
+        """Run the flight's load in a task that the cache owns: somebody was served an expired value meanwhile."""
+
+        async def refresh() -> None:
+            hide_deadline()  # of who was served
+            try:
+                await self._lead(flight, call, shared=shared)
+            except Exception as error:  # noqa: BLE001 - nobody waits for it; the next caller meets the error itself
+                log.warning("%s: a load in the background failed with %s", self.name, type(error).__name__)
+
+        flight.task = task = loop.create_task(refresh(), name=self.task_name)
+        self.cache.tasks.add(task)
+        task.add_done_callback(self.cache.tasks.discard)
+        task.add_done_callback(lambda _: self._never_began(flight))
+
+    def _rescue(self, flight: Flight, failure: str) -> Any:
+        """Return the expired value that all who wait are served, since the load failed; `AGAIN` where there is none."""
+        if flight.anew:
+            return AGAIN
+        with self.lock:
+            old = self.find(flight.key) if self.flights.get(flight.key) is flight else None
+            if not isinstance(old, Aging) or old.value.__class__ is Failure:
+                return AGAIN
+            old.failed(self.cache.clock())
+            self.rescued += len(flight.waiters or ())
+        log.warning("%s: a load failed with %s; the expired value is served", self.name, failure)
+        return old.value
 
     async def _look_there_first(self, flight: Flight, call: Callable[[], Awaitable[Loaded[V]]]) -> Loaded[V]:
         """Return what the tier that processes share has, or else what ``call`` gives."""
@@ -424,39 +517,23 @@ class Operation(Clearable):
         passage = flight.passage
         if passage is not None and passage.found is not None:
             return loaded.value, passage.entry_of(passage.found)
-        entry = Entry(flight.key, loaded.value, self.cache.clock() + loaded.expire, self.seal)
+        entry = self._entry_of(flight, loaded, loaded.expire)
         return loaded.value, entry if passage is None else passage.shorten(entry)
+
+    def _entry_of(self, flight: Flight, loaded: Loaded[Any], expire: float) -> Entry:
+        now, stale, last = self.cache.clock(), loaded.stale_while_revalidate, loaded.stale_if_error
+        if flight.passage is not None:  # other processes tell a value's age by what the operation says
+            stale, last = min(stale, self.freshness.stale_while_revalidate), min(last, self.freshness.stale_if_error)
+        if not (stale or last):
+            return Entry(flight.key, loaded.value, now + expire, self.seal)
+        life = (expire, expire + stale, expire + last, expire)
+        return Aging(flight.key, loaded.value, self.seal, born=now, life=life)
 
     def _end_soon(self, passage: Passage) -> None:
         """Tell the tier how a handler's load ended, in a task that the cache waits for: the response need not wait."""
         task = asyncio.create_task(in_task(passage.end()), name=f"{self.task_name}:shared")
         self.cache.writes.add(task)
         task.add_done_callback(self.cache.writes.discard)
-
-    @contextlib.contextmanager
-    def _leading(self, flight: Flight) -> Iterator[None]:
-        """Run the block as the flight's load; if it fails or is cancelled, settle the flight accordingly."""
-        token = loading.set(flight)
-        started = self.cache.clock()
-        try:
-            yield
-        except asyncio.CancelledError:
-            self.loads_cancelled += 1
-            self.settle(flight, AGAIN)
-            raise
-        except BaseException as error:
-            self.count_failure(error, started)
-            self.settle(flight, Failure(error) if isinstance(error, Exception) else AGAIN)
-            raise
-        else:
-            if flight.passage is None or flight.passage.found is None:
-                self.count_success(started)
-        finally:
-            loading.reset(token)
-            flight.unblock()
-            if flight.passage is not None:
-                self._end_soon(flight.passage)
-            del flight
 
     def _first_visit(self, key: Any, *, anew: bool) -> bool:
         """Say whether the call counts; one that loads anew does not, and fences the old load."""
@@ -527,17 +604,8 @@ class Operation(Clearable):
                 return Failure(error), None
             return Failure(error), self.entry(flight.key, kept, flight.tags, cost=seconds, load=load, how=how)
         self.notes.append((flight.key, type(error)))
-        if isinstance(error, Exception) and not flight.anew:
-            with self.lock:
-                old = self.find(flight.key) if self.flights.get(flight.key) is flight else None
-                if isinstance(old, Aging) and old.value.__class__ is not Failure:
-                    old.failed(self.cache.clock())
-                    self.rescued += len(flight.waiters or ())
-                    log.warning(
-                        "%s: a load failed with %s; the expired value is served", self.name, type(error).__name__
-                    )
-                    return old.value, None
-        return Failure(error), None
+        old = self._rescue(flight, type(error).__name__) if isinstance(error, Exception) else AGAIN
+        return Failure(error) if old is AGAIN else old, None
 
     def overdue(self, key: Any) -> Any:
         """Return the expired value for a caller whose patience has ended; `AGAIN` if it is gone by now."""
@@ -557,15 +625,16 @@ class Operation(Clearable):
             log.debug("%s: miss, loaded in %.6f s", self.name, seconds)
         return seconds
 
-    def count_failure(self, error: BaseException, started: float) -> float:
-        """Count a load that raised, and return how many seconds it took."""
+    def count_failure(self, error: BaseException | None, started: float) -> float:
+        """Count a load that raised, or gave what tells of a failure, and return how many seconds it took."""
         seconds = self.cache.clock() - started
         self.loads_failed += 1
         self.loads_timed_out += isinstance(error, AttemptTimeoutError)
         if self.adaptive is not None:
             self.adaptive.failed(seconds, len(self.flights))
         if log.isEnabledFor(logging.DEBUG):
-            log.debug("%s: miss, failed with %s after %.6f s", self.name, type(error).__name__, seconds)
+            what = "a response that tells of it" if error is None else type(error).__name__
+            log.debug("%s: miss, failed with %s after %.6f s", self.name, what, seconds)
         return seconds
 
     def __repr__(self) -> str:

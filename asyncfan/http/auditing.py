@@ -66,13 +66,11 @@ class Audit:
     Args:
         name: The handler's, for messages.
         public: Whether credentials are left out of the key.
-        resolves: Whether ``identity=`` stands in the key for them.
     """
 
-    def __init__(self, name: str, *, public: bool, resolves: bool) -> None:
+    def __init__(self, name: str, *, public: bool) -> None:
         self._name = name
         self._public = public
-        self._resolves = resolves
         self._said: set[tuple[str, str]] = set()  # bounded by what the handler's code names
 
     def complain(self, read: Iterable[tuple[str, str]], keyed: frozenset[bytes]) -> None:
@@ -97,8 +95,6 @@ class Audit:
         begin = f"{self._name} reads the {kind} {name!r}, which is not in its key: one client gets another's response. "
         if self._public and header in {b"cookie", b"authorization"}:
             return f"{begin}Take public=True away, or write @cache_response(public=True, vary=({asked!r},))"
-        if self._resolves and header == b"authorization":
-            return f"{begin}Let identity= return all that the handler reads of it"
         return f"{begin}Write @cache_response(vary=({asked!r},))"
 
     def __repr__(self) -> str:

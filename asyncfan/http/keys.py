@@ -21,6 +21,7 @@ _LONGEST_VARY = 8  # request headers that a route may be found to vary on, besid
 _SECRET = secrets.token_bytes(32)  # digests of credentials mean nothing outside this process
 _CREDENTIALS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 _SHOWN_CREDENTIALS = frozenset({b"authorization", b"cookie"})
+_ALWAYS_KEYED = frozenset({b"host", b"content-type", b"content-length"})
 _NEGOTIATION = frozenset({b"accept", b"accept-language"})
 # What clients and proxies send with every request, whoever asks: in no key unless somebody declares it.
 _TRANSPORT = _CREDENTIALS | frozenset(
@@ -140,6 +141,11 @@ class KeyRule:
         if ambient:
             text += self._surroundings(ambient)
         return Key(text + self._who(credentials, identity), private)
+
+    def keyed(self, *, identified: bool) -> frozenset[bytes]:
+        """Return the request headers that keys depend on; ``identified``: who is asking stands there for a token."""
+        credentials = self._credentials if not identified else self._credentials - {b"cookie"}
+        return _ALWAYS_KEYED.union(self.vary, self._declared.own_headers, () if self._public else credentials)
 
     def _who(self, credentials: list[bytes | None], identity: Hashable) -> str:
         if self._public:

@@ -110,6 +110,7 @@ class Frozen:
         stored_at: Seconds since the epoch.
         expire: Seconds that it stays fresh.
         merges: As in `Draft`.
+        outlives: Seconds after that in which it may be served stale.
     """
 
     status: int
@@ -119,6 +120,7 @@ class Frozen:
     stored_at: float
     expire: float
     merges: bool
+    outlives: float = 0.0
 
     def __sizeof__(self) -> int:
         """Count the bytes held, for caches bounded by ``max_bytes``."""

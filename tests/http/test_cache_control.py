@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncfan.http.cache_control import MOST_SECONDS, directives, freshness, seconds
-from asyncfan.http.storing import vary_names
 from asyncfan.http.validators import entity_tag, none_match
+from asyncfan.http.vary import vary_names
 
 TOKEN = st.text("abcXYZ019-_!#$%&'*+.^`|~", min_size=1)
 QUOTABLE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E))
