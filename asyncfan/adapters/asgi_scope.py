@@ -1,14 +1,20 @@
-"""What an ASGI scope says of a request, for all frameworks that keep theirs in one."""
+"""ASGI's words, and what a scope says of a request, for all frameworks that keep theirs in one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import quote, unquote
 
 from ..http.messages import RequestParts
 
-__all__ = ["parts_of"]
+__all__ = ["ASGIApp", "Message", "Receive", "Scope", "Send", "parts_of"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def parts_of(scope: Mapping[str, Any]) -> RequestParts:

@@ -183,20 +183,18 @@ class KeyRule:
         line = (method, parts.scheme, host, parts.path, parts.query if query else b"")
         key = self._request_lines.get(line)
         if key is None:
-            text = ":".join(
-                (
-                    self._prefix,
-                    escape(method),
-                    escape(parts.scheme),
-                    escape(host.decode("latin-1").lower()),
-                    _short(escape(parts.path.decode("latin-1"))),
-                    _short(escape(normalised_query(line[4], self._names, self._ignored))),
-                )
-            )
+            names = _short(escape(normalised_query(line[4], self._names, self._ignored)))
+            text = f"{self.path_text(parts._replace(method=method), host)}:{names}"
             if len(self._request_lines) >= _MOST_REMEMBERED:
                 self._request_lines.clear()
             key = self._request_lines[line] = Key(text, private=False)
         return key
+
+    def path_text(self, parts: RequestParts, host: bytes) -> str:
+        """Return how the keys of all requests for a path begin."""
+        path = _short(escape(parts.path.decode("latin-1")))
+        host_text = escape(host.decode("latin-1").lower())
+        return ":".join((self._prefix, escape(parts.method), escape(parts.scheme), host_text, path))
 
     def _query_names(self, params: Iterable[str] | None) -> frozenset[str] | None:
         if params is not None:

@@ -11,21 +11,23 @@ from typing import Any
 
 from ..caching.cache import Cache
 from ..caching.freshness import Freshness
-from ..caching.keys import Unkeyable, key_text
+from ..caching.keys import Unkeyable, key_text, untyped
 from ..caching.level import expiry
 from ..caching.operation import Loaded
+from ..caching.patterns import Pattern
 from ..caching.register import MISSING
 from .answering import answer
 from .auditing import Audit
 from .cache_control import MOST_SECONDS, directives, too_old
 from .keys import Key, KeyRule, by_name
-from .messages import Adapter, Declared, Frozen, RequestParts, Unshared, Visit, Watching
+from .messages import Adapter, Declared, Frozen, RequestParts, Unshared, Watching
 from .options import Options
 from .storing import StoreRule, as_sent
 from .vary import vary_names
 
 __all__ = ["Server"]
 
+_NOTHING_DECLARED = Declared()
 _LOG = logging.getLogger("asyncfan.http")
 _BODILESS = frozenset({"GET", "HEAD"})
 _FAILURES = frozenset({500, 502, 503, 504})  # RFC 5861 section 4
@@ -86,8 +88,8 @@ class Server:
             self._audit = Audit(name, public=options.public)
         self._warned = False  # whether the log has said that an argument can't be keyed
 
-    async def serve(self, adapter: Adapter, visit: Visit) -> Any:
-        """Return the framework's response to one request.
+    async def serve(self, adapter: Adapter, visit: Any) -> Any:
+        """Return the framework's response to one request, whose `Visit` the adapter has opened.
 
         Raises:
             ValueError: The method changes things, so that skipping the handler would lose the change.
@@ -261,6 +263,12 @@ class Server:
 
     def _mark(self, adapter: Adapter, visit: Any, result: Any, status: str) -> Any:
         return adapter.mark(visit, result, "cache-status", f"asyncfan; {status}") if self._expose_status else result
+
+    def forget(self, parts: RequestParts) -> None:
+        """Drop what is stored for a GET of a request's path, whatever its query: a request has changed it."""
+        seen = by_name(parts.headers)
+        text = self._rule(_NOTHING_DECLARED).path_text(parts._replace(method="GET"), seen.get(b"host", b""))
+        self._operation.cache.clear_patterns(Pattern(untyped(text), subtree=True))
 
     def _refuse_unsafe(self, method: str) -> None:
         if method in self._refused:
