@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .freshness import Freshness
     from .operation import Operation
 
-__all__ = ["CachedFunction", "cached_function", "prefix_of"]
+__all__ = ["CachedFunction", "as_prefix", "cached_function", "prefix_of"]
 
 COPIES: dict[str, Callable[[Any], Any] | None] = {
     "none": None,
@@ -339,6 +339,11 @@ def prefix_of(function: Callable[..., Any], key_prefix: str | None) -> str:
     """
     if key_prefix is None:
         return f"{escape(_module(function))}.{escape(_qualname(function))}"
+    return as_prefix(key_prefix)
+
+
+def as_prefix(key_prefix: str) -> str:
+    """Return what the texts of keys begin with that a user gave ``key_prefix``; raises as `prefix_of`."""
     if not isinstance(key_prefix, str):
         raise TypeError(f'key_prefix must be a string such as "user:profile", got {key_prefix!r}')
     if not key_prefix or "*" in key_prefix:

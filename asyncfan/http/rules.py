@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 from ..caching.cache import Cache
+from ..caching.functions import as_prefix
 from ..caching.keys import escape
 from ..caching.level import CacheLevel, Expire
 from .messages import Declared
@@ -87,6 +88,11 @@ class Rule:
         self.clear_on_unsafe = clear_on_unsafe
         self.declared: Declared = _NOTHING_ELSE if public or vary is not None else _OPAQUE
 
+    @property
+    def prefix(self) -> str:
+        """What the texts of its keys begin with."""
+        return escape(self.path) if self.options.prefix is None else as_prefix(self.options.prefix)
+
     def matches(self, path: str) -> bool:
         """Say whether the rule is for a path; never for one with ``..`` in it, which may be another one's.
 
@@ -122,9 +128,8 @@ class Rules:
         self._servers: list[Server] = []
         for rule in self.rules:
             name = f"{', '.join(sorted(rule.options.methods))} {rule.path}"
-            prefix = escape(rule.path if rule.options.prefix is None else rule.options.prefix)
             options = rule.options._replace(methods=rule.methods)
-            self._servers.append(Server(home, prefix, name, options, again))
+            self._servers.append(Server(home, rule.prefix, name, options, again))
         self._known: dict[tuple[str, str], tuple[Server, Rule] | None] = {}  # bounded; {(method, path): who answers}
 
     def find(self, method: str, path: str) -> tuple[Server, Rule] | None:
