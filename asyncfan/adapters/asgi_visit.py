@@ -79,7 +79,8 @@ class Visit:
         if self._send is None:
             await self.stop()
         elif self._task.done() and not exchange.whole and not exchange.live:
-            self._task.result()  # it failed before there was a response
+            task, self._task = self._task, None  # what it raises is told here, and nowhere else
+            task.result()
         return exchange
 
     async def finish(self) -> None:

@@ -134,6 +134,6 @@ def test_stream_passes_untouched(client, site):
 def test_what_is_under_no_rule_is_the_applications(client, site):
     """A path or a method that no rule names is not touched."""
     assert client.put("/change").status_code == 200
-    first, second = twice(client, "/background")
+    _, second = twice(client, "/background")
     assert "cache-status" not in second.headers
     assert (site.calls["change"], site.calls["background"]) == (1, 2)
