@@ -75,7 +75,11 @@ class Audit:
 
     def complain(self, read: Iterable[tuple[str, str]], keyed: frozenset[bytes]) -> None:
         """Warn of what was ``read``, as ("header" or "cookie", name), beyond the headers that are ``keyed``."""
-        for kind, name in read:
+        found = list(read)
+        whole = {kind for kind, name in found if name == _EVERYTHING}  # then the names are those of this request alone
+        for kind, name in found:
+            if kind in whole and name != _EVERYTHING:
+                continue
             fold = name.lower() if kind == "header" else name
             header = b"cookie" if kind == "cookie" else fold.encode("latin-1", "replace")
             if header in keyed or (kind, fold) in self._said:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol
 
 __all__ = [
     "Adapter",
@@ -184,7 +184,6 @@ class Adapter(Protocol):
         ...
 
 
-@runtime_checkable
 class Watching(Protocol):
     """What an adapter has beside the above where its framework's requests can be watched; ``audit=True`` needs it."""
 

@@ -77,6 +77,7 @@ class Rule:
                 f'"**" stands for all that is below, so only at the end of a path, after "/"; got {path!r}'
             )
         self.path = path
+        self.prefix: str = escape(path) if prefix is None else as_prefix(prefix)
         self.options: Options = checked(
             expire=expire, level=cache_level, prefix=prefix, methods=methods, identity=identity, vary=vary,
             params=params, public=public, statuses=cache_statuses, max_body=max_body, expose_status=expose_status,
@@ -87,11 +88,6 @@ class Rule:
         self.methods: frozenset[str] = named | {"HEAD"} if "GET" in named else named
         self.clear_on_unsafe = clear_on_unsafe
         self.declared: Declared = _NOTHING_ELSE if public or vary is not None else _OPAQUE
-
-    @property
-    def prefix(self) -> str:
-        """What the texts of its keys begin with."""
-        return escape(self.path) if self.options.prefix is None else as_prefix(self.options.prefix)
 
     def matches(self, path: str) -> bool:
         """Say whether the rule is for a path; never for one with ``..`` in it, which may be another one's.
@@ -123,6 +119,8 @@ class Rules:
     """
 
     def __init__(self, rules: Iterable[Rule], home: Cache, again: Callable[[Any], Any] | None) -> None:
+        if isinstance(rules, Rule):
+            raise TypeError(f'rules must be several Rule("/path", ...), got {rules!r}')
         self.rules: tuple[Rule, ...] = tuple(rules)
         _check(self.rules)
         self._servers: list[Server] = []

@@ -20,7 +20,7 @@ from .answering import answer
 from .auditing import Audit
 from .cache_control import MOST_SECONDS, directives, too_old
 from .keys import Key, KeyRule, by_name
-from .messages import Adapter, Declared, Frozen, RequestParts, Unshared, Watching
+from .messages import Adapter, Declared, Frozen, RequestParts, Unshared
 from .options import Options
 from .storing import StoreRule, as_sent
 from .vary import vary_names
@@ -177,14 +177,15 @@ class Server:
 
     async def _watched_call(self, asked: _Asked, audit: Audit) -> Any:
         """Run the handler, and complain of what it reads beyond its key."""
-        if not isinstance(asked.adapter, Watching):
+        watch: Callable[..., None] | None = getattr(asked.adapter, "watch", None)
+        if watch is None:
             raise TypeError(f"{self._name}: audit=True needs an adapter that has watch(visit, saw)")
         read: dict[tuple[str, str], None] = {}
-        asked.adapter.watch(asked.visit, lambda kind, name: read.setdefault((kind, name)))
+        watch(asked.visit, lambda kind, name: read.setdefault((kind, name)))
         try:
             return await asked.adapter.call(asked.visit)
         finally:
-            audit.complain(list(read), asked.rule.keyed(identified=asked.identity is not None))
+            audit.complain(read, asked.rule.keyed(identified=asked.identity is not None))
 
     def _key_of(self, asked: _Asked) -> Key | str:
         visit = asked.visit
