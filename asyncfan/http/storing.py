@@ -12,13 +12,23 @@ from .messages import Draft, Frozen, Headers
 from .validators import entity_tag
 from .vary import header_values, vary_names
 
-__all__ = ["StoreRule", "as_sent"]
+__all__ = ["StoreRule", "age_of", "as_sent"]
 
 _CONNECTION = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
 )
 _FORBID_STALE = frozenset({"proxy-revalidate", "s-maxage"})
 _NEVER_STORED = _CONNECTION | {b"date", b"age", b"cache-status"}
+
+
+def age_of(headers: Headers) -> int:
+    """Return how many seconds a response had been stored elsewhere when it came, as it says itself.
+
+    Example:
+        >>> age_of([(b"age", b"30")]), age_of([])
+        (30, 0)
+    """
+    return max((seconds(value.decode("latin-1")) for value in header_values(headers, b"age")), default=0)
 
 
 def as_sent(draft: Draft, extra: Headers) -> Draft:
@@ -57,7 +67,8 @@ class StoreRule:
         control = directives(b",".join(header_values(draft.headers, b"cache-control")).decode("latin-1"))
         expires = header_values(draft.headers, b"expires")
         date = expires[0].decode("latin-1") if expires else None
-        expire = min(self.expire, freshness(control, date, self.clock(), shared=not private))
+        told = freshness(control, date, self.clock(), shared=not private)
+        expire = min(self.expire, told - age_of(draft.headers))
         encodings = header_values(draft.headers, b"content-encoding")
         checks = {
             "status": draft.status not in self.statuses or draft.status == HTTPStatus.PARTIAL_CONTENT,
@@ -107,6 +118,7 @@ class StoreRule:
             named: Request headers that the key depends on.
             outlives: Seconds after ``expire`` in which it may still be served, the longer of `stale_for`.
         """
+        age = age_of(draft.headers)
         headers = [(name.lower(), value) for name, value in draft.headers if name.lower() not in _NEVER_STORED]
         tag: bytes | None = None
         if method == "GET":
@@ -116,8 +128,8 @@ class StoreRule:
                 headers.append((b"etag", tag))
             if not header_values(headers, b"cache-control"):
                 who = b"private, " if private else b""
-                headers.append((b"cache-control", who + b"max-age=%d" % min(expire, MOST_SECONDS)))
+                headers.append((b"cache-control", who + b"max-age=%d" % min(expire + age, MOST_SECONDS)))
             if more := named - vary_names(headers):
                 headers.append((b"vary", b", ".join(sorted(more))))
-        body = bytes(draft.body)
-        return Frozen(draft.status, tuple(headers), body, tag, self.clock(), expire, draft.merges, outlives)
+        body, born = bytes(draft.body), self.clock() - age
+        return Frozen(draft.status, tuple(headers), body, tag, born, expire + age, draft.merges, outlives)

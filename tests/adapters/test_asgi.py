@@ -362,6 +362,17 @@ async def test_application_reads_the_body_that_was_keyed():
     assert app.bodies == [b"ab", b"c"]
 
 
+async def test_query_is_keyed_by_its_body():
+    """QUERY (RFC 10008) is as safe as GET; its content, and that one's type, are part of the key."""
+    app = App(reads=True)
+    site = behind(app, methods=("QUERY",))
+    for body, kind in ((b"a", b"text/plain"), (b"a", b"text/plain"), (b"b", b"text/plain"), (b"a", b"text/html")):
+        client = await Client(site, method="QUERY", body=[body], headers=[(b"content-type", kind)])
+        assert b"etag" not in client.headers
+    assert app.bodies == [b"a", b"b", b"a"]
+    assert (await Client(site)).cached == ""
+
+
 async def test_long_body_is_no_key():
     """A body of more than 64 KiB is not read for a key: the application gets it as it comes."""
     app = App(reads=True)
