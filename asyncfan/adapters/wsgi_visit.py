@@ -17,6 +17,7 @@ from .wsgi_exchange import Exchange
 __all__ = ["Visit"]
 
 _LONGEST_BODY = 1 << 16  # bytes of a request's body that are read for its key
+_DIGITS = 10  # more make no length
 _CONDITIONS = frozenset(
     f"HTTP_{name}"
     for name in "IF_NONE_MATCH IF_MODIFIED_SINCE IF_MATCH IF_UNMODIFIED_SINCE IF_RANGE RANGE".split()  # noqa: SIM905
@@ -46,10 +47,10 @@ class Visit:
     def read_body(self) -> None:
         """Read the request's body, which the application will get all the same; not one that is too long to key by."""
         length = self.request.get("CONTENT_LENGTH") or "0"
-        if "HTTP_TRANSFER_ENCODING" in self.request or not length.isdigit() or int(length) > _LONGEST_BODY:
-            return
-        self.body = self.request["wsgi.input"].read(int(length))
-        self.request["wsgi.input"] = io.BytesIO(self.body)
+        known = length.isdecimal() and len(length) < _DIGITS and "HTTP_TRANSFER_ENCODING" not in self.request
+        if known and int(length) <= _LONGEST_BODY:
+            body: bytes = self.request["wsgi.input"].read(int(length))
+            self.body, self.request["wsgi.input"] = body, io.BytesIO(body)
 
     def answer(self, future: concurrent.futures.Future[Any], start_response: StartResponse) -> Iterable[bytes]:
         """Run the application in this thread if it comes to that; give the server what ``future`` brings."""

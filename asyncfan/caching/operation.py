@@ -428,12 +428,14 @@ class Operation(Clearable):
             flight.passage = Passage(self.tier, flight, self.text(flight.key), self.freshness)
         token = loading.set(flight)
         started = self.cache.clock()
-        old: Any = AGAIN  # the expired value that is served in place of a failure
         try:
             loaded = await self._look_there_first(flight, call)
             if loaded.failed:
                 self.count_failure(None, started)
                 old = self._rescue(flight, "a response that tells of it")
+                if old is not AGAIN:
+                    self.settle(flight, old)
+                    return old, "stale"
         except asyncio.CancelledError:
             self.loads_cancelled += 1
             self.settle(flight, AGAIN)
@@ -443,6 +445,7 @@ class Operation(Clearable):
             old = self._rescue_or_fail(flight, error)
             if old is AGAIN:
                 raise
+            return old, "stale"
         else:
             if not loaded.failed and (flight.passage is None or flight.passage.found is None):
                 self.count_success(started)
@@ -451,20 +454,14 @@ class Operation(Clearable):
             flight.unblock()
             if flight.passage is not None:
                 self._end_soon(flight.passage)
-        if old is not AGAIN:
-            self.settle(flight, old)
-            return old, "stale"
         self.settle(flight, *self._to_share(flight, loaded))
         return loaded.value, "miss" if flight.passage is None or flight.passage.found is None else "hit"
 
     def _rescue_or_fail(self, flight: Flight, error: BaseException) -> Any:
-        """As `_rescue`; where there is nothing left to serve, the flight has failed."""
-        if not isinstance(error, Exception):
-            self.settle(flight, AGAIN)
-            return AGAIN
-        old = self._rescue(flight, type(error).__name__)
-        if old is AGAIN:
-            self.settle(flight, Failure(error))
+        """Settle a flight whose load raised: with what is left to serve, which is returned, or with the error."""
+        old = self._rescue(flight, type(error).__name__) if isinstance(error, Exception) else AGAIN
+        failure = Failure(error) if isinstance(error, Exception) else AGAIN
+        self.settle(flight, failure if old is AGAIN else old)
         return old
 
     def _lead_later(
