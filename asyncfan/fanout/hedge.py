@@ -33,7 +33,7 @@ class Hedge:
     itself: ``await hedge(fetch, url)``.
 
     The first attempt to succeed wins. The other is cancelled, and its end awaited: nothing runs on, and a call that
-    takes long to be cancelled delays the result. Where one attempt fails, the other may still succeed; if both fail,
+    takes long to be cancelled delays the result; what it raises then is dropped. Where one attempt fails, the other may still succeed; if both fail,
     the first one's error is raised, with a note of the second's. An attempt that fails before the second has begun is
     a failure as without `Hedge`; `Retry` is for those.
 
@@ -42,7 +42,8 @@ class Hedge:
     the fan-out's ``retry`` is low. With a `Limiter` each attempt passes it, and the time there does not count.
 
     One object may be used by any number of calls, threads and event loops, and learns from all of them: make one for
-    each kind of call.
+    each kind of call. It belongs inside a cached or batched function, not around it: there both attempts would wait
+    for the same load.
 
     Args:
         after: Seconds after which the second attempt starts; or, as ``"p95"``, the time within which that percentage

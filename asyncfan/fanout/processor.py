@@ -57,7 +57,7 @@ class ParallelProcessor(Generic[Mode]):
             notes.
             ``"group"``: all run to their end, then an `ExceptionGroup` of all failures is raised.
             ``"collect"``: nothing is raised; each result is an `Outcome`.
-        retry: A `Retry`: what failed is tried again. ``retry=Retry(3)``.
+        retry: A `Retry`: what failed is tried again. ``retry=Retry(3)``. A hedged attempt counts as one with its hedge.
         hedge: A `Hedge`: beside a call that takes longer than most a second one is made, and the first result taken;
             for calls that may be made twice. These second ones come on top of ``max_workers``.
         min_success: How many must succeed. Failures are tolerated as long as so many can: the results are those that
@@ -133,11 +133,11 @@ class ParallelProcessor(Generic[Mode]):
         self.on_error: OnError = on_error
         self.retry = retry
         self.hedge = hedge
-        self.policy = policy
         self.limiter = limiter
         self.executor = executor
         self.progress = progress
         self.name = name
+        self._policy = policy
         self._meter = Meter()
 
     # Results have the type of what the functions return, unless they may be outcomes: those are Any, for a type of
@@ -250,7 +250,7 @@ class ParallelProcessor(Generic[Mode]):
             loop early must wait for the workers' end.
         """
         positive_int("buffer_size", buffer_size)
-        if self.policy is not None and self.policy.min_success is not None:
+        if self._policy is not None and self._policy.min_success is not None:
             raise TypeError("a stream takes neither first nor min_success: count its results, and leave the loop")
         workers = self.max_workers
         buffer = buffer_size or workers or 1000
@@ -293,7 +293,7 @@ class ParallelProcessor(Generic[Mode]):
             on_error=self.on_error,
             deadline=self.deadline,
             progress=self.progress,
-            policy=self.policy,
+            policy=self._policy,
             meter=self._meter,
             name=self.name or name,
             **facts,

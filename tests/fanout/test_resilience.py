@@ -268,7 +268,8 @@ class World:
 
     def __init__(self, seed):
         self.chance = random.Random(seed)
-        self.running = self.most = 0
+        self.running = self.most = self.calls = 0
+        self.begun = set()
         self.interrupted = False
         self.limiter = Limiter(max_concurrency=self.chance.randint(1, 5))
         self.hedge = self.chance.choice([None, Hedge(after=self.chance.choice([0.5, 2]), max_extra=1)])
@@ -286,6 +287,8 @@ class World:
 
     async def item(self, x):
         self.running += 1
+        self.calls += 1
+        self.begun.add(x)
         self.most = max(self.most, self.running)
         try:
             await asyncio.sleep(self.chance.choice([0, 0.5, 1, 3]))
@@ -334,6 +337,8 @@ class World:
         assert self.most <= self.limiter.max_concurrency
         stats = self.processor.stats()
         assert stats.running == 0
+        if self.hedge is not None or self.retry is not None:
+            assert self.calls == len(self.begun) + stats.retries + stats.hedges
         if self.hedge is not None:
             assert self.hedge.hedged >= stats.hedges
 
