@@ -33,9 +33,9 @@ class Hedge:
     itself: ``await hedge(fetch, url)``.
 
     The first attempt to succeed wins. The other is cancelled, and its end awaited: nothing runs on, and a call that
-    takes long to be cancelled delays the result; what it raises then is dropped. Where one attempt fails, the other may still succeed; if both fail,
-    the first one's error is raised, with a note of the second's. An attempt that fails before the second has begun is
-    a failure as without `Hedge`; `Retry` is for those.
+    takes long to be cancelled delays the result; what it raises then is dropped. Where one attempt fails, the other may
+    still succeed; if both fail, the first one's error is raised, with a note of the second's. An attempt that fails
+    before the second has begun is a failure as without `Hedge`; `Retry` is for those.
 
     At most ``max_extra`` of all calls are second ones, and one more: each first attempt saves ``max_extra`` of a second
     one, up to ten. None is made that could not end before the surrounding ``deadline``, nor while the `RetryBudget` of
