@@ -136,6 +136,12 @@ class Hedge:
             self.hedged += 1
         return True
 
+    def give_back(self) -> None:
+        """Take back that a second attempt was counted: it was not needed before its turn came."""
+        with self._lock:
+            self._tokens += 1
+            self.hedged -= 1
+
     def ended(self, seconds: float, *, ok: bool) -> None:
         """Learn from a first attempt that gave a result, or was stopped because the second was quicker."""
         if ok:

@@ -38,6 +38,7 @@ class Race:
         self._ended: asyncio.Future[None] | None = None  # set while `run` waits for their end
         self._timer: asyncio.TimerHandle | None = None  # until the second attempt starts
         self._began: float | None = None  # when the first one called the function
+        self._reserved = False  # whether the second one may call the function, and has not yet
         self._stopped = False
         self._won = False
         self._value: Any = None
@@ -60,6 +61,8 @@ class Race:
                 self._stop()
         if self._timer is not None:
             self._timer.cancel()
+        if self._reserved:
+            self._hedge.give_back()
         failure = self._to_raise(cancelled)
         if failure is None:
             return self._value
@@ -105,7 +108,7 @@ class Race:
             self._wins(value, second=second)
 
     def _wins(self, value: Any, *, second: bool) -> None:
-        if self._won or self._stopped:
+        if self._stopped:  # the other was first, or nobody waits for it any more
             return
         self._won, self._value = True, value
         if self._began is not None:
@@ -120,11 +123,13 @@ class Race:
             self._timer = self._loop.call_at(self._began + after, self._hurry)
 
     def _second_begins(self) -> None:
+        self._reserved = False
         self._mark(second=True)
 
     def _hurry(self) -> None:
         """Start the second attempt; called by the timer, in the context in which the first one began."""
         if self._tasks and not self._stopped and self._hedge.take(self._budget):
+            self._reserved = True
             self._start(second=True)
 
     def _stop(self) -> None:
