@@ -1,7 +1,7 @@
 """The layers around one call of a user's function, chosen when a fan-out is made; none costs who does not ask for it.
 
-From the inside out: `timed` (one attempt's time), `limited` (each attempt passes the limiter, and waiting there takes
-none of its time), a `Hedge` (a second attempt), a `Retry` (further ones), `tallied` (how many there were).
+From the inside out: the time of one attempt; the limiter, which each attempt passes, and where waiting takes none of
+its time; a `Hedge`, a second attempt; a `Retry`, further ones; a tally of how many there were.
 """
 
 from __future__ import annotations

@@ -64,13 +64,13 @@ class Race:
         if self._reserved:
             self._hedge.give_back()
         failure = self._to_raise(cancelled)
+        self._errors, self._fatal = [], None  # they refer to frames, and those to us: no cycle
         if failure is None:
             return self._value
         try:
             raise failure
-        finally:  # it refers to this frame, and we to it: no cycle
-            self._errors, self._fatal = [], None
-            del failure, cancelled
+        finally:
+            del failure, cancelled  # as above
 
     def _to_raise(self, cancelled: asyncio.CancelledError | None) -> BaseException | None:
         if self._fatal is not None:
@@ -146,8 +146,8 @@ class Race:
 
     def _left(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()
+        if task.cancelled() and not self._stopped:  # by a stranger, before its first step
+            self._errors.append((False, asyncio.CancelledError()))
         if not self._tasks and self._ended is not None and not self._ended.done():
             self._ended.set_result(None)
 

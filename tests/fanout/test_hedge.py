@@ -185,6 +185,17 @@ async def test_an_attempt_that_cancels_itself_has_failed():
     assert asyncio.current_task().cancelling() == 0
 
 
+async def test_an_attempt_that_a_stranger_cancels_has_failed():
+    """Who cancels tasks that are not his own gets an error out of them, even before their first step."""
+    task = asyncio.ensure_future(Hedge(after=2)(Server(1)))
+    await asyncio.sleep(0)
+    (attempt,) = asyncio.all_tasks() - {asyncio.current_task(), task}
+    attempt.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not task.cancelling()
+
+
 async def test_attempts_see_the_callers_context_and_not_each_others():
     """Each attempt runs in a copy of the context in which the call was made."""
     seen = []
@@ -197,6 +208,38 @@ async def test_attempts_see_the_callers_context_and_not_each_others():
     with scope(tenant="acme"):
         await Hedge(after=2)(call)
     assert seen == [{"tenant": "acme"}] * 2
+
+
+async def test_nothing_keeps_a_dropped_error_alive():
+    """What the loser raises is freed with it, without the garbage collector."""
+
+    class BrokenError(Exception):
+        pass
+
+    seen = []
+
+    async def call():
+        first = not seen
+        seen.append(None)
+        try:
+            await asyncio.sleep(60 if first else 1)
+        finally:
+            if first:
+                error = BrokenError()
+                seen[0] = weakref.ref(error)
+                try:
+                    raise error
+                finally:
+                    del error
+
+    gc.collect()
+    gc.disable()
+    try:
+        await Hedge(after=2)(call)
+        await asyncio.sleep(0)
+        assert seen[0]() is None
+    finally:
+        gc.enable()
 
 
 async def test_nothing_keeps_a_raised_error_alive():
@@ -238,6 +281,14 @@ async def test_extra_calls_are_bounded():
     assert hedge.hedged == len(calls) - 1000
     assert 28 <= hedge.hedged <= 31
     assert repr(hedge) == f"<Hedge after 0.1 s, {hedge.hedged} of 1000 calls hedged>"
+
+
+async def test_a_quiet_time_saves_few_second_attempts():
+    """After 1,000 quick calls a slow hundred gets ten second attempts and its own five, not all that were not needed."""
+    hedge = Hedge(after=0.1)
+    await amap(lambda _: asyncio.sleep(0.01), range(1000), hedge=hedge)
+    await amap(lambda _: asyncio.sleep(1), range(100), hedge=hedge, max_workers=None)
+    assert hedge.hedged == 10
 
 
 async def test_a_percentile_must_be_known_before_anything_is_hedged():
