@@ -128,9 +128,8 @@ class Hedge:
         if budget is not None and not budget.allows:
             return False
         with self._lock:
-            if (
-                self._tokens < 1
-            ):  # it does not ask again: measured, what calls got that were nearly over, new ones lacked
+            # A call that gets none here does not ask again: measured, that starved new ones for calls nearly over.
+            if self._tokens < 1:
                 return False
             self._tokens -= 1
             self.hedged += 1

@@ -48,7 +48,7 @@ class Retry:
     Args:
         attempts: How many times a call is made at most, the first one included; None is no limit.
         base: Seconds up to which the first wait lasts; it doubles with each further one.
-        cap: Seconds that no wait exceeds.
+        cap: Seconds that no random wait exceeds.
         on: The errors that are worth another attempt: a class, a tuple of them, or a function
             ``on(error) -> bool``. By default all, programming errors too; better name those that pass by themselves,
             as in ``on=(ConnectionError, TimeoutError)``.
