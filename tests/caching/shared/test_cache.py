@@ -1,7 +1,11 @@
 """A cache with a tier that processes share: several of them here stand for processes, one server in memory for theirs."""
 
 import asyncio
+import contextvars
+import gc
+import operator
 import re
+import weakref
 
 import pytest
 
@@ -88,6 +92,36 @@ async def test_clear_in_one_process_reaches_memory_and_server(processes, clear):
     assert cleared.confirmed
     await until(lambda: b.f.peek(1) is MISSING)
     assert (await c.f(1), await b.f(1), await a.f(1)) == (1, 1, 1)
+
+
+async def test_what_a_callers_context_holds_is_freed_when_its_call_has_ended(processes):
+    """The first caller's request does not live as long as the thread that listens."""
+
+    class Request:
+        pass
+
+    one, current, seen = processes(), contextvars.ContextVar("current"), []
+
+    async def request(n):
+        current.set(Request())
+        seen.append(weakref.ref(current.get()))
+        await one.f(n)
+        await one.f.invalidate(n)
+
+    for n in range(3):
+        await asyncio.create_task(request(n))
+    await until(lambda: not one.cache.writes)
+    await asyncio.sleep(0)
+    gc.collect()
+    assert [request() for request in seen] == [None] * 3
+
+
+async def test_clear_before_the_first_use_clears_nothing(processes):
+    """Nothing need have been called or connected before."""
+    for clear in ("f.invalidate", "cache.clear", "cache.clear_prefix", "cache.clear_tags"):
+        one = processes()
+        cleared = operator.attrgetter(clear)(one)("f")
+        assert (await cleared, cleared.confirmed) == (0, True)
 
 
 async def test_put_and_refresh_reach_other_processes(processes):
