@@ -622,3 +622,28 @@ def test_stacked_decorators_work(cache):
 
     f = cache.cache_function(twice(cache.cache_function(lambda a: a)))
     assert (f(1), f(a=1), f.cache_info()[:2]) == (2, 2, (1, 1))
+
+
+@pytest.mark.parametrize("where", ["weigher", "cache_if", "key", "tags", "function"])
+def test_what_the_user_gives_a_cache_may_use_it(where):
+    """Whatever is called while a value is looked for, loaded or stored may call, put and clear others meanwhile."""
+    used = []
+
+    def using(result):
+        def use(_):
+            if not used:
+                used.append(where)
+                assert (other(1), other.put(7, 2), f.peek(99)) == (1, None, MISSING)
+                cache.clear("other:1*")
+            return result
+
+        return use
+
+    given = {where: using({"weigher": 10, "cache_if": True, "key": 1, "tags": "tag", "function": 5}[where])}
+    weigher, function = given.pop("weigher", lambda _: 10), given.pop("function", lambda _: 5)
+    cache = Cache(max_bytes=10_000, weigher=weigher)
+    other = cache.cache_function(key_prefix="other")(lambda n: n)
+    f = cache.cache_function(key_prefix="f", **given)(function)
+    assert (f(1), f(1), f.cache_info().hits) == (5, 5, 1)
+    assert used == [where]
+    assert (other.peek(1), other.peek(2)) == (MISSING, 7)
