@@ -425,7 +425,7 @@ def test_made_up_classes_of_one_name_differ():
 
 
 def test_200_short_lived_objects_never_share_a_key():
-    """An object without a value of its own is refused, however it prints: never keyed by its address."""
+    """An object without a value of its own is refused, however it prints: never keyed by its address (F18)."""
     for _ in range(200):
         with pytest.raises(Unkeyable):
             key_text(object())
