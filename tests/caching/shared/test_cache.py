@@ -5,12 +5,14 @@ import contextvars
 import gc
 import operator
 import re
+import time
 import weakref
 
 import pytest
 
 from asyncfan import Cache, RecursiveLoadError, batched, cache_response, current_load
 from asyncfan.caching import MISSING
+from asyncfan.caching.tiering import Passage
 from asyncfan.testing import FailingStore, MemoryStore
 
 pytestmark = pytest.mark.real_time  # the tier listens and sends in a thread of its own
@@ -242,6 +244,27 @@ async def test_call_for_what_the_server_lacks_may_not_wait_for_itself(processes)
         found = await f.many_outcomes([1, 2])
     assert (found[0].value, type(found[1].exception)) == (0, RecursiveLoadError)
     await cache.aclose()
+
+
+async def test_value_that_has_expired_before_it_is_written_frees_the_key(processes, monkeypatch):
+    """Where the machine stands still between the load and the writing, the next process may load at once."""
+    a, b = processes(), processes()
+    stop = 0.0
+    monkeypatch.setattr(a.cache, "clock", lambda: time.monotonic() + stop)
+    shorten = Passage.shorten
+
+    def late(passage, entry):
+        nonlocal stop
+        stop = 1_000.0
+        return shorten(passage, entry)
+
+    monkeypatch.setattr(Passage, "shorten", late)
+    assert await a.f(1) == 0
+    await until(lambda: not a.cache.writes)
+    monkeypatch.undo()
+    async with asyncio.timeout(1):  # a lease is 3 s
+        assert await b.f(1) == 0
+    assert (a.loads, b.loads) == ([1], [1])
 
 
 async def test_value_that_cannot_be_stored_stays_in_this_process(processes, caplog):
