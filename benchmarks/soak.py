@@ -181,6 +181,8 @@ def main(arguments):
     parser.add_argument("--seconds", type=float, default=60.0, metavar="N", help="how long (60)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of what happens when (1)")
     options = parser.parse_args(arguments)
+    gc.collect()
+    gc.freeze()  # what was imported: the watcher's collections would stop the loop for long
     tracemalloc.start()
     try:
         with Valkey() as server:
