@@ -93,7 +93,7 @@ class Soak:
             await cleared
             if cleared.confirmed:
                 self.confirmed[n].append((time.monotonic(), version))
-                del self.confirmed[n][:-KEYS]
+                del self.confirmed[n][:-1_000]  # more than there can be within MEMORY + DELAY
             await asyncio.sleep(0.01)
 
     async def breaker(self, end, every):
