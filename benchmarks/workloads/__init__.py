@@ -3,9 +3,11 @@
 from . import (
     batched,
     batches,
+    brown_out,
     clear,
     fanout,
     fanout_named,
+    hedging,
     hit,
     hit_method,
     hit_spelled,
@@ -46,6 +48,11 @@ WORKLOADS = {
         batches.BATCHES,
         batches.BATCHES_NEAR,
         batches.BATCHES_IO,
+        hedging.HEDGING,
+        hedging.HEDGING_MANY,
+        hedging.HEDGING_SLOW,
+        brown_out.BROWN_OUT,
+        brown_out.BROWN_OUT_PART,
         traces.TRACES_WORKLOAD,
         import_time.IMPORT,
     )
