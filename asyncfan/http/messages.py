@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 __all__ = [
     "Adapter",
     "AdapterFactory",
+    "Blocking",
     "Declared",
     "Draft",
     "Frozen",
@@ -192,6 +193,19 @@ class Watching(Protocol):
 
         `auditing.Watched` in the place of the framework's own headers and cookies does that.
         """
+        ...
+
+
+class Blocking(Protocol):
+    """What an adapter has beside that where its framework calls a plain handler in a thread of the request's own.
+
+    Such a handler stays a plain function. Its visits get an `in_thread.Thread` as ``thread``, by which `Adapter.call`
+    runs it; None, where it was not known at decoration whose handler it is.
+    """
+
+    @property
+    def blocking(self) -> bool:
+        """Whether this handler is one."""
         ...
 
 

@@ -19,6 +19,7 @@ from ..caching.register import MISSING
 from .answering import answer
 from .auditing import Audit
 from .cache_control import MOST_SECONDS, directives, too_old
+from .in_thread import in_a_loop
 from .keys import Key, KeyRule, by_name
 from .messages import Adapter, Declared, Frozen, RequestParts, Unshared
 from .options import Options
@@ -140,6 +141,7 @@ class Server:
             return await self._run(replace(asked, visit=again(asked.visit)), key) if again else await load()
 
         again = self._again
+        await in_a_loop()
         found, how = await self._operation.lead(key.text, load, anew=anew, shared=not key.private, refresh=refresh)
         if isinstance(found, Unshared):
             return self._mark(asked.adapter, asked.visit, found.response, f"{forward}; detail={found.reason}")

@@ -1,11 +1,22 @@
-"""A real server for the adapters' tests: uvicorn in a thread, reached through sockets."""
+"""Real servers for the adapters' tests, each in a thread, reached through sockets."""
 
+import asyncio
+import contextlib
+import socket
+import sys
 import threading
 import time
+from pathlib import Path
 
 import httpx
+import hypercorn.asyncio
 import pytest
 import uvicorn
+from hypercorn.config import Config
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from wsgi_servers import Reference, Waitress
 
 
 class Server(threading.Thread):
@@ -62,3 +73,62 @@ def serve(server):
             return client
 
         yield start
+
+
+class Hypercorn(threading.Thread):
+    """Hypercorn in a thread, running one application."""
+
+    def __init__(self, app):
+        super().__init__(daemon=True)
+        self.app = app
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=100)
+        self.ended = threading.Event()
+
+    def run(self):
+        config = Config()
+        config.bind = [f"fd://{self.socket.fileno()}"]
+        config.errorlog = None
+
+        async def until_ended():
+            while not self.ended.is_set():
+                await asyncio.sleep(0.01)
+
+        asyncio.run(hypercorn.asyncio.serve(self.app, config, shutdown_trigger=until_ended))
+
+    def __enter__(self):
+        self.start()
+        return "http://{}:{}".format(*self.socket.getsockname())
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.join(10)
+        with contextlib.suppress(OSError):
+            self.socket.close()
+
+
+@pytest.fixture(scope="session")
+def hypercorn_server():
+    """Return the one Hypercorn of the session, and what it is to run."""
+    running = {}
+
+    async def answer(scope, receive, send):
+        if scope["type"] == "http":
+            await running["app"](scope, receive, send)
+
+    with Hypercorn(answer) as url:
+        yield url, running
+
+
+@pytest.fixture(scope="session", params=[Waitress, Reference], ids=["waitress", "wsgiref"])
+def wsgi_server(request):
+    """Return a server, and what it is to run."""
+    running = {}
+
+    def answer(environ, start_response):
+        return running["app"](environ, start_response)
+
+    server = request.param(answer)
+    server.start()
+    yield server, running
+    server.stop()
+    server.join(10)

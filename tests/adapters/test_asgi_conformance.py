@@ -1,16 +1,10 @@
 """The ASGI middleware keeps what every framework's adapter keeps, in front of two frameworks and behind two servers."""
 
-import asyncio
-import contextlib
-import socket
 import sys
-import threading
 from pathlib import Path
 
 import httpx
-import hypercorn.asyncio
 import pytest
-from hypercorn.config import Config
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -53,50 +47,6 @@ class MiddlewareSite(sites.Site):
         if path == "/identity":
             options["identity"] = lambda scope: dict(scope["headers"]).get(b"x-user")
         return Rule(path.replace("{x}", "*"), methods=methods, **{"vary": (), **options})
-
-
-class Hypercorn(threading.Thread):
-    """Hypercorn in a thread, running one application."""
-
-    def __init__(self, app):
-        super().__init__(daemon=True)
-        self.app = app
-        self.socket = socket.create_server(("127.0.0.1", 0), backlog=100)
-        self.ended = threading.Event()
-
-    def run(self):
-        config = Config()
-        config.bind = [f"fd://{self.socket.fileno()}"]
-        config.errorlog = None
-
-        async def until_ended():
-            while not self.ended.is_set():
-                await asyncio.sleep(0.01)
-
-        asyncio.run(hypercorn.asyncio.serve(self.app, config, shutdown_trigger=until_ended))
-
-    def __enter__(self):
-        self.start()
-        return "http://{}:{}".format(*self.socket.getsockname())
-
-    def __exit__(self, *_):
-        self.ended.set()
-        self.join(10)
-        with contextlib.suppress(OSError):
-            self.socket.close()
-
-
-@pytest.fixture(scope="session")
-def hypercorn_server():
-    """Return the one Hypercorn of the session, and what it is to run."""
-    running = {}
-
-    async def answer(scope, receive, send):
-        if scope["type"] == "http":
-            await running["app"](scope, receive, send)
-
-    with Hypercorn(answer) as url:
-        yield url, running
 
 
 @pytest.fixture(params=["fastapi behind uvicorn", "starlette behind hypercorn"])

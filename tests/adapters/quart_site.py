@@ -1,0 +1,156 @@
+"""The same endpoints as in `sites`, in Quart: what the conformance suite asks of it."""
+
+import asyncio
+import json
+import threading
+import time
+from typing import ClassVar
+
+import sites
+from quart import Quart, Response, after_this_request, jsonify, redirect, request, send_file
+
+from asyncfan.caching.level import CacheLevel
+from asyncfan.http import cache_response
+
+
+class QuartSite(sites.Site):
+    """The endpoints in Quart."""
+
+    lacks: ClassVar = {}
+
+    def __init__(self):
+        super().__init__(lambda _: None)
+        self.inner = Quart(__name__)
+        endpoints(self, self.inner)
+
+
+def endpoints(site, app):  # noqa: C901, PLR0915 - a list of small handlers
+    """Register every endpoint, decorated."""
+
+    def at(path, *methods, **options):
+        def add(fn):
+            return app.route(path, methods=methods or ("GET",))(cache_response(cache=site.cache, **options)(fn))
+
+        return add
+
+    def count(name):
+        site.calls[name] += 1
+        return site.calls[name]
+
+    @at("/item/<x>", "GET", "HEAD", expire=300, prefix="t:item")
+    async def item(x):
+        return {"x": x, "query": request.query_string.decode(), "n": count("item")}
+
+    @at("/other", expire=300, prefix="t:other")
+    async def other():
+        return {"other": count("other")}
+
+    @at("/who", expire=300)
+    async def who():
+        count("who")
+        return {"auth": request.headers.get("authorization"), "cookie": request.headers.get("cookie")}
+
+    @at("/low", cache_level=CacheLevel.LOW, params=("page",))
+    async def low():
+        return {"auth": request.headers.get("authorization"), "page": request.args.get("page"), "n": count("low")}
+
+    @at("/public", cache_level=CacheLevel.LOW, public=True)
+    async def public():
+        return {"n": count("public")}
+
+    @at("/high", cache_level=CacheLevel.HIGH)
+    async def high():
+        count("high")
+        return request.headers.get("accept-language", "none")
+
+    @at("/identity", identity=lambda request: request.headers.get("x-user"))
+    async def identity():
+        count("identity")
+        return jsonify(user=request.headers.get("x-user"))
+
+    @at("/batch", "POST")
+    async def batch():
+        count("batch")
+        return Response(await request.get_data(), content_type="application/json")
+
+    @at("/form", "POST")
+    async def form():
+        count("form")
+        return {"a": (await request.form)["a"]}
+
+    @at("/change", "PUT")
+    async def change():
+        count("change")
+        return ""
+
+    @at("/cookie")
+    async def cookie():
+        response = jsonify(n=count("cookie"))
+        response.set_cookie("session", request.headers.get("x-user", "anonymous"))
+        return response
+
+    @at("/answer")
+    async def answer():
+        """Answer with the status and headers that the query asks for."""
+        n = count("answer")
+        headers = dict(json.loads(request.args.get("headers", "{}")))
+        return f"answer {n}", int(request.args.get("status", "200")), headers
+
+    @at("/vary")
+    async def vary():
+        count("vary")
+        return request.headers.get("x-color", "none"), {"Vary": "X-Color"}
+
+    @at("/stream")
+    async def stream():
+        count("stream")
+
+        async def chunks():
+            for i in range(3):
+                yield f"{i}\n"
+
+        return chunks()
+
+    @at("/background")
+    async def background():
+        count("background")
+
+        @after_this_request
+        async def work(response):
+            count("task")
+            return response
+
+        return "later"
+
+    @at("/file")
+    async def file():
+        count("file")
+        return await send_file(__file__)
+
+    @at("/redirect", cache_statuses={308})
+    async def moved():
+        count("redirect")
+        return redirect("/other", 308)
+
+    @at("/big", max_body=1000)
+    async def big():
+        count("big")
+        return b"x" * int(request.args["size"])
+
+    @at("/slow")
+    async def slow():
+        n = count("slow")
+        while not site.released.is_set():
+            await asyncio.sleep(0.005)
+        if "error" in request.args:
+            raise RuntimeError("the handler failed")
+        return f"slow {n}", {"Set-Cookie": "a=b"} if "cookie" in request.args else {}
+
+    @at("/sync/<x>")
+    def sync(x):
+        time.sleep(0.3)
+        return threading.current_thread().name
+
+    @at("/quiet", expose_status=False, honor_client_cache_control=False)
+    async def quiet():
+        return f"quiet {count('quiet')}"
