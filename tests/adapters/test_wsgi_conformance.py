@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from flask_site import FlaskSite
+from flask_site import RuledSite
 from test_conformance import *  # noqa: F403 - the same suite, over the site below
 from test_conformance import twice
 
@@ -26,7 +26,7 @@ del test_many_hosts_do_not_grow_the_memory_of_keys  # noqa: F821
 @pytest.fixture
 def site():
     """Return the endpoints behind the middleware."""
-    site = FlaskSite()
+    site = RuledSite()
     yield site
     site.inner.close()
 
