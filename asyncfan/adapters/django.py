@@ -52,7 +52,7 @@ class Adapter:
         if settings.USE_X_FORWARDED_HOST or settings.USE_X_FORWARDED_PORT:
             others = [pair for pair in parts.headers if pair[0] != b"host"]
             parts = parts._replace(headers=[*others, (b"host", request.get_host().encode())])
-        return parts._replace(scheme=request.scheme)
+        return parts._replace(scheme=request.scheme, query=request.META["QUERY_STRING"].encode())
 
     def declared(self, visit: Visit) -> Declared:  # noqa: ARG002 - other frameworks declare by route
         """Django's routes declare nothing but their path."""

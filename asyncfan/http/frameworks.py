@@ -51,15 +51,15 @@ def adapter_at_decoration(fn: Callable[..., Any]) -> Adapter | None:
     """Return the adapter of a loaded framework that shapes the handler itself, if one does.
 
     It wants more parameters of it, or that a plain function stays one. Of several, the one whose framework the
-    handler's module speaks of.
+    handler's module speaks of, and was the last to.
     """
-    spoken = set(_packages_in(fn.__globals__))
-    wanting: list[tuple[bool, Adapter]] = []
+    spoken = {package: place for place, package in enumerate(_packages_in(fn.__globals__))}
+    wanting: list[tuple[int, Adapter]] = []  # (where the module speaks of its framework, -1 for nowhere; and it)
     for module in list(_ADAPTERS):
         if module in sys.modules:
-            adapter, speaks = _load(module)(fn), module.partition(".")[0] in spoken
-            if adapter.signature is not None or (speaks and getattr(adapter, "blocking", False)):
-                wanting.append((speaks, adapter))
+            adapter, place = _load(module)(fn), spoken.get(module.partition(".")[0], -1)
+            if adapter.signature is not None or (place >= 0 and getattr(adapter, "blocking", False)):
+                wanting.append((place, adapter))
     return max(wanting, key=lambda pair: pair[0])[1] if wanting else None
 
 
