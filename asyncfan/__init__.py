@@ -40,6 +40,7 @@ from .exceptions import (
     ScopeEndedError,
     SelfCancelledError,
     UnkeyableArgumentError,
+    UnsendableError,
     UnstorableValueError,
 )
 from .fanout import Limiter, Outcome, ProcessorStats, amap, astream, gather, in_thread, on_loop
@@ -82,6 +83,7 @@ __all__ = [
     "ScopeEndedError",
     "SelfCancelledError",
     "UnkeyableArgumentError",
+    "UnsendableError",
     "UnstorableValueError",
     "amap",
     "astream",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, Unpack, overload
+from typing import Any, Literal, TypeVar, Unpack, overload
 
 from .limiter import Limiter
 from .offload import SupportsSubmit
@@ -89,6 +89,7 @@ async def amap(
     deadline: float | None = None,
     limiter: Limiter | None = None,
     executor: SupportsSubmit | None = None,
+    chunk_size: int | Literal["auto"] | None = None,
     progress: Callable[[int, int | None], object] | None = None,
     name: str | None = None,
 ) -> list[Any]:
@@ -115,6 +116,7 @@ async def amap(
         deadline=deadline,
         limiter=limiter,
         executor=executor,
+        chunk_size=chunk_size,
         progress=progress,
         name=name,
     )
@@ -149,6 +151,7 @@ def astream(
     deadline: float | None = None,
     limiter: Limiter | None = None,
     executor: SupportsSubmit | None = None,
+    chunk_size: int | Literal["auto"] | None = None,
     progress: Callable[[int, int | None], object] | None = None,
     name: str | None = None,
 ) -> Stream[Any]:
@@ -172,6 +175,7 @@ def astream(
         deadline=deadline,
         limiter=limiter,
         executor=executor,
+        chunk_size=chunk_size,
         progress=progress,
         name=name,
     )

@@ -7,11 +7,11 @@ import inspect
 import operator
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping, Sized
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overload
 
 from ..exceptions import AttemptTimeoutError
-from .calling import as_coroutine_function, close_coroutines
-from .checks import positive_int, positive_number
+from .calling import Elsewhere, as_coroutine_function, close_coroutines
+from .checks import check_chunk_size, positive_int, positive_number
 from .late_binding import warn_of_late_binding
 from .named import NamedRun
 from .run import Run
@@ -23,7 +23,7 @@ from .signatures import (
     Items,
     Mode,
     OnError,
-    Options,
+    ProcessorOptions,
     Raising,
     Task,
     Window,
@@ -57,8 +57,16 @@ class ParallelProcessor(Generic[Mode]):
             ``"group"``: all run to their end, then an `ExceptionGroup` of all failures is raised.
             ``"collect"``: nothing is raised; each result is an `Outcome`.
         limiter: A `Limiter` that each item passes, to share a limit with other processors.
-        executor: Where plain functions run: anything with the ``submit`` of `concurrent.futures.Executor`;
-            None is the threads of the event loop. Only a `ThreadPoolExecutor` receives the context variables.
+        executor: Where plain functions and partials of them run: anything with the ``submit`` of
+            `concurrent.futures.Executor`. None is the threads of the event loop: as many as the machine has
+            processors and four more, 32 at most, however many ``max_workers`` there are, and DNS look-ups wait for the
+            same; for more, give a ``ThreadPoolExecutor(100)``. What runs there cannot be stopped: who cancels it, its
+            ``timeout`` and the ``deadline`` wait for its end; what has not begun is withdrawn. ``async def``
+            functions and lambdas run here all the same. Context variables go to threads only.
+        chunk_size: How many items of ``map`` and ``stream`` a plain function's thread or ``executor`` is sent at once;
+            ``"auto"`` is so many as take about 50 ms. ``max_workers`` and ``buffer_size`` are chunks then. Each item
+            still has a result or error of its own, and with 1 too it is safe from exceptions that break the pool
+            because they cannot be unpickled. asyncfan must be installed where the chunks go.
         progress: ``progress(done, total)``, called on the loop after each item; ``total`` is None where it
             is not known. If it raises, the call ends and raises that error.
         name: What logs, tasks and messages call it.
@@ -84,10 +92,12 @@ class ParallelProcessor(Generic[Mode]):
         max_workers: int | None = 32,
         *,
         on_error: Raising = "raise",
-        **options: Unpack[Options],
+        **options: Unpack[ProcessorOptions],
     ) -> None: ...
     @overload
-    def __init__(self, max_workers: int | None = 32, *, on_error: Mode, **options: Unpack[Options]) -> None: ...
+    def __init__(
+        self, max_workers: int | None = 32, *, on_error: Mode, **options: Unpack[ProcessorOptions]
+    ) -> None: ...
     def __init__(
         self,
         max_workers: int | None = 32,
@@ -97,6 +107,7 @@ class ParallelProcessor(Generic[Mode]):
         on_error: OnError = "raise",
         limiter: Limiter | None = None,
         executor: SupportsSubmit | None = None,
+        chunk_size: int | Literal["auto"] | None = None,
         progress: Callable[[int, int | None], object] | None = None,
         name: str | None = None,
     ) -> None:
@@ -105,6 +116,7 @@ class ParallelProcessor(Generic[Mode]):
         positive_number("deadline", deadline)
         if on_error not in ("raise", "group", "collect"):
             raise ValueError(f"on_error must be 'raise', 'group' or 'collect', got {on_error!r}")
+        check_chunk_size(chunk_size, timeout=timeout, limiter=limiter)
         if executor is not None and not callable(getattr(executor, "submit", None)):
             raise TypeError(f"executor must have submit(), as concurrent.futures.Executor does, got {executor!r}")
         if inspect.iscoroutinefunction(progress) or not (progress is None or callable(progress)):
@@ -115,6 +127,7 @@ class ParallelProcessor(Generic[Mode]):
         self.on_error: OnError = on_error
         self.limiter = limiter
         self.executor = executor
+        self.chunk_size: int | Literal["auto"] | None = chunk_size
         self.progress = progress
         self.name = name
         self._meter = Meter()
@@ -183,7 +196,8 @@ class ParallelProcessor(Generic[Mode]):
 
         Cancellation: Cancels all calls and waits for their end.
         """
-        run = self._run(self._prepare(fn, "fn"), _name_of(fn), noun=self.noun, total=_length(items, "items"))
+        call, kind = self._plan(fn, Run)
+        run = self._run(call, _name_of(fn), noun=self.noun, total=_length(items, "items"), kind=kind)
         results: list[Any] = await run.every(items)
         return results
 
@@ -228,8 +242,8 @@ class ParallelProcessor(Generic[Mode]):
         workers = self.max_workers
         buffer = buffer_size or workers or 1000
         window = buffer + (workers or 0)
-        call, total = self._prepare(fn, "fn"), _length(items, "items")
-        kind = partial(StreamRun, ordered=ordered, window=window)
+        total = _length(items, "items")
+        call, kind = self._plan(fn, partial(StreamRun, ordered=ordered, window=window))
         return Stream(lambda: self._run(call, _name_of(fn), noun=self.noun, total=total, kind=kind), items)
 
     def stats(self) -> ProcessorStats:
@@ -244,15 +258,31 @@ class ParallelProcessor(Generic[Mode]):
         )
 
     def _prepare(self, function: Any, where: str) -> Call:
+        return self._layered(self._placed(function, where))
+
+    def _placed(self, function: Any, where: str) -> Call:
         try:
-            call = as_coroutine_function(function, self.executor)
+            return as_coroutine_function(function, self.executor)
         except TypeError as error:
             raise TypeError(f"{where}: {error}") from None
+
+    def _layered(self, call: Call) -> Call:
         if self.timeout is not None:
             call = _timed(call, self.timeout)
         if self.limiter is not None:
             call = _limited(call, self.limiter)
         return call
+
+    def _plan(self, fn: Any, kind: Callable[..., Any]) -> tuple[Call, Callable[..., Any]]:
+        """Return what calls ``fn`` with an item, or with a chunk of them, and the kind of run that does so."""
+        call = self._placed(fn, "fn")
+        if not isinstance(call, Elsewhere):
+            return self._layered(call), kind
+        if self.chunk_size is None:
+            return self._layered(call), partial(kind, waits=True)
+        from .chunked import in_chunks  # noqa: PLC0415 - seldom used
+
+        return in_chunks(call, self.chunk_size, kind)
 
     def _run(self, call: Callable[..., Any], name: str, *, kind: Callable[..., Any] = Run, **facts: Any) -> Any:
         return kind(
