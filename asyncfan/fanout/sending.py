@@ -33,8 +33,8 @@ def in_words(error: Exception, executor: Any, function: Callable[..., Any], args
         error = like(error)
         error.add_note(
             f"a worker process of {name} died (killed, out of memory, os._exit), could not start, or sent what cannot "
-            "be unpickled. That breaks the whole pool: all its calls in flight are lost, whichever it was, and it takes "
-            "no more: make a new one"
+            "be unpickled. That breaks the whole pool: all its calls in flight are lost, whichever it was, and it "
+            "takes no more: make a new one"
         )
     elif _PICKLING.search(str(error)):
         with suppress(Exception):  # a frozen exception takes no notes

@@ -2,13 +2,15 @@
 
 import gc
 import multiprocessing
+import os
 import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import NamedTuple
 
 import pytest
 
-ENGINES = ("threads", "duck", "processes", "loky", "dask")
+# Ray takes 300 MB of disk and half a minute to start: ASYNCFAN_ENGINES=ray runs the contract on it.
+ENGINES = os.environ.get("ASYNCFAN_ENGINES", "threads duck processes loky dask").split()
 
 
 class Engine(NamedTuple):
@@ -122,6 +124,18 @@ def dask():
         Client(cluster) as client,
     ):
         yield Engine("dask", client.get_executor(pure=False), outlasts=False, by_value=True)
+
+
+@pytest.fixture(scope="session")
+def ray():
+    """A Ray cluster of two worker processes on this machine."""
+    import ray
+
+    from asyncfan.adapters.ray import RayExecutor
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=80_000_000)
+    yield Engine("ray", RayExecutor(), by_value=True)
+    ray.shutdown()
 
 
 @pytest.fixture(scope="session", params=ENGINES)
