@@ -128,7 +128,7 @@ class ChunkedRun(Run):
         fitting = _SECONDS * len(seconds) / max(sum(seconds), 1e-9)
         if self.total is not None and self.max_workers < self.total:  # all are to end at about the same time
             fitting = min(fitting, (self.total - self._seen) / (2 * self.max_workers))
-        self.size = max(1, min(round(fitting), 4 * len(seconds), _MOST))
+        self.size = max(1, min(round(fitting), 10 * len(seconds), _MOST))
 
 
 class ChunkedStreamRun(ChunkedRun, StreamRun):

@@ -134,7 +134,7 @@ def ray():
     from asyncfan.adapters.ray import RayExecutor
 
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=80_000_000)
-    yield Engine("ray", RayExecutor(), by_value=True)
+    yield Engine("ray", RayExecutor(), outlasts=False, by_value=True)  # it interrupts what runs
     ray.shutdown()
 
 

@@ -13,7 +13,7 @@ from tests.fanout.executors import work
 pytestmark = pytest.mark.real_time
 
 
-@pytest.fixture(params=[None, 1, 3, "auto"], ids=lambda size: f"chunk_size={size}")
+@pytest.fixture(params=[None, 3], ids=lambda size: f"chunk_size={size}")
 def size(request):
     """How many items go in one call."""
     return request.param
@@ -156,6 +156,7 @@ async def test_queued_work_is_withdrawn(engine, size, tmp_path):
     assert not work.begun(paths[-1])
 
 
+@pytest.mark.parametrize("engine", ["threads", "processes"], indirect=True)
 async def test_a_timeout_is_told_when_the_call_has_ended(engine, tmp_path):
     """What runs cannot be stopped: the item is late, and the others are not harmed."""
     path = tmp_path / "slow"
@@ -168,6 +169,7 @@ async def test_a_timeout_is_told_when_the_call_has_ended(engine, tmp_path):
     assert (late.status, str(late.exception)) == ("timeout", "not done within timeout=0.2 s")
 
 
+@pytest.mark.parametrize("engine", ["threads", "processes"], indirect=True)
 @pytest.mark.parametrize("size", [None, 1])
 async def test_a_deadline_leaves_what_was_done(engine, size, tmp_path):
     """At the deadline what was done is there, what ran is late, and what had not begun is said so."""

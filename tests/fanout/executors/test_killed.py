@@ -44,6 +44,7 @@ async def test_a_killed_worker_breaks_the_pool_and_is_said_to(pool):
         )
 
 
+@pytest.mark.parametrize("pool", ["processes"], indirect=True)
 async def test_a_chunk_that_kills_its_worker_fails_by_the_item(pool):
     """Each item of the lost chunk has an outcome; the chunk before it is not harmed."""
     kinds = ["a", "b", "die", "c"]
