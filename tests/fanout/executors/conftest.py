@@ -120,7 +120,7 @@ def dask():
 
     gc.freeze()  # a thousand modules, which the collection after each test need not walk through
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs="CRITICAL") as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs="CRITICAL") as cluster,
         Client(cluster) as client,
     ):
         yield Engine("dask", client.get_executor(pure=False), outlasts=False, by_value=True)

@@ -142,18 +142,18 @@ async def test_a_slot_is_held_until_the_call_has_ended(engine, tmp_path):
 @pytest.mark.parametrize("size", [None, 2])
 async def test_queued_work_is_withdrawn(engine, size, tmp_path):
     """What the engine has not begun when the caller is cancelled never runs."""
-    paths = [str(tmp_path / str(n)) for n in range(20)]
+    paths = [str(tmp_path / str(n)) for n in range(30)]
     options = {"executor": engine.executor, "chunk_size": size, "max_workers": None}
     task = asyncio.ensure_future(amap(work.hold, paths, **options))
     await until(lambda: sum(map(work.begun, paths)) >= 2)
     task.cancel()
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05 if engine.outlasts else 0.5)  # Dask's scheduler has to hear of it
     for path in paths:
         (tmp_path / f"{path}.go").touch()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await amap(work.double, [1, 2], executor=engine.executor) == [2, 4]
-    assert not work.begun(paths[-1])
+    assert sum(map(work.begun, paths)) < 12  # two that ran, and what the engine had at its processes' doors
 
 
 @pytest.mark.parametrize("engine", ["threads", "processes"], indirect=True)
