@@ -153,7 +153,7 @@ async def test_queued_work_is_withdrawn(engine, size, tmp_path):
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await amap(work.double, [1, 2], executor=engine.executor) == [2, 4]
-    assert sum(map(work.begun, paths)) < 12  # two that ran, and what the engine had at its processes' doors
+    assert sum(map(work.begun, paths)) < 20  # two that ran, and what the engine had at its processes' doors
 
 
 @pytest.mark.parametrize("engine", ["threads", "processes"], indirect=True)
