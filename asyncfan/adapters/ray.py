@@ -24,7 +24,7 @@ class RayExecutor:
             return function(*args, **named)  # a local function is sent by value: the workers need no asyncfan for it
 
         ray = import_module("ray")
-        self.options = options
+        self.options: dict[str, Any] = options
         self._call = (ray.remote(**options) if options else ray.remote)(call)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **named: Any) -> _RayFuture:

@@ -32,7 +32,7 @@ class ChunkedRun(Run):
 
     def __init__(self, *args: Any, size: int | Literal["auto"], **facts: Any) -> None:
         super().__init__(*args, waits=True, **facts)
-        self.auto = size == "auto"
+        self.auto: bool = size == "auto"
         self.size: int = 1 if size == "auto" else size
         self._ready: list[tuple[int, Any]] = []  # items of an async source that wait for a chunk
         self._away = 0  # chunks that are away

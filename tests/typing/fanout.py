@@ -1,6 +1,7 @@
 """What type checkers see of fan-out and batching: checked by mypy and pyright, never run."""
 
 from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import Any, Literal, assert_type
 
@@ -15,6 +16,7 @@ from asyncfan import (
     in_thread,
     on_loop,
 )
+from asyncfan.adapters.ray import RayExecutor
 from asyncfan.fanout import Stream
 from asyncfan.fanout.signatures import OnError
 
@@ -150,9 +152,18 @@ async def queries_give_what_they_return() -> None:
     assert_type(await queries.execute_many({1: user}), dict[int, str])
 
 
+async def executors_of_any_make_are_taken() -> None:
+    """Results keep their type, wherever they are worked out, and in chunks too."""
+    with ProcessPoolExecutor() as pool:
+        assert_type(await amap(weigh, ITEMS, executor=pool, chunk_size="auto"), list[float])
+        assert_type(astream(weigh, ITEMS, executor=pool, chunk_size=10), Stream[float])
+    assert_type(await ParallelProcessor(executor=RayExecutor(), chunk_size=10).map(weigh, ITEMS), list[float])
+
+
 async def wrong_calls_are_errors() -> None:
     """Wrong items, options, modes and arguments are found."""
     await amap(price, [1])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
     await amap(price, ITEMS, timeuot=1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     await amap(price, ITEMS, on_error="ignore")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
     await AsyncQueryBatcher().execute(price, 1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    await amap(weigh, ITEMS, chunk_size="many")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
