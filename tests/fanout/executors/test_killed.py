@@ -73,7 +73,7 @@ async def test_an_executor_that_was_shut_down_refuses():
     assert [str(outcome.exception) for outcome in found] == ["cannot schedule new futures after shutdown"] * 2
 
 
-async def test_a_shutdown_meanwhile_loses_nothing(processes, tmp_path):
+async def test_a_shutdown_meanwhile_loses_nothing(tmp_path):
     """What runs ends, what was dropped says so, and what comes later is refused."""
     pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
     paths = [str(tmp_path / str(n)) for n in range(6)]
