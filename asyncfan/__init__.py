@@ -49,9 +49,19 @@ from .parallel_processor import AsyncQueryBatcher, DataBatcher, ParallelProcesso
 if TYPE_CHECKING:
     from .caching.explain import Explanation, explain
     from .caching.stats import CacheStats
+    from .fanout.budget import RetryBudget
+    from .fanout.hedge import Hedge
+    from .fanout.retry import Retry
 
 # what few programs use is loaded when it is used: importing asyncfan takes a tenth less time
-_SELDOM = {"CacheStats": ".caching.stats", "Explanation": ".caching.explain", "explain": ".caching.explain"}
+_SELDOM = {
+    "CacheStats": ".caching.stats",
+    "Explanation": ".caching.explain",
+    "Hedge": ".fanout.hedge",
+    "Retry": ".fanout.retry",
+    "RetryBudget": ".fanout.budget",
+    "explain": ".caching.explain",
+}
 
 __all__ = [
     "MISSING",
@@ -72,6 +82,7 @@ __all__ = [
     "DataBatcher",
     "DeadlineExceededError",
     "Explanation",
+    "Hedge",
     "Limiter",
     "Load",
     "LoaderStats",
@@ -80,6 +91,8 @@ __all__ = [
     "ParallelProcessor",
     "ProcessorStats",
     "RecursiveLoadError",
+    "Retry",
+    "RetryBudget",
     "ScopeEndedError",
     "SelfCancelledError",
     "UnkeyableArgumentError",

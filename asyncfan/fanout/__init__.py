@@ -5,6 +5,8 @@ chunked      many items in one call there (parcel: what travels)
 worker       the inner loop; crew: the tasks of one run; run: its books, from outcomes to the verdict
 named        a task each; stream: results while they come; source: where items come from
 limiter      limits shared between calls
+layers       what is put around one call; retry (with budget and retry_after) and hedge (with race and pace)
+policy       how many must succeed; notes: what is told of an error
 stats        what a processor has seen
 signatures   the types of what it takes
 processor    the class; functions: the same without it

@@ -11,7 +11,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from .offload import SupportsSubmit, run_in_executor, run_in_thread
 
-__all__ = ["Elsewhere", "as_coroutine_function", "close_coroutines", "in_thread", "on_loop"]
+__all__ = ["Elsewhere", "as_coroutine_function", "close_coroutines", "in_thread", "on_loop", "runs_on_loop"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -127,6 +127,11 @@ class Elsewhere:
             return await run_in_executor(self.executor, run_chunk, *chunk, stop=stopping)
         parcel = Parcel(items, cloud=uses_cloudpickle(self.executor))
         return await run_in_executor(self.executor, run_chunk, self.function, parcel, stop, stop=stopping)
+
+
+def runs_on_loop(call: Callable[..., Any]) -> bool:
+    """Say whether what `as_coroutine_function` returned runs its function on the event loop."""
+    return not isinstance(call, Elsewhere)
 
 
 def close_coroutines(values: Iterable[Any]) -> None:

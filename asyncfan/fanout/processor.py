@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import operator
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping, Sized
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sized
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overload
 
-from ..exceptions import AttemptTimeoutError
 from .calling import Elsewhere, as_coroutine_function, close_coroutines
 from .checks import check_chunk_size, positive_int, positive_number
 from .late_binding import warn_of_late_binding
+from .layers import Call, Tally, check_layers, layered
 from .named import NamedRun
+from .policy import as_policy
 from .run import Run
 from .signatures import (
     AsyncFunction,
@@ -32,12 +32,13 @@ from .stats import Meter, ProcessorStats
 from .stream import Stream, StreamRun
 
 if TYPE_CHECKING:
+    from .hedge import Hedge
     from .limiter import Limiter
     from .offload import SupportsSubmit
+    from .retry import Retry
 
 __all__ = ["ParallelProcessor"]
 
-Call = Callable[..., Coroutine[Any, Any, Any]]
 K = TypeVar("K")
 T = TypeVar("T")
 R = TypeVar("R")
@@ -48,7 +49,7 @@ class ParallelProcessor(Generic[Mode]):
 
     Args:
         max_workers: How many may run at once; None is no limit.
-        timeout: Seconds for one call of a function; it is cancelled when they have passed.
+        timeout: Seconds for one attempt, which is one call of a function; it is cancelled when they have passed.
         deadline: Seconds for the whole of one ``execute_parallel``, ``map`` or ``stream``. Calls inside see
             the time left as `asyncfan.context.time_left`; where an outer deadline is sooner, it holds.
         on_error: ``"raise"``: the first failure is raised itself, with a note that names the task, after the
@@ -56,7 +57,17 @@ class ParallelProcessor(Generic[Mode]):
             notes.
             ``"group"``: all run to their end, then an `ExceptionGroup` of all failures is raised.
             ``"collect"``: nothing is raised; each result is an `Outcome`.
-        limiter: A `Limiter` that each item passes, to share a limit with other processors.
+        retry: A `Retry`: what failed is tried again. ``retry=Retry(3)``. A hedged attempt counts as one with its hedge.
+        hedge: A `Hedge`: beside a call that takes longer than most a second one is made, and the first result taken;
+            for calls that may be made twice. These second ones come on top of ``max_workers``.
+        min_success: How many must succeed. Failures are tolerated as long as so many can: the results are those that
+            succeeded, in order. When that has become impossible, the others are stopped and the failures raised as
+            ``on_error`` says. At the ``deadline`` so many are enough too.
+        first: How many successes are enough: the others are stopped then. As ``min_success`` it tolerates failures;
+            give that too, and fewer, if fewer will do. Not for ``stream``: leave the loop instead.
+        max_errors: After how many failures the others are stopped; for ``on_error`` other than ``"raise"``, which stops
+            at the first, or with ``min_success``.
+        limiter: A `Limiter` that each attempt passes, to share a limit with other processors.
         executor: Where plain functions and partials of them run: anything with the ``submit`` of
             `concurrent.futures.Executor`. None is the threads of the event loop: as many as the machine has
             processors and four more, 32 at most, however many ``max_workers`` there are, and DNS look-ups wait for the
@@ -105,6 +116,11 @@ class ParallelProcessor(Generic[Mode]):
         timeout: float | None = None,
         deadline: float | None = None,
         on_error: OnError = "raise",
+        retry: Retry | None = None,
+        hedge: Hedge | None = None,
+        min_success: int | None = None,
+        first: int | None = None,
+        max_errors: int | None = None,
         limiter: Limiter | None = None,
         executor: SupportsSubmit | None = None,
         chunk_size: int | Literal["auto"] | None = None,
@@ -116,7 +132,9 @@ class ParallelProcessor(Generic[Mode]):
         positive_number("deadline", deadline)
         if on_error not in ("raise", "group", "collect"):
             raise ValueError(f"on_error must be 'raise', 'group' or 'collect', got {on_error!r}")
-        check_chunk_size(chunk_size, timeout=timeout, limiter=limiter)
+        check_layers(retry, hedge)
+        policy = as_policy(first, min_success, max_errors, on_error)
+        check_chunk_size(chunk_size, timeout=timeout, limiter=limiter, retry=retry, hedge=hedge)
         if executor is not None and not callable(getattr(executor, "submit", None)):
             raise TypeError(f"executor must have submit(), as concurrent.futures.Executor does, got {executor!r}")
         if inspect.iscoroutinefunction(progress) or not (progress is None or callable(progress)):
@@ -125,11 +143,14 @@ class ParallelProcessor(Generic[Mode]):
         self.timeout = timeout
         self.deadline = deadline
         self.on_error: OnError = on_error
+        self.retry = retry
+        self.hedge = hedge
         self.limiter = limiter
         self.executor = executor
         self.chunk_size: int | Literal["auto"] | None = chunk_size
         self.progress = progress
         self.name = name
+        self._policy = policy
         self._meter = Meter()
 
     # Results have the type of what the functions return, unless they may be outcomes: those are Any, for a type of
@@ -169,13 +190,16 @@ class ParallelProcessor(Generic[Mode]):
             )
         warn_of_late_binding(tasks)
         names = list(tasks)
+        tally = self._tally()
         try:
-            calls = [self._prepare(function, f"tasks[{name!r}]") for name, function in tasks.items()]
+            calls = [self._prepare(function, f"tasks[{name!r}]", tally) for name, function in tasks.items()]
         except TypeError:
             close_coroutines(tasks.values())  # else their warnings would hide the error
             raise
-        run = self._run(operator.call, "ParallelProcessor", kind=NamedRun, noun="task", names=names, total=len(names))
-        return dict(zip(names, await run.every(calls), strict=True))
+        facts: dict[str, Any] = {"noun": "task", "names": names, "total": len(names), "tally": tally}
+        run = self._run(operator.call, "ParallelProcessor", kind=NamedRun, **facts)
+        found: dict[K, Any] = run.named(await run.every(calls))
+        return found
 
     @overload
     async def map(self: ParallelProcessor[Raising], fn: AsyncFunction[T, R], items: Items[T]) -> list[R]: ...
@@ -196,8 +220,9 @@ class ParallelProcessor(Generic[Mode]):
 
         Cancellation: Cancels all calls and waits for their end.
         """
-        call, kind = self._plan(fn, Run)
-        run = self._run(call, _name_of(fn), noun=self.noun, total=_length(items, "items"), kind=kind)
+        tally, total = self._tally(), _length(items, "items")
+        call, kind = self._plan(fn, Run, tally)
+        run = self._run(call, _name_of(fn), noun=self.noun, total=total, tally=tally, kind=kind)
         results: list[Any] = await run.every(items)
         return results
 
@@ -239,12 +264,15 @@ class ParallelProcessor(Generic[Mode]):
             loop early must wait for the workers' end.
         """
         positive_int("buffer_size", buffer_size)
+        if self._policy is not None and self._policy.min_success is not None:
+            raise TypeError("a stream takes neither first nor min_success: count its results, and leave the loop")
         workers = self.max_workers
         buffer = buffer_size or workers or 1000
         window = buffer + (workers or 0)
-        total = _length(items, "items")
-        call, kind = self._plan(fn, partial(StreamRun, ordered=ordered, window=window))
-        return Stream(lambda: self._run(call, _name_of(fn), noun=self.noun, total=total, kind=kind), items)
+        tally, total = self._tally(), _length(items, "items")
+        call, kind = self._plan(fn, partial(StreamRun, ordered=ordered, window=window), tally)
+        facts: dict[str, Any] = {"noun": self.noun, "total": total, "tally": tally}
+        return Stream(lambda: self._run(call, _name_of(fn), kind=kind, **facts), items)
 
     def stats(self) -> ProcessorStats:
         """Return counts of items and their times, over all calls so far."""
@@ -257,8 +285,11 @@ class ParallelProcessor(Generic[Mode]):
             f"{self.max_workers or 'unlimited'} running, {stats.ok} ok, {stats.failed} failed>"
         )
 
-    def _prepare(self, function: Any, where: str) -> Call:
-        return self._layered(self._placed(function, where))
+    def _tally(self) -> Tally | None:
+        return None if self.retry is None and self.hedge is None else Tally(self._meter)
+
+    def _prepare(self, function: Any, where: str, tally: Tally | None) -> Call:
+        return self._layered(self._placed(function, where), where, tally)
 
     def _placed(self, function: Any, where: str) -> Call:
         try:
@@ -266,20 +297,20 @@ class ParallelProcessor(Generic[Mode]):
         except TypeError as error:
             raise TypeError(f"{where}: {error}") from None
 
-    def _layered(self, call: Call) -> Call:
-        if self.timeout is not None:
-            call = _timed(call, self.timeout)
-        if self.limiter is not None:
-            call = _limited(call, self.limiter)
-        return call
+    def _layered(self, call: Call, where: str, tally: Tally | None) -> Call:
+        if self.hedge is not None:
+            self.hedge.check(call, where)
+        return layered(
+            call, timeout=self.timeout, limiter=self.limiter, retry=self.retry, hedge=self.hedge, tally=tally
+        )
 
-    def _plan(self, fn: Any, kind: Callable[..., Any]) -> tuple[Call, Callable[..., Any]]:
+    def _plan(self, fn: Any, kind: Callable[..., Any], tally: Tally | None) -> tuple[Call, Callable[..., Any]]:
         """Return what calls ``fn`` with an item, or with a chunk of them, and the kind of run that does so."""
         call = self._placed(fn, "fn")
         if not isinstance(call, Elsewhere):
-            return self._layered(call), kind
+            return self._layered(call, "fn", tally), kind
         if self.chunk_size is None:
-            return self._layered(call), partial(kind, waits=True)
+            return self._layered(call, "fn", tally), partial(kind, waits=True)
         from .chunked import in_chunks  # noqa: PLC0415 - seldom used
 
         return in_chunks(call, self.chunk_size, kind)
@@ -291,36 +322,11 @@ class ParallelProcessor(Generic[Mode]):
             on_error=self.on_error,
             deadline=self.deadline,
             progress=self.progress,
+            policy=self._policy,
             meter=self._meter,
             name=self.name or name,
             **facts,
         )
-
-
-# Layers around one call, the innermost first: what is measured by `timeout` does not include waiting for the
-# limiter.
-
-
-def _timed(call: Call, timeout: float) -> Call:
-    async def call_in_time(*args: Any) -> Any:
-        scope = asyncio.timeout(timeout)
-        try:
-            async with scope:
-                return await call(*args)
-        except TimeoutError as error:
-            if scope.expired():
-                raise AttemptTimeoutError(f"not done within timeout={timeout:g} s") from error
-            raise
-
-    return call_in_time
-
-
-def _limited(call: Call, limiter: Limiter) -> Call:
-    async def call_within_limit(*args: Any) -> Any:
-        async with limiter:
-            return await call(*args)
-
-    return call_within_limit
 
 
 def _name_of(fn: Any) -> str:

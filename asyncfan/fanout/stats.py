@@ -31,6 +31,8 @@ class ProcessorStats:
         run_time: How long items ran. Calls with more than 1,000 items (or an unknown number) measure one in
             64, unless outcomes are kept; so ``run_time.count`` can be less than the items' number.
         queue_wait: How long the same items waited from the beginning of their call to their own.
+        retries: Attempts that a `Retry` added to the first ones.
+        hedges: Attempts that a `Hedge` made beside others.
     """
 
     calls: int = 0
@@ -41,11 +43,14 @@ class ProcessorStats:
     cancelled: int = 0
     run_time: Latency = field(default_factory=Latency)
     queue_wait: Latency = field(default_factory=Latency)
+    retries: int = 0
+    hedges: int = 0
 
     def __str__(self) -> str:
+        again = f", {self.retries} retries, {self.hedges} hedges" if self.retries or self.hedges else ""
         return (
             f"{self.calls} calls: {self.ok} ok, {self.failed} failed, {self.timed_out} timed out, "
-            f"{self.cancelled} cancelled, {self.running} running; ran {self.run_time}; waited {self.queue_wait}"
+            f"{self.cancelled} cancelled, {self.running} running{again}; ran {self.run_time}; waited {self.queue_wait}"
         )
 
 
@@ -58,6 +63,8 @@ class Meter:
         self._queue_wait = Histogram()
         self._live: set[Run] = set()
         self._calls = 0
+        self._retries = 0
+        self._hedges = 0
         self._ended = (0, 0, 0, 0)  # ok, failed, timed out, cancelled of the runs that have ended
 
     def begin(self, run: Run) -> None:
@@ -84,6 +91,12 @@ class Meter:
             self._queue_wait.record(waited)
             self._run_time.record(ran)
 
+    def tried_again(self, retries: int, hedges: int) -> None:
+        """Count the attempts that one item took beyond its first."""
+        with self._lock:
+            self._retries += retries
+            self._hedges += hedges
+
     def snapshot(self) -> ProcessorStats:
         """Return the figures as they are now."""
         with self._lock:
@@ -92,7 +105,8 @@ class Meter:
                 counts = _counts(run)
                 ended = _sum(ended, counts)
                 running += run.running
-            return ProcessorStats(self._calls, running, *ended, self._run_time.snapshot(), self._queue_wait.snapshot())
+            times = self._run_time.snapshot(), self._queue_wait.snapshot()
+            return ProcessorStats(self._calls, running, *ended, *times, self._retries, self._hedges)
 
 
 def _counts(run: Run) -> tuple[int, int, int, int]:
