@@ -163,7 +163,7 @@ MUTANTS = {
         Operation, "drop", "sweep = self.sweeps.get(first)", "pass"
     ),
     "the cache does not hold its tasks": (
-        Operation, "_launch", "self.cache.tasks.add(task)", "pass"
+        Operation, "start", "self.cache.tasks.add(task)", "pass"
     ),
     "a load that is cancelled before its first step is never settled": (
         Operation, "_never_began", "if flight.waiters is not None:", "if False:"
