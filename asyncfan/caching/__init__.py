@@ -38,6 +38,7 @@ Many values, and values by a key of the user's own
     batches              the values of several keys for one caller
     batch_loads          one load of several keys, each with its own flight
     items                `get_or_set`
+    item_batches         the loads of `get_or_set_many`
     item_keys            the text of a user's key
 
 Clears
@@ -68,7 +69,6 @@ The whole
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .adaptive import AdaptiveExpire, Decision, ExpireController
 from .cache import Cache, cache
 from .cleared import Cleared
 from .keys import escape, key_text, register_key
@@ -77,15 +77,23 @@ from .load import Load, current_load
 from .operation import Loaded, Operation
 from .options import CacheOptions, FreshnessOptions
 from .register import MISSING, Missing
-from .wrappers import AsyncCached, Cached, CachedGenerator, CacheInfo
 
 if TYPE_CHECKING:
+    from .adaptive import AdaptiveExpire, Decision, ExpireController
     from .explain import Explanation, KeyPart
     from .stats import CacheStats, FunctionStats
+    from .wrappers import AsyncCached, Cached, CachedGenerator, CacheInfo
 
-_SELDOM = dict.fromkeys(("CacheStats", "FunctionStats"), ".stats") | dict.fromkeys(
-    ("Explanation", "KeyPart"), ".explain"
-)
+_SELDOM = {
+    name: module
+    for module, names in {
+        ".adaptive": ("AdaptiveExpire", "Decision", "ExpireController"),
+        ".explain": ("Explanation", "KeyPart"),
+        ".stats": ("CacheStats", "FunctionStats"),
+        ".wrappers": ("AsyncCached", "CacheInfo", "Cached", "CachedGenerator"),
+    }.items()
+    for name in names
+}
 
 __all__ = [
     "MISSING",

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..exceptions import AttemptTimeoutError
 from ..metrics import Histogram
-from .adaptive import ExpireController
 from .aging import Age, Aging
 from .clearing import Clearable
 from .flights import AGAIN, Flight, deliver
@@ -18,6 +17,7 @@ from .freshness import Freshness
 from .order import Entry
 
 if TYPE_CHECKING:
+    from .adaptive import ExpireController
     from .cache import Cache
     from .shared.tier import SharedTier
 
@@ -119,12 +119,10 @@ class Boarding(Clearable):
         else:
             self.hits += counts
 
-    def _first_visit(self, key: Any, *, anew: bool) -> bool:
-        """Say whether the call counts; one that loads anew does not, and fences the old load."""
-        if anew:
-            with self.lock:
-                self.disown(key)
-        return not anew
+    def fence(self, key: Any) -> None:
+        """Have the load in flight for ``key``, if there is one, neither stored nor joined: another begins."""
+        with self.lock:
+            self.disown(key)
 
     def count_success(self, started: float) -> float:
         """Count a load that gave a value, and return how many seconds it took."""

@@ -10,7 +10,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -29,6 +28,8 @@ from .tags import Clears
 from .weighing import make_scale
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from .shared.protocol import Store as SharedStore
     from .shared.tier import SharedTier
     from .stats import CacheStats

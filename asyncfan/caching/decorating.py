@@ -8,17 +8,16 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
 from ..fanout.checks import positive_int
-from .adaptive import AdaptiveExpire
 from .callables import check_function, check_keying, is_kind, prefix_of
 from .functions import CachedFunction
-from .generator_functions import GeneratorFunction
 from .level import CacheLevel, Expire, expiry
 from .methods import CachedMethod
-from .options import CacheOptions, check_names
-from .wrappers import AsyncCached, Cached, CachedGenerator
+from .options import CacheOptions, adaptive_of, check_names
 
 if TYPE_CHECKING:
+    from .adaptive import AdaptiveExpire
     from .cache import Cache
+    from .wrappers import AsyncCached, Cached, CachedGenerator
 
 __all__ = ["Decorating"]
 
@@ -142,13 +141,20 @@ def cached_function(
         raise TypeError(f"cache_level must be a CacheLevel, got {level!r}")
     check_keying(function, options)
     positive_int("max_workers", options.get("max_workers"))
-    kind = GeneratorFunction if is_kind(inspect.isasyncgenfunction, function) else CachedFunction
-    found = kind(
+    found = _kind_of(function)(
         cache,
         function,
-        expire=expire if isinstance(expire, AdaptiveExpire) else expiry(expire, level),
+        expire=adaptive_of(expire) or expiry(cast("Expire", expire), level),
         prefix=prefix_of(function, key_prefix),
         level=level,
         options=options,
     )
     return CachedMethod(found.wrapper) if found.is_method else found.wrapper
+
+
+def _kind_of(function: Any) -> type[CachedFunction]:
+    if not is_kind(inspect.isasyncgenfunction, function):
+        return CachedFunction
+    from .generator_functions import GeneratorFunction  # noqa: PLC0415 - seldom used
+
+    return GeneratorFunction

@@ -8,25 +8,25 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from ..context import scopes_in_use
-from .adaptive import AdaptiveExpire
 from .call_keys import CallKeys, Instance, Instances, Key
 from .callables import COPIES, instance_parameter, is_kind, module_of, qualname_of
 from .compiling import compile_wrapper, plain_parameters
 from .keys import escape
 from .level import CacheLevel, surroundings_at
 from .limits import limited
-from .many import Many
 from .methods import METHODS
 from .options import CacheOptions, freshness_of
 from .register import MISSING
-from .wrappers import CacheInfo
 
 if TYPE_CHECKING:
+    from .adaptive import AdaptiveExpire
     from .cache import Cache
     from .cleared import Cleared
     from .explain import Explanation
     from .freshness import Freshness
+    from .many import Many
     from .operation import Operation
+    from .wrappers import CacheInfo
 
 __all__ = ["CachedFunction"]
 
@@ -136,6 +136,8 @@ class CachedFunction:
 
     @functools.cached_property
     def _many(self) -> Many:
+        from .many import Many  # noqa: PLC0415 - with the fan-out that it needs, it is loaded where it is used
+
         return Many(self)
 
     def many(self, *args: Any, **kwargs: Any) -> Any:
@@ -187,6 +189,8 @@ class CachedFunction:
 
     def cache_info(self) -> CacheInfo:
         """Return the function's figures, as `functools.lru_cache` does, and more."""
+        from .wrappers import CacheInfo  # noqa: PLC0415 - seldom used
+
         op = self.operation
         return CacheInfo(op.hits, op.misses, self.cache.maxsize, op.live, op.joined)
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from functools import lru_cache, partial
+from collections.abc import Awaitable, Callable, Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from ..fanout.calling import as_coroutine_function
-from ..fanout.outcome import Outcome
-from .batch_loads import answers
-from .batches import Batch, Wanted
 from .freshness import Freshness
 from .item_keys import ItemKey, item_text
 from .level import CacheLevel, Expire, expiry
 from .limits import limited
 from .load import checked_tags
-from .many import outcome_of
 from .options import FreshnessOptions, check_names, freshness_of
 from .order import Entry
 from .register import Missing
 
 if TYPE_CHECKING:
+    from ..fanout.outcome import Outcome
     from .cleared import Cleared
     from .explain import Explanation
     from .operation import Operation
@@ -167,6 +164,8 @@ class Items:
             >>> run(Cache().get_or_set_many(["a:1", "a:2"], load, expire=60))
             {'a:1': 'A:1', 'a:2': 'A:2'}
         """
+        from .item_batches import load_items, outcome_of  # noqa: PLC0415 - loaded where it is used
+
         if on_error not in ("raise", "collect"):
             raise ValueError(f"on_error must be 'raise' or 'collect', got {on_error!r}")
         if isinstance(keys, str):
@@ -184,9 +183,8 @@ class Items:
                 results[text] = entry.value
         if wanted:
             how = _freshness("get_or_set_many", expire, options)
-            batch = Batch(op, _loader_of_many(loader, how), how=how)
-            todo = [Wanted(text, key, _tags(tags(key) if callable(tags) else tags)) for text, key in wanted.items()]
-            results |= await batch.fetch(todo, collect=collect)
+            todo = [(text, key, _tags(tags(key) if callable(tags) else tags)) for text, key in wanted.items()]
+            results |= await load_items(op, todo, loader, how, collect=collect)
         if not collect:
             return {key: results[text] for key, text in texts.items()}
         taken = clock() - started
@@ -250,17 +248,3 @@ def _plain_freshness(seconds: float) -> Freshness:
 
 def _tags(tags: Tags) -> tuple[str, ...]:
     return checked_tags((tags,) if isinstance(tags, str) else tuple(tags))
-
-
-def _loader_of_many(loader: Callable[[list[Any]], Any], how: Freshness) -> Callable[[list[Any]], Awaitable[Any]]:
-    """Return what loads a list of keys in one call, and gives a value or an exception for each."""
-    call = as_coroutine_function(loader)
-    name = getattr(loader, "__qualname__", None) or type(loader).__qualname__
-
-    async def load(keys: list[Any]) -> Sequence[Any]:
-        given: Mapping[Any, Any] | Sequence[Any] = await limited(
-            name, partial(call, keys), how.hard_timeout, how.limiter
-        )()
-        return answers(name, keys, given)
-
-    return load

@@ -50,7 +50,9 @@ class TaskLoads(Storing):
             The caller leaves; the load goes on for the others, and is cancelled when the last one has left.
         """
         loop = asyncio.get_running_loop()
-        counts = self._first_visit(key, anew=anew)
+        counts = not anew
+        if anew:
+            self.fence(key)
         patience = None if anew else (how or self.freshness).soft_timeout
         while True:
             waiter: asyncio.Future[Any] = loop.create_future()

@@ -26,7 +26,9 @@ class ThreadLoads(Storing):
 
         Where callers wait only so long, or not at all, it runs in a thread that the cache owns.
         """
-        counts = self._first_visit(key, anew=anew)
+        counts = not anew
+        if anew:
+            self.fence(key)
         patience = None if anew else self.freshness.soft_timeout
         while True:
             waiter: concurrent.futures.Future[Any] = concurrent.futures.Future()

@@ -13,6 +13,7 @@ from ..exceptions import AttemptTimeoutError
 from .calling import as_coroutine_function, close_coroutines
 from .checks import positive_int, positive_number
 from .late_binding import warn_of_late_binding
+from .meter import Meter
 from .named import NamedRun
 from .run import Run
 from .signatures import (
@@ -28,12 +29,12 @@ from .signatures import (
     Task,
     Window,
 )
-from .stats import Meter, ProcessorStats
 from .stream import Stream, StreamRun
 
 if TYPE_CHECKING:
     from .limiter import Limiter
     from .offload import SupportsSubmit
+    from .stats import ProcessorStats
 
 __all__ = ["ParallelProcessor"]
 

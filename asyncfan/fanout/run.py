@@ -16,7 +16,7 @@ from .source import AsyncSource, Source
 from .worker import Caller, awaitable, work
 
 if TYPE_CHECKING:
-    from .stats import Meter
+    from .meter import Meter
 
 __all__ = ["Run"]
 

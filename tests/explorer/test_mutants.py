@@ -76,7 +76,7 @@ MUTANTS = {
         Operation, "is_fenced", "if flight.checked != number:", "if flight.checked == flight.began != number:"
     ),
     "refresh joins the load in flight": (
-        Operation, "_first_visit", "self.disown(key)", "pass"
+        Operation, "fence", "self.disown(key)", "pass"
     ),
     "an expired entry is served": (
         Operation, "find",
