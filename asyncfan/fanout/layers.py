@@ -16,8 +16,8 @@ from ..exceptions import AttemptTimeoutError
 if TYPE_CHECKING:
     from .hedge import Hedge
     from .limiter import Limiter
+    from .meter import Meter
     from .retry import Retry
-    from .stats import Meter
 
 __all__ = ["Call", "Tally", "check_layers", "layered"]
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar, cast
+from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast
 
 from ..exceptions import AsyncfanError
 
@@ -13,8 +12,7 @@ T = TypeVar("T")
 Status = Literal["ok", "error", "timeout", "cancelled", "not_started"]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome(Generic[T]):
+class Outcome(NamedTuple, Generic[T]):
     """What became of one item: its value, or why there is none.
 
     Attributes:

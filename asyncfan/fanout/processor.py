@@ -12,6 +12,7 @@ from .calling import Elsewhere, as_coroutine_function, close_coroutines
 from .checks import check_chunk_size, positive_int, positive_number
 from .late_binding import warn_of_late_binding
 from .layers import Call, Tally, check_layers, layered
+from .meter import Meter
 from .named import NamedRun
 from .policy import as_policy
 from .run import Run
@@ -28,7 +29,6 @@ from .signatures import (
     Task,
     Window,
 )
-from .stats import Meter, ProcessorStats
 from .stream import Stream, StreamRun
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .limiter import Limiter
     from .offload import SupportsSubmit
     from .retry import Retry
+    from .stats import ProcessorStats
 
 __all__ = ["ParallelProcessor"]
 

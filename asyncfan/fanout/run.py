@@ -17,8 +17,8 @@ from .worker import Caller, awaitable, work
 
 if TYPE_CHECKING:
     from .layers import Tally
+    from .meter import Meter
     from .policy import Policy
-    from .stats import Meter
 
 __all__ = ["Run"]
 
