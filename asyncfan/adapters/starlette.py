@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import quote, unquote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ..http.auditing import Watched
 from ..http.messages import Declared, Draft, RequestParts, Visit
+from .asgi_scope import parts_of
 
 __all__ = ["Adapter"]
 
@@ -46,9 +47,7 @@ class Adapter:
 
     def parts(self, visit: Visit) -> RequestParts:
         """Return the request's parts, from its ASGI scope."""
-        scope = visit.request.scope
-        scheme, path = scope.get("scheme", "http"), _path(scope)
-        return RequestParts(scope["method"], scheme, path, scope["query_string"], scope["headers"])
+        return parts_of(visit.request.scope)
 
     def declared(self, visit: Visit) -> Declared:  # noqa: ARG002 - other frameworks declare by route
         """Starlette's routes declare nothing but their path."""
@@ -65,6 +64,12 @@ class Adapter:
             return await request.body()
         except RuntimeError:  # a form was parsed from it before
             return None
+
+    def watch(self, visit: Visit, saw: Callable[[str, str], None]) -> None:
+        """Tell of the headers and cookies that are read of the request."""
+        request: Any = visit.request
+        request._cookies = Watched(request.cookies, lambda name: saw("cookie", name))  # noqa: SLF001 - has no other door
+        request._headers = Watched(request.headers, lambda name: saw("header", name))  # noqa: SLF001
 
     async def call(self, visit: Visit) -> Any:
         """Run the handler, a plain function in Starlette's own thread pool."""
@@ -87,12 +92,6 @@ class Adapter:
         if isinstance(result, Response):
             result.headers[name] = value
         return result
-
-
-def _path(scope: Mapping[str, Any]) -> bytes:
-    path, raw = scope["path"], scope.get("raw_path") or b""
-    same = raw == path.encode() or unquote(raw.decode("latin-1")) == path
-    return raw if same else quote(path).encode()  # a middleware has rewritten it: routes see the new one
 
 
 def _is_plain(cls: type[Response]) -> bool:

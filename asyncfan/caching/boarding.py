@@ -133,15 +133,16 @@ class Boarding(Clearable):
             log.debug("%s: miss, loaded in %.6f s", self.name, seconds)
         return seconds
 
-    def count_failure(self, error: BaseException, started: float) -> float:
-        """Count a load that raised, and return how many seconds it took."""
+    def count_failure(self, error: BaseException | None, started: float) -> float:
+        """Count a load that raised, or gave what tells of a failure, and return how many seconds it took."""
         seconds = self.cache.clock() - started
         self.loads_failed += 1
         self.loads_timed_out += isinstance(error, AttemptTimeoutError)
         if self.adaptive is not None:
             self.adaptive.failed(seconds, len(self.flights))
         if log.isEnabledFor(logging.DEBUG):
-            log.debug("%s: miss, failed with %s after %.6f s", self.name, type(error).__name__, seconds)
+            what = "a response that tells of it" if error is None else type(error).__name__
+            log.debug("%s: miss, failed with %s after %.6f s", self.name, what, seconds)
         return seconds
 
     def __repr__(self) -> str:

@@ -15,6 +15,7 @@ from .options import CacheOptions
 
 __all__ = [
     "COPIES",
+    "as_prefix",
     "check_function",
     "check_keying",
     "instance_parameter",
@@ -88,6 +89,11 @@ def prefix_of(function: Callable[..., Any], key_prefix: str | None) -> str:
     """
     if key_prefix is None:
         return f"{escape(module_of(function))}.{escape(qualname_of(function))}"
+    return as_prefix(key_prefix)
+
+
+def as_prefix(key_prefix: str) -> str:
+    """Return what the texts of keys begin with that a user gave ``key_prefix``; raises as `prefix_of`."""
     if not isinstance(key_prefix, str):
         raise TypeError(f'key_prefix must be a string such as "user:profile", got {key_prefix!r}')
     if not key_prefix or "*" in key_prefix:

@@ -6,13 +6,12 @@ find or join or start -> load -> fence -> store -> every waiter.
 from __future__ import annotations
 
 from .leader_loads import LeaderLoads, Loaded
-from .task_loads import TaskLoads
 from .thread_loads import ThreadLoads
 
 __all__ = ["Loaded", "Operation"]
 
 
-class Operation(TaskLoads, ThreadLoads, LeaderLoads):
+class Operation(ThreadLoads, LeaderLoads):
     """Entries, flights and counters of one cached function or endpoint, and the ways through a miss.
 
     Values belong to the process, a load to the event loop or thread of its first caller.

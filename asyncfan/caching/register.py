@@ -193,12 +193,12 @@ class Register:
     # -- hits outside of the compiled wrapper --------------------------------------------------------------------
 
     def lookup(self, key: Any) -> Any:
-        """Return the value stored for ``key``, or `MISSING`; what is found counts as a hit."""
+        """Return the fresh value stored for ``key``, or `MISSING`; what is found counts as a hit."""
         entry = self.table.get(key)
         if entry is None or entry.seal is not self.seal or entry.expires <= self.cache.clock():
             with self.lock:
                 entry = self.find(key)
-            if entry is None:
+            if entry is None or entry.expires <= self.cache.clock():
                 return MISSING
         self.hits += 1
         self.store.touched.append(entry)

@@ -83,17 +83,21 @@ class Storing(Boarding):
                 return Failure(error), None
             return Failure(error), self.entry(flight.key, kept, flight.tags, cost=seconds, load=load, how=how)
         self.notes.append((flight.key, type(error)))
-        if isinstance(error, Exception) and not flight.anew:
-            with self.lock:
-                old = self.find(flight.key) if self.flights.get(flight.key) is flight else None
-                if isinstance(old, Aging) and old.value.__class__ is not Failure:
-                    old.failed(self.cache.clock())
-                    self.rescued += len(flight.waiters or ())
-                    log.warning(
-                        "%s: a load failed with %s; the expired value is served", self.name, type(error).__name__
-                    )
-                    return old.value, None
-        return Failure(error), None
+        old = self.rescue(flight, type(error).__name__) if isinstance(error, Exception) else AGAIN
+        return Failure(error) if old is AGAIN else old, None
+
+    def rescue(self, flight: Flight, failure: str) -> Any:
+        """Return the expired value that all who wait are served, since the load failed; `AGAIN` where there is none."""
+        if flight.anew:
+            return AGAIN
+        with self.lock:
+            old = self.find(flight.key) if self.flights.get(flight.key) is flight else None
+            if not isinstance(old, Aging) or old.value.__class__ is Failure:
+                return AGAIN
+            old.failed(self.cache.clock())
+            self.rescued += len(flight.waiters or ())
+        log.warning("%s: a load failed with %s; the expired value is served", self.name, failure)
+        return old.value
 
     def overdue(self, key: Any) -> Any:
         """Return the expired value for a caller whose patience has ended; `AGAIN` if it is gone by now."""

@@ -8,7 +8,8 @@ serving        a request's way: key, lookup, one flight for all who wait, answer
 keys           which requests are the same request
 storing        which responses are stored, for how long, and as what
 answering      a stored response as it is sent: 304, Age, HEAD
-cache_control, validators   the headers' grammars
+auditing       what a handler reads, held against its key
+cache_control, vary, validators   the headers' grammars
 """
 
 from .decorator import cache_response

@@ -11,6 +11,7 @@ __all__ = ["answer"]
 
 # RFC 9110 section 15.4.5
 _NOT_MODIFIED = frozenset({b"etag", b"cache-control", b"vary", b"content-location", b"date", b"expires", b"age"})
+_REDIRECTS = 300  # the first status after the successes
 
 
 def answer(
@@ -30,7 +31,8 @@ def answer(
     if age is not None:
         headers.append((b"age", b"%d" % age))
     condition = seen.get(b"if-none-match")
-    if condition is not None and frozen.tag is not None and none_match(condition, frozen.tag):
+    # RFC 9110 section 13.2.1: a condition counts where the answer would be a success
+    if condition is not None and frozen.tag and frozen.status < _REDIRECTS and none_match(condition, frozen.tag):
         kept = _NOT_MODIFIED.union(name for name, _ in extra)
         return 304, [pair for pair in headers if pair[0] in kept], b""
     return frozen.status, headers, b"" if method == "HEAD" else frozen.body

@@ -10,8 +10,13 @@ __all__ = ["MOST_SECONDS", "directives", "freshness", "seconds", "too_old"]
 
 MOST_SECONDS = 2**31  # RFC 9111 section 1.2.2: what an overflowing number of seconds counts as
 
-# name, optional = value, as a token or a quoted string; anything else up to the next comma is skipped
-_DIRECTIVE = re.compile(r'\s*([!#$%&\'*+.^_`|~\w-]+)(?:\s*=\s*("(?:[^"\\]|\\.)*"?|[^\s,"]*))?[^,]*(?:,|$)|[^,]*(?:,|$)')
+_QUOTED = r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)'  # one that is not closed goes on to the end
+_SKIPPED = rf'(?:{_QUOTED}|[^,"])*+'  # up to the next comma that is not inside of quotes
+# name, optional = value, as a token or a quoted string; possessive, so that no text takes longer than its length
+_TOKEN, _VALUE = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++", rf'{_QUOTED}|[^ \t,"]*+'
+_DIRECTIVE = re.compile(
+    rf"[ \t]*({_TOKEN})(?:[ \t]*=[ \t]*({_VALUE}))?{_SKIPPED}(?:,|\Z)|{_SKIPPED}(?:,|\Z)", re.DOTALL
+)
 
 
 def directives(value: str) -> dict[str, str | None]:
@@ -79,7 +84,8 @@ def too_old(wish: Mapping[str, str | None], age: float) -> bool:
 def _unquoted(text: str | None) -> str | None:
     if text is None or not text.startswith('"'):
         return text
-    return re.sub(r"\\(.)", r"\1", text[1:-1] if len(text) > 1 and text.endswith('"') else text[1:])
+    closed = re.fullmatch(r'"(?:[^"\\]|\\.)*"', text, re.DOTALL) is not None
+    return re.sub(r"\\(.)", r"\1", text[1:-1] if closed else text[1:], flags=re.DOTALL)
 
 
 def _stricter(one: str | None, other: str | None) -> str | None:

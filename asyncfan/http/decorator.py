@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 from ..caching.cache import Cache
 from ..caching.cache import cache as default_cache
-from ..caching.level import CacheLevel, Expire, expiry
+from ..caching.level import CacheLevel, Expire
 
 if TYPE_CHECKING:
     from .messages import AdapterFactory
+    from .options import Stale
 
 __all__ = ["ResponseDecorator", "cache_response"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_METHODS = frozenset({"GET", "HEAD", "POST", "QUERY"})
-_UNSAFE = frozenset({"PUT", "PATCH", "DELETE"})
 
 
 class ResponseDecorator(Protocol):
@@ -51,6 +49,8 @@ def cache_response(
     adapter: AdapterFactory | None = None,
     expose_status: bool = True,
     honor_client_cache_control: bool = True,
+    stale_if_error: Stale = None,
+    audit: bool = False,
 ) -> ResponseDecorator:
     """Cache what an HTTP endpoint answers; put it under the route decorator, directly above the handler.
 
@@ -84,6 +84,10 @@ def cache_response(
         adapter: The framework's adapter class; by default found by the module of the request's class.
         expose_status: Whether to send Cache-Status (RFC 9211), which says if it was a hit.
         honor_client_cache_control: Whether a client may ask for a fresh response with its own Cache-Control.
+        stale_if_error: Seconds or a timedelta after its expiry in which a response is sent where the handler raises
+            or answers 500, 502, 503 or 504. A response's own ``stale-if-error`` goes before it.
+        audit: Warn, once of each, when the handler reads a header or a cookie that is not in its key. For tests and
+            staging: it slows down those requests that run the handler.
 
     Raises:
         ValueError: ``expire``, ``max_body`` or ``methods`` makes no sense.
@@ -103,32 +107,21 @@ def cache_response(
     """
     if callable(expire):
         raise TypeError("write @cache_response() with parentheses")
-    if not isinstance(cache_level, CacheLevel):
-        raise TypeError(f"cache_level must be a CacheLevel, got {cache_level!r}")
-    expiry(expire, cache_level)  # refuses it here, where it is written
-    for name, names in (("ignore", ignore), ("vary", vary), ("params", params), ("methods", methods)):
-        if isinstance(names, str):  # its letters would be the names
-            raise TypeError(f"{name} must be several names, such as ({names!r},), got {names!r}")
-    if max_body < 0:
-        raise ValueError(f"max_body must be >= 0 bytes, got {max_body!r}")
-    if inspect.iscoroutinefunction(identity):
-        raise TypeError("identity must return who is asking, got an async function, which returns a coroutine")
-    wanted = _METHODS if methods is None else frozenset(method.upper() for method in methods)
-    if not wanted:
-        raise ValueError("methods must name at least one method, got none; None means GET, HEAD, POST and QUERY")
+    from .options import checked  # noqa: PLC0415 - a program without endpoints does without all of it
+
+    options = checked(
+        expire=expire, level=cache_level, prefix=prefix, methods=methods, identity=identity, vary=vary, params=params,
+        public=public, statuses=cache_statuses, max_body=max_body, expose_status=expose_status,
+        honor_client=honor_client_cache_control, stale_if_error=stale_if_error, key=key, ignore=ignore, audit=audit,
+    )  # fmt: skip
     home = default_cache if cache is None else cache
 
     def decorate(fn: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
-        from .endpoint import Options, endpoint  # noqa: PLC0415 - a program without endpoints does without all of it
+        from .endpoint import endpoint  # noqa: PLC0415 - likewise
 
         if not hasattr(fn, "__globals__"):
             raise TypeError(f"@cache_response must stand directly above a function or method, got {fn!r}")
         _refuse_generator(fn)
-        options = Options(
-            expire, cache_level, prefix, wanted, _UNSAFE if methods is None else frozenset(), identity, key,
-            frozenset(ignore), None if vary is None else tuple(vary), params, public,
-            frozenset(cache_statuses), max_body, expose_status, honor_client_cache_control,
-        )  # fmt: skip
         return endpoint(fn, home, adapter, options)
 
     return decorate

@@ -6,41 +6,20 @@ import asyncio
 import functools
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from ..caching.cache import Cache
 from ..caching.callables import prefix_of
-from ..caching.level import CacheLevel, Expire, expiry
+from ..caching.level import CacheLevel, Expire
 from .frameworks import adapter_at_decoration, adapter_of
-from .keys import KeyRule
 from .messages import Adapter, AdapterFactory
+from .options import Options
 from .serving import Server
-from .storing import StoreRule
 
-__all__ = ["Options", "endpoint"]
+__all__ = ["endpoint"]
 
 _LOG = logging.getLogger("asyncfan.http")
-
-
-class Options(NamedTuple):
-    """What `cache_response` was given, checked."""
-
-    expire: Expire
-    level: CacheLevel
-    prefix: str | None
-    methods: frozenset[str]
-    refused: frozenset[str]
-    identity: Callable[[Any], Hashable] | None
-    key: Callable[..., Any] | None
-    ignore: frozenset[str]
-    vary: tuple[str, ...] | None
-    params: Iterable[str] | None
-    public: bool
-    statuses: frozenset[int]
-    max_body: int
-    expose_status: bool
-    honor_client: bool
 
 
 def endpoint(
@@ -49,27 +28,7 @@ def endpoint(
     """Return the handler that answers from ``home`` where it may, and runs ``fn`` where it must."""
     name = f"{fn.__module__}.{fn.__qualname__}"
     prefix = prefix_of(fn, options.prefix)
-    server = Server(
-        home.operation(prefix, name),
-        StoreRule(expiry(options.expire, options.level), options.statuses, options.max_body),
-        lambda declared: KeyRule(
-            prefix,
-            options.level,
-            declared,
-            vary=options.vary,
-            params=options.params,
-            ignore=options.ignore,
-            public=options.public,
-        ),
-        name=name,
-        methods=options.methods,
-        refused=options.refused,
-        identity=options.identity,
-        key=options.key,
-        ignore=options.ignore,
-        expose_status=options.expose_status,
-        honor_client=options.honor_client,
-    )
+    server = Server(home, prefix, name, options)
     plainly = functools.partial(_cached_plainly, fn, home, options.expire, options.prefix, options.level)
     return _wrapper(fn, server, factory, plainly)
 

@@ -21,6 +21,7 @@ _LONGEST_VARY = 8  # request headers that a route may be found to vary on, besid
 _SECRET = secrets.token_bytes(32)  # digests of credentials mean nothing outside this process
 _CREDENTIALS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 _SHOWN_CREDENTIALS = frozenset({b"authorization", b"cookie"})
+_ALWAYS_KEYED = frozenset({b"host", b"content-type", b"content-length"})
 _NEGOTIATION = frozenset({b"accept", b"accept-language"})
 # What clients and proxies send with every request, whoever asks: in no key unless somebody declares it.
 _TRANSPORT = _CREDENTIALS | frozenset(
@@ -141,6 +142,11 @@ class KeyRule:
             text += self._surroundings(ambient)
         return Key(text + self._who(credentials, identity), private)
 
+    def keyed(self, *, identified: bool) -> frozenset[bytes]:
+        """Return the request headers that keys depend on; ``identified``: who is asking stands there for a token."""
+        credentials = self._credentials if not identified else self._credentials - {b"cookie"}
+        return _ALWAYS_KEYED.union(self.vary, self._declared.own_headers, () if self._public else credentials)
+
     def _who(self, credentials: list[bytes | None], identity: Hashable) -> str:
         if self._public:
             return ""
@@ -177,20 +183,18 @@ class KeyRule:
         line = (method, parts.scheme, host, parts.path, parts.query if query else b"")
         key = self._request_lines.get(line)
         if key is None:
-            text = ":".join(
-                (
-                    self._prefix,
-                    escape(method),
-                    escape(parts.scheme),
-                    escape(host.decode("latin-1").lower()),
-                    _short(escape(parts.path.decode("latin-1"))),
-                    _short(escape(normalised_query(line[4], self._names, self._ignored))),
-                )
-            )
+            names = _short(escape(normalised_query(line[4], self._names, self._ignored)))
+            text = f"{self.path_text(parts._replace(method=method), host)}:{names}"
             if len(self._request_lines) >= _MOST_REMEMBERED:
                 self._request_lines.clear()
             key = self._request_lines[line] = Key(text, private=False)
         return key
+
+    def path_text(self, parts: RequestParts, host: bytes) -> str:
+        """Return how the keys of all requests for a path begin."""
+        path = _short(escape(parts.path.decode("latin-1")))
+        host_text = escape(host.decode("latin-1").lower())
+        return ":".join((self._prefix, escape(parts.method), escape(parts.scheme), host_text, path))
 
     def _query_names(self, params: Iterable[str] | None) -> frozenset[str] | None:
         if params is not None:

@@ -17,6 +17,7 @@ __all__ = [
     "RequestParts",
     "Unshared",
     "Visit",
+    "Watching",
 ]
 
 Headers = Sequence[tuple[bytes, bytes]]  # as they travel: (name in lower case, value), a name may come twice
@@ -109,6 +110,7 @@ class Frozen:
         stored_at: Seconds since the epoch.
         expire: Seconds that it stays fresh.
         merges: As in `Draft`.
+        outlives: Seconds after that in which it may be served stale.
     """
 
     status: int
@@ -118,6 +120,7 @@ class Frozen:
     stored_at: float
     expire: float
     merges: bool
+    outlives: float = 0.0
 
     def __sizeof__(self) -> int:
         """Count the bytes held, for caches bounded by ``max_bytes``."""
@@ -178,6 +181,17 @@ class Adapter(Protocol):
 
     def mark(self, visit: Any, result: Any, name: str, value: str) -> Any:
         """Return the handler's own ``result`` so that it is sent with one more header."""
+        ...
+
+
+class Watching(Protocol):
+    """What an adapter has beside the above where its framework's requests can be watched; ``audit=True`` needs it."""
+
+    def watch(self, visit: Any, saw: Callable[[str, str], None]) -> None:
+        """Call ``saw("header", name)`` or ``saw("cookie", name)`` for what the handler reads from now on.
+
+        `auditing.Watched` in the place of the framework's own headers and cookies does that.
+        """
         ...
 
 

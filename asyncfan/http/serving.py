@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
-from ..caching.keys import Unkeyable, key_text
-from ..caching.operation import Loaded, Operation
+from ..caching.cache import Cache
+from ..caching.freshness import Freshness
+from ..caching.keys import Unkeyable, key_text, untyped
+from ..caching.level import expiry
+from ..caching.operation import Loaded
+from ..caching.patterns import Pattern
 from ..caching.register import MISSING
 from .answering import answer
+from .auditing import Audit
 from .cache_control import MOST_SECONDS, directives, too_old
 from .keys import Key, KeyRule, by_name
-from .messages import Adapter, Declared, Frozen, RequestParts, Unshared, Visit
-from .storing import StoreRule, as_sent, vary_names
+from .messages import Adapter, Declared, Frozen, RequestParts, Unshared
+from .options import Options
+from .storing import StoreRule, as_sent
+from .vary import vary_names
 
 __all__ = ["Server"]
 
+_NOTHING_DECLARED = Declared()
 _LOG = logging.getLogger("asyncfan.http")
 _BODILESS = frozenset({"GET", "HEAD"})
+_FAILURES = frozenset({500, 502, 503, 504})  # RFC 5861 section 4
 
 
 @dataclass(slots=True)
@@ -38,54 +48,48 @@ class _Asked:
 
 
 class Server:
-    """Answers the requests of one decorated handler, from the cache where that is right.
+    """Answers the requests of one decorated handler, or one rule of a middleware, from the cache where that is right.
 
     Args:
-        operation: The handler's entries and flights.
-        store: Which responses are stored.
-        rule: Makes the key rule of a route from what it declares.
-        name: The handler's name, for messages.
-        methods: The methods that are cached.
-        refused: Those that the handler must not be asked for.
-        identity: Says who is asking, from the framework's request.
-        key: Makes what is keyed of the handler's own arguments.
-        ignore: Parameters that are no part of the key.
-        expose_status: Whether Cache-Status is sent.
-        honor_client: Whether a client may ask for a fresh response.
+        home: Where the entries live.
+        prefix: What the texts of the keys begin with.
+        name: The handler's name, for messages and figures.
+        options: What was said of it.
+        again: Makes of a visit another one that asks the same for nobody; with it, expired responses are renewed
+            in the background.
     """
 
     def __init__(
-        self,
-        operation: Operation,
-        store: StoreRule,
-        rule: Callable[[Declared], KeyRule],
-        *,
-        name: str,
-        methods: frozenset[str],
-        refused: frozenset[str],
-        identity: Callable[[Any], Hashable] | None,
-        key: Callable[..., Any] | None,
-        ignore: frozenset[str],
-        expose_status: bool,
-        honor_client: bool,
+        self, home: Cache, prefix: str, name: str, options: Options, again: Callable[[Any], Any] | None = None
     ) -> None:
-        self._operation = operation
-        self._store = store
-        self._make_rule = rule
+        expire = expiry(options.expire, options.level)
+        renewing = options.stale_while_revalidate if again is not None else None
+        self._store = StoreRule(
+            expire, options.statuses, options.max_body,
+            stale_if_error=options.stale_if_error, stale_while_revalidate=renewing,
+        )  # fmt: skip
+        how = Freshness(math.inf, stale_while_revalidate=renewing or 0.0, stale_if_error=options.stale_if_error)
+        self._operation = home.operation(prefix, name, freshness=how)
+        self._prefix = prefix
+        self._name = name
+        self._options = options
+        self._again = again
         # {id of what a route declares: (its rule, and the declared, kept alive for its id)}
         self._rules: dict[int, tuple[KeyRule, Declared]] = {}
-        self._name = name
-        self._methods = methods
-        self._refused = refused
-        self._identity = identity
-        self._key = key
-        self._ignore = ignore
-        self._expose_status = expose_status
-        self._honor_client = honor_client
+        self._methods = options.methods
+        self._refused = options.refused
+        self._identity = options.identity
+        self._key = options.key
+        self._ignore = options.ignore
+        self._expose_status = options.expose_status
+        self._honor_client = options.honor_client
+        self._audit: Audit | None = None
+        if options.audit:
+            self._audit = Audit(name, public=options.public)
         self._warned = False  # whether the log has said that an argument can't be keyed
 
-    async def serve(self, adapter: Adapter, visit: Visit) -> Any:
-        """Return the framework's response to one request.
+    async def serve(self, adapter: Adapter, visit: Any) -> Any:
+        """Return the framework's response to one request, whose `Visit` the adapter has opened.
 
         Raises:
             ValueError: The method changes things, so that skipping the handler would lose the change.
@@ -120,9 +124,10 @@ class Server:
             return self._hit(asked, found)
         if "only-if-cached" in wish:
             return self._emit(asked, 504, [], b"", "fwd=request; detail=only-if-cached")
-        return await self._load(asked, key, "fwd=miss" if found is MISSING else "fwd=request")
+        forward = "fwd=miss" if found is MISSING else "fwd=request"
+        return await self._load(asked, key, forward, anew=too_old(wish, math.inf))  # then an expired one is too old too
 
-    async def _load(self, asked: _Asked, key: Key, forward: str) -> Any:
+    async def _load(self, asked: _Asked, key: Key, forward: str, *, anew: bool = False) -> Any:
         if asked.parts.method == "HEAD":  # its response may lack what a GET's has: never stored
             return await self._pass(asked.adapter, asked.visit, forward)
 
@@ -131,11 +136,17 @@ class Server:
                 return Loaded(await self._look_again(asked), None)
             return await self._run(asked, key)
 
-        found, how = await self._operation.lead(key.text, load, anew=forward != "fwd=miss", shared=not key.private)
+        async def refresh() -> Loaded[Frozen | Unshared]:
+            return await self._run(replace(asked, visit=again(asked.visit)), key) if again else await load()
+
+        again = self._again
+        found, how = await self._operation.lead(key.text, load, anew=anew, shared=not key.private, refresh=refresh)
         if isinstance(found, Unshared):
             return self._mark(asked.adapter, asked.visit, found.response, f"{forward}; detail={found.reason}")
-        if how == "hit":  # stored by another thread since it was looked for
+        if how == "hit":  # it had expired, and is renewed; or another thread has stored it since it was looked for
             return self._hit(asked, found)
+        if how == "stale" or self._age(found) > found.expire:  # who led found no better
+            return self._hit(asked, found, "fwd=stale")
         return self._send(asked, found, f"{forward}; {'stored' if how == 'miss' else 'collapsed'}")
 
     async def _look_again(self, asked: _Asked) -> Frozen | Unshared:
@@ -147,19 +158,35 @@ class Server:
 
     async def _run(self, asked: _Asked, key: Key) -> Loaded[Frozen | Unshared]:
         adapter, visit = asked.adapter, asked.visit
-        response, draft = await adapter.freeze(visit, await adapter.call(visit))
+        call = adapter.call(visit) if self._audit is None else self._watched_call(asked, self._audit)
+        response, draft = await adapter.freeze(visit, await call)
         if draft is None:
             return Loaded(Unshared(response, "unrepeatable"), None)
+        failed = draft.status in _FAILURES
         sent = as_sent(draft, visit.extra)
         expire = self._store.lifetime(sent, private=key.private)
         if not isinstance(expire, str) and not (more := vary_names(sent.headers)) <= set(asked.varied_on):
             asked.rule.learn(more)
             expire = "vary"  # this one's key lacks the new name; the next request's has it
         if isinstance(expire, str):
-            return Loaded(Unshared(response, expire), None)
-        method, named = asked.parts.method, asked.rule.named
-        frozen = self._store.freeze(draft, expire, method=method, private=key.private, named=named)
-        return Loaded(frozen, expire)
+            return Loaded(Unshared(response, expire), None, failed=failed)
+        stale = self._store.stale_for(sent, private=key.private)
+        frozen = self._store.freeze(
+            draft, expire, method=asked.parts.method, private=key.private, named=asked.rule.named, outlives=max(stale)
+        )
+        return Loaded(frozen, expire, *stale)
+
+    async def _watched_call(self, asked: _Asked, audit: Audit) -> Any:
+        """Run the handler, and complain of what it reads beyond its key."""
+        watch: Callable[..., None] | None = getattr(asked.adapter, "watch", None)
+        if watch is None:
+            raise TypeError(f"{self._name}: audit=True needs an adapter that has watch(visit, saw)")
+        read: dict[tuple[str, str], None] = {}
+        watch(asked.visit, lambda kind, name: read.setdefault((kind, name)))
+        try:
+            return await asked.adapter.call(asked.visit)
+        finally:
+            audit.complain(read, asked.rule.keyed(identified=asked.identity is not None))
 
     def _key_of(self, asked: _Asked) -> Key | str:
         visit = asked.visit
@@ -180,7 +207,11 @@ class Server:
     def _rule(self, declared: Declared) -> KeyRule:
         found = self._rules.get(id(declared))
         if found is None:
-            found = self._rules[id(declared)] = (self._make_rule(declared), declared)
+            of = self._options
+            rule = KeyRule(
+                self._prefix, of.level, declared, vary=of.vary, params=of.params, ignore=of.ignore, public=of.public
+            )
+            found = self._rules[id(declared)] = (rule, declared)
         return found[0]
 
     async def _add_body(self, asked: _Asked) -> bool:
@@ -208,19 +239,22 @@ class Server:
             query=self._key is None,
         )
 
-    def _hit(self, asked: _Asked, frozen: Frozen) -> Any:
+    def _hit(self, asked: _Asked, frozen: Frozen, how: str = "hit") -> Any:
         age = self._age(frozen)
         code, headers, body = answer(frozen, asked.parts.method, asked.seen, asked.visit.extra, age)
         if self._expose_status:
-            headers.append((b"cache-status", b"asyncfan; hit; ttl=%d" % min(frozen.expire - age, MOST_SECONDS)))
+            left = int(min(frozen.expire - age, MOST_SECONDS))
+            headers.append((b"cache-status", f"asyncfan; {how}; ttl={left}".encode()))
         return asked.adapter.emit(code, headers, body)
 
     def _age(self, frozen: Frozen) -> float:
-        age = self._store.clock() - frozen.stored_at
-        return age if 0.0 <= age <= frozen.expire else min(max(0.0, age), frozen.expire)
+        age, most = self._store.clock() - frozen.stored_at, frozen.expire + frozen.outlives
+        return age if 0.0 <= age <= most else min(max(0.0, age), most)
 
     def _send(self, asked: _Asked, frozen: Frozen, status: str) -> Any:
-        code, headers, body = answer(frozen, asked.parts.method, asked.seen, asked.visit.extra, None)
+        age = self._age(frozen)  # a cache behind the handler may have kept it
+        shown = age if age >= 1 else None
+        code, headers, body = answer(frozen, asked.parts.method, asked.seen, asked.visit.extra, shown)
         return self._emit(asked, code, headers, body, status)
 
     def _emit(self, asked: _Asked, code: int, headers: list[tuple[bytes, bytes]], body: bytes, status: str) -> Any:
@@ -233,6 +267,12 @@ class Server:
 
     def _mark(self, adapter: Adapter, visit: Any, result: Any, status: str) -> Any:
         return adapter.mark(visit, result, "cache-status", f"asyncfan; {status}") if self._expose_status else result
+
+    def forget(self, parts: RequestParts) -> None:
+        """Drop what is stored for a GET of a request's path, whatever its query: a request has changed it."""
+        seen = by_name(parts.headers)
+        text = self._rule(_NOTHING_DECLARED).path_text(parts._replace(method="GET"), seen.get(b"host", b""))
+        self._operation.cache.clear_patterns(Pattern(untyped(text), subtree=True))
 
     def _refuse_unsafe(self, method: str) -> None:
         if method in self._refused:

@@ -7,32 +7,28 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
-from .cache_control import MOST_SECONDS, directives, freshness
+from .cache_control import MOST_SECONDS, directives, freshness, seconds
 from .messages import Draft, Frozen, Headers
 from .validators import entity_tag
+from .vary import header_values, vary_names
 
-__all__ = ["StoreRule", "as_sent", "header_values", "vary_names"]
+__all__ = ["StoreRule", "age_of", "as_sent"]
 
 _CONNECTION = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
 )
+_FORBID_STALE = frozenset({"proxy-revalidate", "s-maxage"})
 _NEVER_STORED = _CONNECTION | {b"date", b"age", b"cache-status"}
 
 
-def header_values(headers: Headers, name: bytes) -> list[bytes]:
-    """Return the values of every line of the header ``name``."""
-    return [value for found, value in headers if found.lower() == name]
-
-
-def vary_names(headers: Headers) -> frozenset[bytes]:
-    """Return the request headers that a response says it varies on, in lower case; with ``*`` if it does.
+def age_of(headers: Headers) -> int:
+    """Return how many seconds a response had been stored elsewhere when it came, as it says itself.
 
     Example:
-        >>> sorted(vary_names([(b"vary", b"Accept , ACCEPT-language,"), (b"vary", b"*")]))
-        [b'*', b'accept', b'accept-language']
+        >>> age_of([(b"age", b"30")]), age_of([])
+        (30, 0)
     """
-    lines = b",".join(header_values(headers, b"vary"))
-    return frozenset(name.strip().lower() for name in lines.split(b",") if name.strip())
+    return max((seconds(value.decode("latin-1")) for value in header_values(headers, b"age")), default=0)
 
 
 def as_sent(draft: Draft, extra: Headers) -> Draft:
@@ -50,12 +46,16 @@ class StoreRule:
         statuses: Status codes that may be stored.
         max_body: Bytes of the largest body that may be stored.
         clock: The time of day, in seconds since the epoch.
+        stale_if_error: Seconds after that in which it is served where the handler fails.
+        stale_while_revalidate: Seconds in which it is served while another is made; None where nobody could.
     """
 
     expire: float
     statuses: frozenset[int] = frozenset({200, 203, 301, 308})
     max_body: int = 1 << 20
     clock: Callable[[], float] = time.time
+    stale_if_error: float = 0.0
+    stale_while_revalidate: float | None = None
 
     def lifetime(self, draft: Draft, *, private: bool) -> float | str:
         """Return for how many seconds ``draft`` may be stored, or in a word why it must not be.
@@ -67,7 +67,8 @@ class StoreRule:
         control = directives(b",".join(header_values(draft.headers, b"cache-control")).decode("latin-1"))
         expires = header_values(draft.headers, b"expires")
         date = expires[0].decode("latin-1") if expires else None
-        expire = min(self.expire, freshness(control, date, self.clock(), shared=not private))
+        told = freshness(control, date, self.clock(), shared=not private)
+        expire = min(self.expire, told - age_of(draft.headers))
         encodings = header_values(draft.headers, b"content-encoding")
         checks = {
             "status": draft.status not in self.statuses or draft.status == HTTPStatus.PARTIAL_CONTENT,
@@ -82,7 +83,31 @@ class StoreRule:
         }
         return next((reason for reason, holds in checks.items() if holds), expire)
 
-    def freeze(self, draft: Draft, expire: float, *, method: str, private: bool, named: frozenset[bytes]) -> Frozen:
+    def stale_for(self, draft: Draft, *, private: bool) -> tuple[float, float]:
+        """Return for how long ``draft`` may be served stale: while it is made anew, and where that fails (RFC 5861).
+
+        What the response says of it goes before the options, and a response may forbid it (RFC 9111 section 4.2.4).
+        """
+        control = directives(b",".join(header_values(draft.headers, b"cache-control")).decode("latin-1"))
+        if "must-revalidate" in control or (not private and not control.keys().isdisjoint(_FORBID_STALE)):
+            return 0.0, 0.0
+        lives = {"stale-while-revalidate": self.stale_while_revalidate, "stale-if-error": self.stale_if_error}
+        renewing, failing = (
+            0.0 if option is None else seconds(control[name]) if name in control else option
+            for name, option in lives.items()
+        )
+        return renewing, failing
+
+    def freeze(
+        self,
+        draft: Draft,
+        expire: float,
+        *,
+        method: str,
+        private: bool,
+        named: frozenset[bytes],
+        outlives: float = 0.0,
+    ) -> Frozen:
         """Return ``draft`` as it is stored and sent, with entity tag, Cache-Control and Vary.
 
         Args:
@@ -91,7 +116,9 @@ class StoreRule:
             method: The request's method; only GET has validators and may be kept by caches in front of us.
             private: As in `lifetime`.
             named: Request headers that the key depends on.
+            outlives: Seconds after ``expire`` in which it may still be served, the longer of `stale_for`.
         """
+        age = age_of(draft.headers)
         headers = [(name.lower(), value) for name, value in draft.headers if name.lower() not in _NEVER_STORED]
         tag: bytes | None = None
         if method == "GET":
@@ -101,7 +128,8 @@ class StoreRule:
                 headers.append((b"etag", tag))
             if not header_values(headers, b"cache-control"):
                 who = b"private, " if private else b""
-                headers.append((b"cache-control", who + b"max-age=%d" % min(expire, MOST_SECONDS)))
+                headers.append((b"cache-control", who + b"max-age=%d" % min(expire + age, MOST_SECONDS)))
             if more := named - vary_names(headers):
                 headers.append((b"vary", b", ".join(sorted(more))))
-        return Frozen(draft.status, tuple(headers), bytes(draft.body), tag, self.clock(), expire, draft.merges)
+        body, born = bytes(draft.body), self.clock() - age
+        return Frozen(draft.status, tuple(headers), body, tag, born, expire + age, draft.merges, outlives)

@@ -48,7 +48,7 @@ MUTANTS = {
         Operation, "_load", "self.foreign_cancel(error)", "error"
     ),
     "waiters of a cancelled leader get its cancellation": (
-        Operation, "_leading", "self.settle(flight, AGAIN)\n        raise", "self.settle(flight, MISSING)\n        raise"
+        Operation, "_lead", "self.settle(flight, AGAIN)\n        raise", "self.settle(flight, MISSING)\n        raise"
     ),
     "a call that is told to look again returns that": (
         Operation, "fetch", "if result is not AGAIN:", "if True:"

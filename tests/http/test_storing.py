@@ -36,3 +36,14 @@ def test_expires_limits_the_lifetime():
     """Expires counts where there is no max-age."""
     headers = [(b"expires", b"Thu, 01 Jan 1970 00:16:50 GMT")]
     assert RULE.lifetime(Draft(200, headers, b""), private=False) == 10
+
+
+def test_age_from_elsewhere_counts():
+    """What a cache behind the handler had kept for a while is that much older here."""
+    draft = Draft(200, [(b"age", b"30"), (b"cache-control", b"max-age=50")], b"")
+    assert RULE.lifetime(draft, private=False) == 20
+    frozen = RULE.freeze(draft, 20, method="GET", private=False, named=frozenset())
+    assert (frozen.stored_at, frozen.expire) == (970, 50)
+    assert (
+        RULE.lifetime(Draft(200, [(b"age", b"50"), (b"cache-control", b"max-age=50")], b""), private=False) == "stale"
+    )

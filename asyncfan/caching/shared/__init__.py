@@ -12,7 +12,7 @@ reclaiming.py  takes cleared values out of the server
 clears.py      what this process knows of the server's clears
 bus.py         listens for what other processes invalidate
 messages.py    what they tell one another
-portal.py      the event loop of its own that a tier sends and listens in
+portal.py      the event loop of its own that a tier sends and listens in, and the WSGI middleware waits in
 tier_stats.py  what a tier counted
 
 protocol.py    what a server must be able to do

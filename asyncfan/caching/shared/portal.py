@@ -1,4 +1,4 @@
-"""An event loop of the tier's own, in a thread: it outlives the callers' loops, and serves callers that have none."""
+"""An event loop of our own, in a thread: it outlives the callers' loops, and serves callers that have none."""
 
 from __future__ import annotations
 

@@ -1,0 +1,95 @@
+"""Any WSGI application: a middleware that answers hits without it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from ..caching.cache import Cache
+from ..caching.cache import cache as default_cache
+from ..caching.shared.portal import Portal
+from ..http.rules import Rule, Rules
+from .wsgi_adapter import Adapter
+from .wsgi_environ import Environ, StartResponse, WSGIApp, parts_of, path_of
+from .wsgi_visit import Visit
+
+__all__ = ["CacheMiddleware", "Rule"]
+
+
+class CacheMiddleware:
+    """Caches the responses of a WSGI application, for the paths that rules name and no others.
+
+    It belongs inside of whatever decides who may ask and who is asking, and inside of compression: outside of it, a
+    hit would get by the guards. The application runs in the thread that its server asks in, as without it. Those who
+    wait for somebody else's response wait in one event loop, in a thread that the first request starts.
+
+    What the application streams passes through as it comes and is not stored: a response whose end is not in sight
+    (no ``Content-Length``, and neither a list nor a tuple), or larger than ``max_body``.
+
+    Args:
+        app: The application.
+        cache: Where the entries live; the default cache if None.
+        rules: What to cache: `Rule` objects, the first that matches counts.
+
+    Raises:
+        ValueError: There is no rule, or one can never count.
+        TypeError: One is no `Rule`.
+
+    Example:
+        >>> from asyncfan import Cache
+        >>> def app(environ, start_response): ...
+        >>> CacheMiddleware(app, Cache(), rules=[Rule("/items/*", expire=60), Rule("/about", public=True)])
+        <CacheMiddleware /items/*, /about>
+    """
+
+    def __init__(self, app: WSGIApp, cache: Cache | None = None, rules: Iterable[Rule] = ()) -> None:
+        self.app = app
+        self._rules = Rules(rules, default_cache if cache is None else cache, Visit.again)
+        self._adapter = Adapter()
+        self._portal = Portal("asyncfan:wsgi")
+        self._pid = os.getpid()
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request, or let the application do it."""
+        method, path = environ["REQUEST_METHOD"], path_of(environ)
+        found = self._rules.find(method, path)
+        if found is None:
+            return self._pass(environ, start_response, method, path)
+        server, rule = found
+        visit = Visit(environ, self.app, rule)
+        if method not in {"GET", "HEAD"}:
+            visit.read_body()
+        return visit.answer(
+            self._running().start(server.serve(self._adapter, visit), "asyncfan:request"), start_response
+        )
+
+    def _running(self) -> Portal:
+        """Return the portal; a server that forked has none of its parent's threads."""
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._portal.forget()
+        return self._portal
+
+    def _pass(self, environ: Environ, start_response: StartResponse, method: str, path: str) -> Iterable[bytes]:
+        """Let the application answer alone, and note what it changes."""
+        changed = self._rules.changed_by(method, path)
+
+        def starting(status: str, *args: Any) -> Any:
+            if status[:1] in {"2", "3"}:
+                for server in changed:
+                    server.forget(parts_of(environ))
+            return start_response(status, *args)
+
+        return self.app(environ, starting if changed else start_response)
+
+    def close(self) -> None:
+        """End the thread in which requests wait, and who waits; a later request starts another."""
+        asyncio.run(self._portal.aclose(_nothing))
+
+    def __repr__(self) -> str:
+        return f"<CacheMiddleware {', '.join(rule.path for rule in self._rules.rules)}>"
+
+
+async def _nothing() -> None: ...

@@ -1,0 +1,95 @@
+"""What can be said of an endpoint or a path, checked."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Hashable, Iterable
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from ..caching.level import CacheLevel, Expire, expiry, seconds_of
+
+__all__ = ["METHODS", "Options", "Stale", "checked"]
+
+METHODS = frozenset({"GET", "HEAD", "POST", "QUERY"})
+_UNSAFE = frozenset({"PUT", "PATCH", "DELETE"})
+
+Stale = float | timedelta | None  # seconds that a response is served after it has expired; None: not at all
+
+
+class Options(NamedTuple):
+    """What an endpoint's or a path's requests and responses are judged by."""
+
+    expire: Expire
+    level: CacheLevel
+    prefix: str | None
+    methods: frozenset[str]
+    refused: frozenset[str]  # methods that the handler must not be asked for
+    identity: Callable[[Any], Hashable] | None
+    key: Callable[..., Any] | None
+    ignore: frozenset[str]
+    vary: tuple[str, ...] | None
+    params: Iterable[str] | None
+    public: bool
+    statuses: frozenset[int]
+    max_body: int
+    expose_status: bool
+    honor_client: bool
+    stale_if_error: float
+    stale_while_revalidate: float | None  # None: nobody could make a response in the background
+    audit: bool
+
+
+def checked(
+    *,
+    expire: Expire,
+    level: CacheLevel,
+    prefix: str | None,
+    methods: Iterable[str] | None,
+    identity: Callable[[Any], Hashable] | None,
+    vary: Iterable[str] | None,
+    params: Iterable[str] | None,
+    public: bool,
+    statuses: Iterable[int],
+    max_body: int,
+    expose_status: bool,
+    honor_client: bool,
+    stale_if_error: Stale,
+    stale_while_revalidate: Stale = None,
+    renews: bool = False,
+    key: Callable[..., Any] | None = None,
+    ignore: Iterable[str] = (),
+    audit: bool = False,
+) -> Options:
+    """Return the options, or say where they were written what makes no sense.
+
+    Raises:
+        ValueError: A number or a collection makes no sense.
+        TypeError: An option is of the wrong type.
+    """
+    if not isinstance(level, CacheLevel):
+        raise TypeError(f"cache_level must be a CacheLevel, got {level!r}")
+    expiry(expire, level)
+    several = {"ignore": ignore, "vary": vary, "params": params, "methods": methods, "cache_statuses": statuses}
+    for name, values in several.items():
+        if isinstance(values, str):  # its letters would be the names
+            raise TypeError(f"{name} must be several names, such as ({values!r},), got {values!r}")
+    if max_body < 0:
+        raise ValueError(f"max_body must be >= 0 bytes, got {max_body!r}")
+    if inspect.iscoroutinefunction(identity):
+        raise TypeError("identity must return who is asking, got an async function, which returns a coroutine")
+    wanted = METHODS if methods is None else frozenset(method.upper() for method in methods)
+    if not wanted:
+        raise ValueError("methods must name at least one method, got none; None means GET, HEAD, POST and QUERY")
+    return Options(
+        expire, level, prefix, wanted, _UNSAFE if methods is None else frozenset(), identity, key,
+        frozenset(ignore), None if vary is None else tuple(vary), params, public,
+        frozenset(statuses), max_body, expose_status, honor_client,
+        _stale_seconds("stale_if_error", stale_if_error),
+        _stale_seconds("stale_while_revalidate", stale_while_revalidate) if renews else None,
+        audit,
+    )  # fmt: skip
+
+
+def _stale_seconds(name: str, value: Stale) -> float:
+    return 0.0 if value is None else seconds_of(value, name, none=", or None for not at all")

@@ -1,0 +1,144 @@
+"""The same endpoints as in `sites`, in Flask: what the conformance suite asks of a WSGI application."""
+
+import json
+import threading
+import time
+from collections import Counter
+
+from flask import Flask, Response, jsonify, redirect, request, send_file
+
+from asyncfan.adapters.wsgi import CacheMiddleware, Rule
+from asyncfan.caching.cache import Cache
+from asyncfan.caching.level import CacheLevel
+
+
+class FlaskSite:
+    """A Flask application behind the middleware, and what the tests may see and steer of it: as `sites.Site`."""
+
+    def __init__(self):
+        self.calls = Counter()
+        self.arrived = Counter()
+        self.released = threading.Event()
+        self.cache = Cache()
+        self.rules = []
+        self.app = Flask(__name__)
+        endpoints(self)
+        self.inner = CacheMiddleware(self.app, self.cache, self.rules)
+
+    def __call__(self, environ, start_response):
+        self.arrived[environ["PATH_INFO"]] += 1
+        return self.inner(environ, start_response)
+
+
+def endpoints(site):  # noqa: C901 - a list of small handlers
+    """Register every endpoint, and a rule for it."""
+
+    def at(path, *methods, **options):
+        methods = methods or ("GET",)
+        site.rules.append(Rule(path.replace("<x>", "*"), methods=methods, **{"vary": (), **options}))
+        return site.app.route(path, methods=methods)
+
+    def count(name):
+        site.calls[name] += 1
+        return site.calls[name]
+
+    @at("/item/<x>", "GET", "HEAD", expire=300, prefix="t:item")
+    def item(x):
+        return jsonify(x=x, query=request.query_string.decode(), n=count("item"))
+
+    @at("/other", expire=300, prefix="t:other")
+    def other():
+        return jsonify(other=count("other"))
+
+    @at("/who", expire=300)
+    def who():
+        count("who")
+        return jsonify(auth=request.headers.get("authorization"), cookie=request.headers.get("cookie"))
+
+    @at("/low", cache_level=CacheLevel.LOW, params=("page",))
+    def low():
+        return jsonify(auth=request.headers.get("authorization"), page=request.args.get("page"), n=count("low"))
+
+    @at("/public", cache_level=CacheLevel.LOW, public=True)
+    def public():
+        return jsonify(n=count("public"))
+
+    @at("/high", cache_level=CacheLevel.HIGH)
+    def high():
+        count("high")
+        return request.headers.get("accept-language", "none")
+
+    @at("/identity", identity=lambda environ: environ.get("HTTP_X_USER"))
+    def identity():
+        count("identity")
+        return jsonify(user=request.headers.get("x-user"))
+
+    @at("/batch", "POST")
+    def batch():
+        count("batch")
+        return Response(request.get_data(), mimetype="application/json")
+
+    @at("/form", "POST")
+    def form():
+        count("form")
+        return jsonify(a=request.form["a"])
+
+    @at("/cookie")
+    def cookie():
+        response = jsonify(n=count("cookie"))
+        response.set_cookie("session", request.headers.get("x-user", "anonymous"))
+        return response
+
+    @at("/answer")
+    def answer():
+        n = count("answer")
+        return Response(
+            f"answer {n}", int(request.args.get("status", "200")), json.loads(request.args.get("headers", "{}"))
+        )
+
+    @at("/vary")
+    def vary():
+        count("vary")
+        return request.headers.get("x-color", "none"), 200, {"Vary": "X-Color"}
+
+    @at("/stream")
+    def stream():
+        count("stream")
+        return Response(f"{i}\n" for i in range(3))
+
+    @at("/file")
+    def file():
+        count("file")
+        return send_file(__file__)
+
+    @at("/redirect", cache_statuses={308})
+    def moved():
+        count("redirect")
+        response = redirect("/other", 308)
+        response.autocorrect_location_header = False
+        return response
+
+    @at("/big", max_body=1000)
+    def big():
+        count("big")
+        return b"x" * int(request.args["size"])
+
+    @at("/slow")
+    def slow():
+        n = count("slow")
+        site.released.wait(10)
+        if "error" in request.args:
+            raise RuntimeError("the handler failed")
+        response = Response(f"slow {n}")
+        if "cookie" in request.args:
+            response.set_cookie("a", "b")
+        return response
+
+    @at("/sync/<x>")
+    def sync(x):
+        time.sleep(0.3)
+        return threading.current_thread().name
+
+    @at("/quiet", expose_status=False, honor_client_cache_control=False)
+    def quiet():
+        return f"quiet {count('quiet')}"

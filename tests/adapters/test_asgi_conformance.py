@@ -1,0 +1,139 @@
+"""The ASGI middleware keeps what every framework's adapter keeps, in front of two frameworks and behind two servers."""
+
+import asyncio
+import contextlib
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import httpx
+import hypercorn.asyncio
+import pytest
+from hypercorn.config import Config
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import sites
+from test_conformance import *  # noqa: F403 - the same suite, over the site below
+from test_conformance import twice
+
+from asyncfan.adapters.asgi import CacheMiddleware, Rule
+
+pytestmark = pytest.mark.real_time
+
+# A middleware lets what nobody named reach the application, and knows nothing of work that is done after a response.
+del test_unsafe_method_without_methods_is_refused  # noqa: F821
+del test_background_task_runs_once_a_request  # noqa: F821
+del test_what_cannot_be_repeated_passes_untouched  # noqa: F821
+
+
+class MiddlewareSite(sites.Site):
+    """The endpoints without a decorator, behind a middleware whose rules say the same."""
+
+    def __init__(self, make):
+        told = []
+
+        def note(cache, **options):
+            told.append(options)
+            return lambda fn: fn
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sites, "cache_response", note)
+            super().__init__(lambda routes: routes)
+        routes = self.inner
+        rules = [self.rule(*route, dict(options)) for route, options in zip(routes, told, strict=True)]
+        apps = {"fastapi": sites.fastapi_app, "starlette": sites.starlette_app}
+        self.inner = sites.cancelling(CacheMiddleware(apps[make](routes), self.cache, [rule for rule in rules if rule]))
+
+    @staticmethod
+    def rule(path, methods, _handler, options):
+        if path in {"/change", "/background"}:
+            return None
+        if path == "/identity":
+            options["identity"] = lambda scope: dict(scope["headers"]).get(b"x-user")
+        return Rule(path.replace("{x}", "*"), methods=methods, **{"vary": (), **options})
+
+
+class Hypercorn(threading.Thread):
+    """Hypercorn in a thread, running one application."""
+
+    def __init__(self, app):
+        super().__init__(daemon=True)
+        self.app = app
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=100)
+        self.ended = threading.Event()
+
+    def run(self):
+        config = Config()
+        config.bind = [f"fd://{self.socket.fileno()}"]
+        config.errorlog = None
+
+        async def until_ended():
+            while not self.ended.is_set():
+                await asyncio.sleep(0.01)
+
+        asyncio.run(hypercorn.asyncio.serve(self.app, config, shutdown_trigger=until_ended))
+
+    def __enter__(self):
+        self.start()
+        return "http://{}:{}".format(*self.socket.getsockname())
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.join(10)
+        with contextlib.suppress(OSError):
+            self.socket.close()
+
+
+@pytest.fixture(scope="session")
+def hypercorn_server():
+    """Return the one Hypercorn of the session, and what it is to run."""
+    running = {}
+
+    async def answer(scope, receive, send):
+        if scope["type"] == "http":
+            await running["app"](scope, receive, send)
+
+    with Hypercorn(answer) as url:
+        yield url, running
+
+
+@pytest.fixture(params=["fastapi behind uvicorn", "starlette behind hypercorn"])
+def place(request):
+    """Return which framework, and which server."""
+    framework, _, server = request.param.split()
+    return framework, server
+
+
+@pytest.fixture
+def site(place):
+    """Return the endpoints in one framework, behind the middleware."""
+    return MiddlewareSite(place[0])
+
+
+@pytest.fixture
+def client(site, place, request):
+    """Return a client of a server that runs the site."""
+    if place[1] == "uvicorn":
+        yield request.getfixturevalue("serve")(site)
+        return
+    url, running = request.getfixturevalue("hypercorn_server")
+    running["app"] = site
+    with httpx.Client(base_url=url) as client:
+        yield client
+
+
+def test_stream_passes_untouched(client, site):
+    """A response whose end is not in sight is sent in full, each time by the application."""
+    first, second = twice(client, "/stream")
+    assert first.content == second.content == b"0\n1\n2\n"
+    assert site.calls["stream"] == 2
+
+
+def test_what_is_under_no_rule_is_the_applications(client, site):
+    """A path or a method that no rule names is not touched."""
+    assert client.put("/change").status_code == 200
+    _, second = twice(client, "/background")
+    assert "cache-status" not in second.headers
+    assert (site.calls["change"], site.calls["background"]) == (1, 2)
