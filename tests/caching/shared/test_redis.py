@@ -11,8 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from asyncfan.adapters import redis_listening
-from asyncfan.adapters.redis import RedisStore
+from asyncfan.adapters.redis import RedisStore, listening
 from asyncfan.caching.shared.protocol import Granted, Ledger, Stored
 from tests.servers import ValkeyCluster
 
@@ -258,7 +257,7 @@ def _settle(true):
 
 async def test_a_dead_peer_is_noticed(server, connect, monkeypatch):
     """It neither says goodbye nor answers."""
-    monkeypatch.setattr(redis_listening, "BEAT", 0.1)
+    monkeypatch.setattr(listening, "BEAT", 0.1)
     messages = connect(server.url).listen()
     assert await anext(messages) == b""
     server.freeze()
@@ -271,7 +270,7 @@ async def test_a_dead_peer_is_noticed(server, connect, monkeypatch):
 
 async def test_a_quiet_peer_is_not_taken_for_dead(plain, connect, monkeypatch):
     """It answers when it is asked for a sign of life."""
-    monkeypatch.setattr(redis_listening, "BEAT", 0.02)
+    monkeypatch.setattr(listening, "BEAT", 0.02)
     store = connect(plain.url)
     messages = store.listen()
     assert await anext(messages) == b""

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
-from ..caching.shared.per_loop import PerLoop
-from .redis_address import Address
-from .redis_cluster import Cluster
-from .redis_keys import Keys
-from .redis_node import Node
+from ...caching.shared.per_loop import PerLoop
+from .address import Address
+from .cluster import Cluster
+from .keys import Keys
+from .node import Node
 
 __all__ = ["Server", "together"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import secrets
 
-from ..caching.shared.protocol import Granted, Held, Stored
-from .redis_ledger import LEDGER, ledger
-from .redis_server import Server, together
-from .redis_values import GET, SET, milliseconds
-from .redis_values import seconds as in_seconds
+from ...caching.shared.protocol import Granted, Held, Stored
+from .ledger import LEDGER, ledger
+from .server import Server, together
+from .values import GET, SET, milliseconds
+from .values import seconds as in_seconds
 
 __all__ = ["Leases"]
 

@@ -9,7 +9,7 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
-from .redis_server import Server
+from .server import Server
 
 __all__ = ["messages"]
 

@@ -9,9 +9,9 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError, ResponseError
 
-from ..caching.shared.courier import Command
-from ..caching.shared.deadline import Deadline
-from .redis_address import Address
+from ...caching.shared.courier import Command
+from ...caching.shared.deadline import Deadline
+from .address import Address
 
 __all__ = ["Connections"]
 

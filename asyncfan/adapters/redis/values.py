@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..caching.shared.protocol import Stored
+from ...caching.shared.protocol import Stored
 
 __all__ = ["DROP", "GET", "PUT", "READ", "REMOVE", "SET", "VALUES", "milliseconds", "seconds", "values"]
 
