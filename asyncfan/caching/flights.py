@@ -95,6 +95,13 @@ class Flight:
         """Say whether nobody has said anything of its value."""
         return self.load is None and not self.tags and self.how is None and self.passage is None
 
+    @property
+    def known_tags(self) -> tuple[str, ...]:
+        """The tags of its value, as far as they are known: a value that was found brings its own."""
+        if self.passage is not None and self.passage.found is not None:
+            return self.passage.found.tags
+        return self.tags if self.load is None else self.load.tags
+
     def lead(self, waiter: Waiter) -> None:
         """Add the first waiter, and note that the caller's own load now waits for this one. Under the lock."""
         self.waiters = {waiter: self.began}
