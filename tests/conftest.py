@@ -10,10 +10,17 @@ import pytest
 
 from asyncfan.testing import VirtualTimeLoop
 
-# The gate asks the same questions each time; HYPOTHESIS_PROFILE=searching asks new ones.
-hypothesis.settings.register_profile("gate", derandomize=True)
-hypothesis.settings.register_profile("searching", derandomize=False)
+# The gate asks the same questions each time, on however slow a machine; HYPOTHESIS_PROFILE=searching asks new ones.
+patient = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("gate", derandomize=True, **patient)
+hypothesis.settings.register_profile("searching", derandomize=False, **patient)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
+
+
+def pytest_collection_finish():
+    """Let the collections after each test pass over what imports have made: they take half of the time otherwise."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_asyncio_loop_factories(config, item):
