@@ -2,7 +2,7 @@
 
 store.py        the store: what processes share, in one server or a cluster
 values.py       reads, writes and removes values in the server
-leases.py       decides there who may load one
+leases.py       has it decided there who may load one, by lease_scripts.py
 ledger.py       counts there what was cleared
 listening.py    what other processes say
 keys.py         how all that is spelled

@@ -3,46 +3,18 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
 
-from ...caching.shared.protocol import Granted, Held, Stored
+from ...caching.shared.protocol import Granted, Held, Hold, Stored, Wish, Write
+from .lease_scripts import LEASE, RELEASE, RENEW, WRITE
 from .ledger import LEDGER, ledger
-from .server import Server, together
-from .values import GET, SET, milliseconds
+from .server import Server, Spell, together
+from .values import milliseconds
 from .values import seconds as in_seconds
 
 __all__ = ["Leases"]
-
-# Takes the keys of a value and its lease, a token, milliseconds, how long `unless` is, `unless`, and force.
-LEASE = (
-    GET
-    + """
-if ARGV[5] == '' then
-  local value = get(KEYS[1])
-  if value and not (ARGV[3] ~= '' and string.sub(value, 1, ARGV[3]) == ARGV[4]) then
-    return {'stored', value, redis.call('PTTL', KEYS[1])}
-  end
-  local left = redis.call('PTTL', KEYS[2])
-  if left >= 0 and get(KEYS[2]) ~= ARGV[1] then return {'held', left} end
-end
-redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
-return {'granted'}
-"""
-)
-
-# Both take a lease's key and a token; RENEW takes milliseconds.
-RENEW = GET + "return get(KEYS[1]) == ARGV[1] and redis.call('PEXPIRE', KEYS[1], ARGV[2]) or 0"
-RELEASE = GET + "return get(KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0"
-
-# Takes the keys of a value and its lease, a token, data and milliseconds.
-WRITE = (
-    GET
-    + SET
-    + """
-if get(KEYS[2]) ~= ARGV[1] then return 0 end
-set(ARGV[2], ARGV[3])
-return redis.call('DEL', KEYS[2])
-"""
-)
 
 
 class Leases:
@@ -51,32 +23,42 @@ class Leases:
     def __init__(self, server: Server) -> None:
         self._server = server
 
-    async def lease(
-        self, name: str, token: str, seconds: float, *, unless: bytes | None = None, force: bool = False
-    ) -> Granted | Held | Stored:
-        """Ask for a lease; the ledger is asked for at the same time: both are there before the load begins."""
-        keys = self._server.keys
-        useless = ("", "") if unless is None else (len(unless), unless)
-        record, (answer, *more) = await together(
-            self._server.run(LEDGER, [keys.ledger], secrets.token_hex(8)),
-            self._server.run(
-                LEASE, keys.both([name]), token, milliseconds(seconds), *useless, "force" if force else ""
-            ),
+    async def lease(self, wishes: Sequence[Wish], seconds: float) -> list[Granted | Held | Stored]:
+        """Ask for leases; the ledger is asked for at the same time: both are there before the loads begin."""
+        record, answers = await together(
+            self._server.run(LEDGER, [self._server.keys.ledger], secrets.token_hex(8)),
+            self._for_each(LEASE, self._server.keys.both, [*map(_asked, wishes)], milliseconds(seconds)),
         )
-        if answer == b"stored":
-            data, left = more
-            return Stored(data, in_seconds(left))
-        return Held(more[0] / 1000) if answer == b"held" else Granted(ledger(record))
+        granted = Granted(ledger(record))
+        return [_answer(granted, *answer) for answer in answers]
 
-    async def renew(self, name: str, token: str, seconds: float) -> bool:
-        """Make a lease valid for longer."""
-        return bool(await self._server.run(RENEW, [self._server.keys.lease(name)], token, milliseconds(seconds)))
+    async def renew(self, holds: Sequence[Hold], seconds: float) -> list[bool]:
+        """Make leases valid for longer."""
+        return [*map(bool, await self._for_each(RENEW, self._server.keys.leases, holds, milliseconds(seconds)))]
 
-    async def release(self, name: str, token: str) -> None:
-        """Give a lease back."""
-        await self._server.run(RELEASE, [self._server.keys.lease(name)], token)
+    async def release(self, holds: Sequence[Hold]) -> None:
+        """Give leases back."""
+        await self._for_each(RELEASE, self._server.keys.leases, holds)
 
-    async def write(self, name: str, token: str, data: bytes, seconds: float | None) -> bool:
-        """Store a value under a lease, which ends."""
-        keys = self._server.keys.both([name])
-        return bool(await self._server.run(WRITE, keys, token, data, milliseconds(seconds)))
+    async def write(self, writes: Sequence[Write]) -> list[bool]:
+        """Store values under leases, which end."""
+        ready = [(name, token, data, milliseconds(seconds)) for name, token, data, seconds in writes]
+        return [*map(bool, await self._for_each(WRITE, self._server.keys.both, ready))]
+
+    async def _for_each(self, script: str, spell: Spell, each: Sequence[tuple[Any, ...]], *args: Any) -> list[Any]:
+        """Return a script's replies for tuples, each of which begins with a name."""
+        names, rest = [name for name, *_ in each], [rest for _, *rest in each]
+        replies = await self._server.each(script, spell, names, *args, rest=rest)
+        return [*chain.from_iterable(replies)]
+
+
+def _asked(wish: Wish) -> tuple[Any, ...]:
+    useless = ("", "") if wish.unless is None else (len(wish.unless), wish.unless)
+    return (wish.name, wish.token, *useless, "force" if wish.force else "")
+
+
+def _answer(granted: Granted, said: bytes, *more: Any) -> Granted | Held | Stored:
+    if said == b"stored":
+        data, left = more
+        return Stored(data, in_seconds(left))
+    return Held(more[0] / 1000) if said == b"held" else granted

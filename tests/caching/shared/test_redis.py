@@ -15,6 +15,8 @@ from asyncfan.adapters.redis import RedisStore, listening
 from asyncfan.caching.shared.protocol import Granted, Ledger, Stored
 from tests.servers import ValkeyCluster
 
+from .single import lease, write
+
 pytestmark = pytest.mark.real_time
 
 SECRET = "p@ss/w:rd#%"
@@ -93,9 +95,9 @@ async def test_a_wrong_password_is_said_without_it(guarded, connect, caplog):
 async def test_value_and_lease_share_a_slot(plain, connect):
     """The braces in their keys see to that; the ledger is one hash."""
     store = connect(plain.url, namespace="keys")
-    await store.lease("user:42", "token", 10)
-    await store.write("user:42", "token", b"Ada", None)
-    await store.lease("user:43", "token", 10)
+    await lease(store, "user:42", "token", 10)
+    await write(store, "user:42", "token", b"Ada", None)
+    await lease(store, "user:43", "token", 10)
     await store.clear(tags=["t"], patterns=["p*"], message="")
     with plain.client() as client:
         assert set(client.scan_iter("keys:*")) == {b"keys:{user:42}", b"keys:{user:43}:lease", b"keys:ledger"}
@@ -119,8 +121,8 @@ async def test_a_key_of_another_type_is_no_value(plain, connect):
         client.rpush("foreign:{a}", "x")
         client.rpush("foreign:{a}:lease", "x")
     assert (await store.read(["a"]))[0] == [None]
-    assert isinstance(await store.lease("a", "t", 10), Granted)
-    assert await store.write("a", "t", b"data", None)
+    assert isinstance(await lease(store, "a", "t", 10), Granted)
+    assert await write(store, "a", "t", b"data", None)
     assert (await store.read(["a"]))[0] == [Stored(b"data", None)]
 
 
@@ -129,7 +131,7 @@ async def test_a_lost_ledger_begins_another_run(plain, connect):
     store = connect(plain.url, namespace="lost")
     runs = set()
     for _ in range(10):
-        runs.add((await store.lease("a", "t", 10)).ledger.run)
+        runs.add((await lease(store, "a", "t", 10)).ledger.run)
         await store.clear(tags=["t"], message="")
         with plain.client() as client:
             client.delete("lost:ledger")
