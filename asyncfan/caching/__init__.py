@@ -14,6 +14,8 @@ freshness.py   the same, made ready: how long a value lives
 adaptive.py    `AdaptiveExpire`: an expiry that follows what loads measure
 aging.py       an entry that may be of use after it has expired
 operation.py   a miss: find, join or start; load; fence; store; every waiter
+tiering.py     what surrounds a load where processes share a tier
+looking.py     many keys looked for in it, before any is loaded
 many.py        `many`: calls that differ in their first argument
 batches.py     one load of several keys, each with its own flight
 items.py       `get_or_set`: values by a key of the user's own

@@ -158,6 +158,7 @@ class Operation(Clearable):
         *,
         tags: tuple[str, ...] = (),
         anew: bool = False,
+        asked: bool = False,
         how: Freshness | None = None,
     ) -> V:
         """Return the value for ``key``: stored, from the load in flight, or from a new load in its own task.
@@ -167,6 +168,7 @@ class Operation(Clearable):
             call: Makes the load's awaitable; called in the load's task, in a copy of the first caller's context.
             tags: The value's tags.
             anew: Load although a value is stored or being loaded.
+            asked: Don't ask the tier that processes share: it had nothing a moment ago.
             how: The freshness of what this call loads; None: the operation's.
 
         Cancellation:
@@ -179,7 +181,7 @@ class Operation(Clearable):
             waiter: asyncio.Future[Any] = loop.create_future()
             entry, flight, leads = self.enter(key, waiter, loop, anew=anew, counts=counts)
             if leads:
-                flight.tags, flight.anew, flight.how = tags, anew, how
+                flight.tags, flight.anew, flight.asked, flight.how = tags, anew, asked, how
             try:
                 if entry is not None:
                     if flight is not None:
@@ -282,7 +284,15 @@ class Operation(Clearable):
 
     # -- a load in a thread: cached plain functions -----------------------------------------------------------------
 
-    def fetch_in_thread(self, key: Any, call: Callable[[], V], *, tags: tuple[str, ...] = (), anew: bool = False) -> V:
+    def fetch_in_thread(
+        self,
+        key: Any,
+        call: Callable[[], V],
+        *,
+        tags: tuple[str, ...] = (),
+        anew: bool = False,
+        asked: bool = False,
+    ) -> V:
         """As `fetch`, for a plain function: the first caller runs it, callers in other threads block meanwhile.
 
         Where callers wait only so long, or not at all, it runs in a thread that the cache owns.
@@ -293,7 +303,7 @@ class Operation(Clearable):
             waiter: concurrent.futures.Future[Any] = concurrent.futures.Future()
             entry, flight, leads = self.enter(key, waiter, None, anew=anew, counts=counts)
             if leads:
-                flight.tags, flight.anew = tags, anew
+                flight.tags, flight.anew, flight.asked = tags, anew, asked
             patience = patience if key in self.table else None
             try:
                 if leads and (entry is not None or patience is not None):

@@ -205,6 +205,29 @@ async def test_memory_keeps_a_value_no_longer_than_memory_expire(clock):
     await cache.aclose()
 
 
+@pytest.mark.parametrize("options", [{}, {"stale_while_revalidate": 50}], ids=["plain", "stale"])
+async def test_value_older_than_memory_expire_is_served_on_no_condition(clock, options):
+    """Its invalidation may be lost: it neither rescues a failing load nor bridges one in the background."""
+    server = MemoryStore(clock=clock)
+    cache = Cache(store=server.connect(), memory_expire=5, clock=clock)
+    loads = []
+
+    @cache.cache_function(expire=1 if options else 100, key_prefix="f", tags="t", **options)
+    async def f():
+        loads.append(1)
+        if len(loads) > 1:
+            raise ConnectionError
+        return 1
+
+    await f()
+    await until(lambda: len(server))
+    await server.drop(["f"], b"")  # which this process does not hear
+    clock.advance(6)
+    with pytest.raises(ConnectionError):
+        await f()
+    await cache.aclose()
+
+
 async def test_server_that_fails_is_a_miss(processes):
     """Whatever the server does, the call returns what it loads; a clear says that it is not confirmed."""
     failing = FailingStore(processes.server.connect(), failing=1.0)

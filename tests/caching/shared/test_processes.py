@@ -313,7 +313,6 @@ async def test_a_thousand_hits_of_a_batched_function_are_one_question(server, ca
     assert await asked_of_the_server(server, caches, load) == 1
 
 
-@pytest.mark.xfail(reason="each flight asks the server for itself, 32 at once: max_workers")
 async def test_a_thousand_hits_of_a_function_of_one_key_are_one_question(server, caches):
     """`many` asks the server once for all that memory has not, before it loads any of them."""
 
