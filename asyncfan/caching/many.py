@@ -5,15 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from ..exceptions import AttemptTimeoutError
+from ..fanout.meter import Meter
 from ..fanout.outcome import Outcome, Status
 from ..fanout.run import Run
 from ..fanout.signatures import Collecting, Raising
-from ..fanout.stats import Meter
 from .batches import Batch, Wanted
 from .call_keys import Key
 from .flights import Failure
@@ -40,16 +39,14 @@ class BatchLoader(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Call:
+class Call(NamedTuple):
     """A call whose value is not at hand, and where in the results it belongs."""
 
     exact: Key
     key: Key  # as the call is looked up by
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    places: list[int] = field(default_factory=list)
-    asked: bool = False  # the tier that processes share had nothing for it
+    places: list[int]  # filled in as they are found
 
 
 class Many:
@@ -70,7 +67,7 @@ class Many:
         found, missing = self._look_up(args, kwargs)
         there = self._look_there_in_thread(missing)
         for call in missing:
-            self._fill(found, call, there[call.exact] if call.exact in there else self._fetch(call))
+            self._fill(found, call, self._given_or_fetched(call, there))
         return found
 
     def outcomes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Outcome[Any]]:
@@ -82,7 +79,7 @@ class Many:
         for call in missing:
             started = clock()
             try:
-                value = there[call.exact] if call.exact in there else self._fetch(call)
+                value = self._given_or_fetched(call, there)
             except Exception as error:  # noqa: BLE001 - the outcome of this call
                 value = Failure(error)
             self._spread(results, call, outcome_of(None, value, clock() - started))
@@ -115,9 +112,9 @@ class Many:
         started = clock()
         there = await self._look_there(missing)
         duration = clock() - started
-        left = [call for call in missing if call.exact not in there]
+        left = [call for call in missing if there.get(call.exact, MISSING) is MISSING]
         run = Run(
-            self._fetch,
+            lambda call: self._given_or_fetched(call, there),
             max_workers=self._function.max_workers,
             on_error=on_error,
             deadline=None,
@@ -127,15 +124,17 @@ class Many:
             names=[call.places[0] for call in left],
             total=len(left),
         )
-        loaded = iter(await run.every(left))
-        if on_error == "collect":
-            there = {exact: outcome_of(None, value, duration) for exact, value in there.items()}
-        return [there[call.exact] if call.exact in there else next(loaded) for call in missing]
+        values = {call.exact: value for call, value in zip(left, await run.every(left), strict=True)}
+        for call in missing:
+            if call.exact not in values:
+                value = there[call.exact]
+                values[call.exact] = value if on_error == "raise" else outcome_of(None, value, duration)
+        return [values[call.exact] for call in missing]
 
     # -- the tier that processes share: asked for all that is missing before any of it is loaded ----------------------
 
     async def _look_there(self, missing: list[Call]) -> dict[Key, Any]:
-        """Return ``{exact key: value}`` of what it has.
+        """Return ``{exact key: value, or MISSING}`` of what it was asked for.
 
         Cancellation:
             Whoever waits for one of the keys asks for it then.
@@ -156,13 +155,14 @@ class Many:
         tags_of = self._function.freshness.tags_of
         tags = {call.exact: () if tags_of is None else tags_of(*call.args, **call.kwargs) for call in calls}
         there = yield from look_there(self._operation, tier, tags)
-        for call in calls:
-            call.asked = call.exact in there
-        return {exact: self._copied(value) for exact, value in there.items() if value is not MISSING}
+        return {exact: value if value is MISSING else self._copied(value) for exact, value in there.items()}
 
-    def _fetch(self, call: Call) -> Any:
-        """Return a call's value, as a coroutine where the function is one."""
-        return self._function.fetch(call.key, call.args, call.kwargs, asked=call.asked)
+    def _given_or_fetched(self, call: Call, there: dict[Key, Any]) -> Any:
+        """Return what the tier gave for a call; else what a fetch gives, a coroutine where the function is one."""
+        value = there.get(call.exact, MISSING)
+        if value is not MISSING:
+            return value
+        return self._function.fetch(call.key, call.args, call.kwargs, asked=call.exact in there)
 
     async def _load_together(self, missing: list[Call], on_error: str, loader: BatchLoader) -> list[Any]:
         function, n, collect = self._function, self._before, on_error == "collect"
@@ -212,7 +212,7 @@ class Many:
         for i in left:
             key, args, kwargs_ = bind(*before, items[i], *rest, **kwargs)
             exact = self._function.exact(key)
-            call = missing.get(exact) or missing.setdefault(exact, Call(exact, key, args, kwargs_))
+            call = missing.get(exact) or missing.setdefault(exact, Call(exact, key, args, kwargs_, []))
             call.places.append(i)
         op.joined += len(left) - len(missing)  # equal ones wait for the load of the first
         return found, list(missing.values())
@@ -240,9 +240,9 @@ class Many:
     def _spread(self, results: list[Outcome[Any]], call: Call, outcome: Outcome[Any]) -> None:
         """Put the outcome of a call wherever it belongs."""
         first, *others = call.places
-        results[first] = replace(outcome, key=first)
+        results[first] = outcome._replace(key=first)
         for place in others:
-            results[place] = replace(outcome, key=place, value=self._copied(outcome.value))
+            results[place] = outcome._replace(key=place, value=self._copied(outcome.value))
 
     def _copied(self, value: Any) -> Any:
         copy = self._function.copy

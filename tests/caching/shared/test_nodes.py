@@ -44,7 +44,7 @@ MUTANTS = {
         2, Clears, "knows", "return ledger.run == self.run and ledger.number <= self.number", "return True"
     ),
     "a gap between clears is not seen": (
-        164, Clears, "note", "number == self.number + 1", "number > self.number"
+        2216, Clears, "note", "number == self.number + 1", "number > self.number"
     ),
     "the floor of a fetched ledger says nothing": (
         1530, Clears, "adopt", "self._fences.raise_floor(ledger.floor)", "pass"
@@ -99,7 +99,7 @@ def test_one_seed_is_one_schedule():
 
 
 def test_nodes_never_serve_what_was_cleared():
-    """No seed gives a call a value older than a confirmed invalidation, from the server, nor anybody one at rest."""
+    """No seed gives a call a value older than a confirmed invalidation, from the server, nor anybody one at rest (F13)."""
     pieces = os.cpu_count() or 1
     edges = [SCHEDULES * i // pieces for i in range(pieces + 1)]
     running = [
