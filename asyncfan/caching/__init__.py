@@ -31,6 +31,7 @@ A miss: find, join or start; load; fence; store; every waiter
     eager                a task whose first step runs at once
     limits               a load's time and place in a limiter
     tiering              what surrounds a load where processes share a tier
+    looking              many keys looked for in it, before any of them is loaded
     generators           async generators: one run, recorded for all who consume it
 
 Many values, and values by a key of the user's own

@@ -101,7 +101,9 @@ class CachedFunction:
 
     # -- misses -----------------------------------------------------------------------------------------------------
 
-    def fetch(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, anew: bool = False) -> Any:
+    def fetch(
+        self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, anew: bool = False, asked: bool = False
+    ) -> Any:
         """Return a call's value, as a coroutine where the function is one: stored, loading, or to be loaded."""
         key, how = self.exact(key), self.freshness
         tags = how.tags_of(*args, **kwargs) if how.tags_of else ()
@@ -109,9 +111,10 @@ class CachedFunction:
             call = functools.partial(self.function, *args, **kwargs)
             if how.hard_timeout is not None or how.limiter is not None:
                 call = limited(self.operation.name, call, how.hard_timeout, how.limiter)  # type: ignore[assignment]
-            found = self.operation.fetch(key, call, tags=tags, anew=anew)
+            found = self.operation.fetch(key, call, tags=tags, anew=anew, asked=asked)
             return found if self.copy is None else self._copied(found)
-        value = self.operation.fetch_in_thread(key, self._checked(args, kwargs), tags=tags, anew=anew)
+        checked = self._checked(args, kwargs)
+        value = self.operation.fetch_in_thread(key, checked, tags=tags, anew=anew, asked=asked)
         return value if self.copy is None else self.copy(value)
 
     async def _copied(self, found: Awaitable[Any]) -> Any:

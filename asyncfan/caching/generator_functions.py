@@ -39,7 +39,15 @@ class GeneratorFunction(CachedFunction):
         """Return what copies each item of a stored tuple."""
         return functools.partial(map, copy)
 
-    def fetch(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, anew: bool = False) -> Any:
+    def fetch(
+        self,
+        key: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        anew: bool = False,
+        asked: bool = False,  # noqa: ARG002 - generators are not shared
+    ) -> Any:
         """Return the items of a call, as an async generator: stored, from a run under way, or from a new one."""
         call = functools.partial(self.function, *args, **kwargs)
         tags = self.freshness.tags_of(*args, **kwargs) if self.freshness.tags_of else ()

@@ -164,7 +164,8 @@ class Register:
     def keep_old(self, flight: Flight, entry: Entry) -> None:
         """Store an entry that the flight is to replace, for the case that its load fails."""
         with self.lock:
-            if self.flights.get(flight.key) is flight and not self.is_fenced(flight):
+            fenced = self.is_fenced(flight) or self.clears.tagged_since(flight.began, entry.tags)
+            if self.flights.get(flight.key) is flight and not fenced:
                 self.keep(entry, flight.loop)
 
     def drop_if_cleared(self, entry: Entry, text: str | None = None) -> bool:
@@ -249,7 +250,7 @@ class Register:
         """Say whether a tag that a flight has so far was cleared since its start."""
         if flight.began == self.clears.number:
             return False
-        return self.clears.tagged_since(flight.began, flight.tags if flight.load is None else flight.load.tags)
+        return self.clears.tagged_since(flight.began, flight.known_tags)
 
     def come_too_late(self, flight: Flight, waiters: dict[Any, int]) -> list[Any]:
         """Take out the waiters that came after a clear which the flight's result is from before of, and return them.

@@ -35,6 +35,7 @@ class TaskLoads(Storing):
         *,
         tags: tuple[str, ...] = (),
         anew: bool = False,
+        asked: bool = False,
         how: Freshness | None = None,
     ) -> V:
         """Return the value for ``key``: stored, from the load in flight, or from a new load in its own task.
@@ -44,6 +45,7 @@ class TaskLoads(Storing):
             call: Makes the load's awaitable; called in the load's task, in a copy of the first caller's context.
             tags: The value's tags.
             anew: Load although a value is stored or being loaded.
+            asked: Don't ask the tier that processes share: it had nothing a moment ago.
             how: The freshness of what this call loads; None: the operation's.
 
         Cancellation:
@@ -58,7 +60,7 @@ class TaskLoads(Storing):
             waiter: asyncio.Future[Any] = loop.create_future()
             entry, flight, leads = self.enter(key, waiter, loop, anew=anew, counts=counts)
             if leads:
-                flight.tags, flight.anew, flight.how = tags, anew, how
+                flight.tags, flight.anew, flight.asked, flight.how = tags, anew, asked, how
             try:
                 if entry is not None:
                     if flight is not None:

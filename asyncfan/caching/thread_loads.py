@@ -21,7 +21,15 @@ V = TypeVar("V")
 class ThreadLoads(Storing):
     """The part of an operation whose loads run in the thread of their first caller, or in one that the cache owns."""
 
-    def fetch_in_thread(self, key: Any, call: Callable[[], V], *, tags: tuple[str, ...] = (), anew: bool = False) -> V:
+    def fetch_in_thread(
+        self,
+        key: Any,
+        call: Callable[[], V],
+        *,
+        tags: tuple[str, ...] = (),
+        anew: bool = False,
+        asked: bool = False,
+    ) -> V:
         """As `fetch`, for a plain function: the first caller runs it, callers in other threads block meanwhile.
 
         Where callers wait only so long, or not at all, it runs in a thread that the cache owns.
@@ -34,7 +42,7 @@ class ThreadLoads(Storing):
             waiter: concurrent.futures.Future[Any] = concurrent.futures.Future()
             entry, flight, leads = self.enter(key, waiter, None, anew=anew, counts=counts)
             if leads:
-                flight.tags, flight.anew = tags, anew
+                flight.tags, flight.anew, flight.asked = tags, anew, asked
             patience = patience if key in self.table else None
             try:
                 if leads and (entry is not None or patience is not None):
