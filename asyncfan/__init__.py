@@ -35,6 +35,7 @@ from .exceptions import (
     AttemptTimeoutError,
     BatchResultError,
     DeadlineExceededError,
+    DependencyFailedError,
     MissingKeyError,
     RecursiveLoadError,
     ScopeEndedError,
@@ -42,7 +43,7 @@ from .exceptions import (
     UnkeyableArgumentError,
     UnstorableValueError,
 )
-from .fanout import Limiter, Outcome, ProcessorStats, amap, astream, gather, in_thread, on_loop
+from .fanout import Limiter, Outcome, ProcessorStats, amap, astream, gather, gather_into, in_thread, on_loop
 from .parallel_processor import AsyncQueryBatcher, DataBatcher, ParallelProcessor
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ __all__ = [
     "Cleared",
     "DataBatcher",
     "DeadlineExceededError",
+    "DependencyFailedError",
     "Explanation",
     "Limiter",
     "Load",
@@ -94,6 +96,7 @@ __all__ = [
     "escape",
     "explain",
     "gather",
+    "gather_into",
     "in_thread",
     "on_loop",
     "register_codec",

@@ -2,15 +2,17 @@
 
 calling      how a function of the user's is called (offload: in threads and executors)
 worker       the inner loop; crew: the tasks of one run; run: its books, from outcomes to the verdict
-named        a task each; stream: results while they come; source: where items come from
+named        a task each; graph: tasks that wait for others, by what `dependencies` finds in their parameters
+stream       results while they come; source: where items come from
 limiter      limits shared between calls
 stats        what a processor has seen
 signatures   the types of what it takes
-processor    the class; functions: the same without it
+processor    the class; functions: the same without it; into: results as a class
 """
 
 from .calling import in_thread, on_loop
 from .functions import amap, astream, gather
+from .into import gather_into
 from .limiter import Limiter
 from .outcome import Outcome
 from .processor import ParallelProcessor
@@ -26,6 +28,7 @@ __all__ = [
     "amap",
     "astream",
     "gather",
+    "gather_into",
     "in_thread",
     "on_loop",
 ]
