@@ -317,7 +317,10 @@ class Run(Crew):
         if failures:
             (i, first), *others = failures
             _note(first, f"in {self.label(i)}")
-            raise self._with_notes(first, others)
+            try:
+                raise self._with_notes(first, others)
+            finally:
+                del failures, first, others
 
     def _with_notes(self, error: BaseException, others: list[tuple[int, BaseException]]) -> BaseException:
         for i, other in others[:_NOTES]:

@@ -15,6 +15,7 @@ from . import (
     shared,
     stampede,
     stream,
+    stream_head,
     traces,
 )
 
@@ -37,6 +38,7 @@ WORKLOADS = {
         fanout.FANOUT_INSTANT,
         fanout_named.FANOUT_NAMED,
         stream.STREAM,
+        stream_head.STREAM_HEAD,
         batched.BATCHED,
         batched.BATCHED_MANY,
         batches.BATCHES,
