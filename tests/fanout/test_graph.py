@@ -2,10 +2,14 @@
 
 import asyncio
 import contextvars
+import gc
 import pickle
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial, wraps
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from hypothesis import given, settings
@@ -418,3 +422,30 @@ async def test_a_thousand_tasks_in_a_row():
     outcomes = await ParallelProcessor(1, on_error="collect").execute_parallel({**chain, "t0": fail})
     assert {outcome.status for outcome in outcomes.values()} == {"not_started", "error"}
     assert len(outcomes["t999"].exception.chain) == 1000
+
+
+async def test_what_failed_is_freed_with_its_error():
+    """Neither the values of other tasks nor the error are held by a cycle."""
+
+    class Big:
+        pass
+
+    async def bad(value):
+        big.append(weakref.ref(value))
+        raise ValueError
+
+    big = []
+    gc.collect()
+    gc.disable()
+    try:
+        with suppress(ValueError):
+            await gather(bad=bad, value=lambda: Big())  # noqa: PLW0108 - a class would run in a thread
+        await asyncio.sleep(0)
+        assert [ref() for ref in big] == [None]
+    finally:
+        gc.enable()
+
+
+async def test_stand_ins_of_tests_are_tasks():
+    """A mock takes anything, so that it names nothing."""
+    assert await gather(a=Mock(return_value=1), b=AsyncMock(return_value=2)) == {"a": 1, "b": 2}
