@@ -1,6 +1,7 @@
 """No orphans and no lost cancellation, on whatever path a fan-out ends."""
 
 import asyncio
+import gc
 import random
 import sys
 
@@ -242,6 +243,32 @@ def test_a_timed_out_item_is_stopped_alone(factory):
         return [o.status for o in found]
 
     assert run_with(factory, main()) == ["ok", "timeout", "ok", "timeout", "ok"]
+
+
+@pytest.mark.parametrize("way", ["named", "map", "stream"])
+def test_a_loop_that_is_closed_under_a_fan_out_raises_nothing(way):
+    """What is collected with its loop ends without an error that nobody could catch."""
+
+    async def never(_=None):
+        await asyncio.Event().wait()
+
+    async def call():
+        if way == "named":
+            await ParallelProcessor(5).execute_parallel(dict.fromkeys(range(3), never))
+        elif way == "map":
+            await amap(never, range(3))
+        else:
+            async for _ in astream(never, range(3)):
+                pass
+
+    loop = VirtualTimeLoop()
+    loop.set_exception_handler(lambda *_: None)  # it tells of the tasks, and rightly so
+    task = loop.create_task(call())
+    loop.call_later(1, loop.stop)
+    loop.run_forever()
+    loop.close()
+    del task
+    gc.collect()  # an unraisable error would fail the test
 
 
 @pytest.mark.real_time
