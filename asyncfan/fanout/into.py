@@ -63,7 +63,12 @@ def _signature(into: Any) -> inspect.Signature:
     parameter = inspect.Parameter
     return inspect.Signature(
         [
-            parameter(name, parameter.KEYWORD_ONLY, default=parameter.empty if name in into.__required_keys__ else None)
-            for name in into.__annotations__
+            parameter(name, parameter.KEYWORD_ONLY, default=None if _may_be_left_out(into, name) else parameter.empty)
+            for name in into.__required_keys__ | into.__optional_keys__
         ]
     )
+
+
+def _may_be_left_out(into: Any, name: str) -> bool:
+    # where annotations are strings, Python counts a NotRequired one as required
+    return name in into.__optional_keys__ or "NotRequired[" in str(into.__annotations__.get(name))

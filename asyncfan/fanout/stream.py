@@ -95,7 +95,10 @@ class Stream(Generic[R]):
                     break
                 await run.news()
         except GeneratorExit:
-            await self._end(run, "left")
+            if run.loop.is_closed():
+                run.end()
+            else:
+                await self._end(run, "left")
             raise
         except asyncio.CancelledError as error:
             await self._end(run, "caller", error)

@@ -40,6 +40,10 @@ class Typed(TypedDict):
     news: NotRequired[str]
 
 
+class Quoted(Typed):
+    more: "NotRequired[str]"
+
+
 class Model(BaseModel):
     user: str
     orders: list[str]
@@ -53,7 +57,7 @@ async def test_results_without_names_are_a_tuple():
     assert await gather() == {}
 
 
-@pytest.mark.parametrize("into", [Named, Data, Typed, Model])
+@pytest.mark.parametrize("into", [Named, Data, Typed, Quoted, Model])
 async def test_results_are_the_fields_of_a_class(into):
     """Named tuples, dataclasses, typed dictionaries and pydantic models are made of the results."""
     assert await gather_into(into, orders=orders, user=user) == into(user="ann", orders=["ann"])
