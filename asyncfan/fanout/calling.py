@@ -10,7 +10,15 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from .offload import SupportsSubmit, run_in_executor, run_in_thread
 
-__all__ = ["as_coroutine_function", "close_coroutines", "in_thread", "on_loop", "stays_on_loop", "unplaced"]
+__all__ = [
+    "as_coroutine_function",
+    "close_coroutines",
+    "in_thread",
+    "on_loop",
+    "runs_on_loop",
+    "stays_on_loop",
+    "unplaced",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -100,6 +108,11 @@ def unplaced(function: Any) -> Any:
     return function.function if isinstance(function, _Placed) else function
 
 
+def runs_on_loop(call: Callable[..., Any]) -> bool:
+    """Say whether what `as_coroutine_function` returned runs its function on the event loop."""
+    return getattr(call, "__code__", None) is not _CALL_ELSEWHERE
+
+
 def close_coroutines(values: Iterable[Any]) -> None:
     """Close the coroutines among ``values``, given by mistake, so that they don't warn of being unawaited."""
     for value in values:
@@ -165,3 +178,6 @@ def _refuse(function: Any) -> None:
         )
     if not callable(function):
         raise TypeError(f"expected a function, got {function!r}")
+
+
+_CALL_ELSEWHERE = getattr(_elsewhere(print, None), "__code__", None)  # what all that it returns share

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from .calling import close_coroutines
-from .limiter import Limiter
-from .offload import SupportsSubmit
 from .outcome import Outcome
 from .processor import ParallelProcessor
 from .signatures import (
     AsyncFunction,
     AsyncTask,
+    Attempts,
     Collecting,
     Function,
     Items,
     MapOptions,
     OnError,
+    Options,
     Raising,
     StreamOptions,
     Task,
 )
 from .stream import Stream
+
+if TYPE_CHECKING:
+    from .hedge import Hedge
+    from .retry import Retry
 
 __all__ = ["amap", "astream", "gather"]
 
@@ -39,38 +43,73 @@ R = TypeVar("R")
 
 # Where keys may be names, both say str. Named plain functions give Any: mypy finds no R for async ones beside them.
 @overload
-async def gather(tasks: Mapping[K, AsyncTask[R]], /) -> dict[K, R]: ...  # type: ignore[overload-overlap]
+async def gather(tasks: Mapping[K, AsyncTask[R]], /, **options: Unpack[Attempts]) -> dict[K, R]: ...  # type: ignore[overload-overlap]
 @overload
-async def gather(tasks: Mapping[K, Task[R]], /) -> dict[K, R]: ...  # type: ignore[overload-overlap]
-@overload
-async def gather(tasks: Mapping[str, AsyncTask[R]] | None = None, /, **named: AsyncTask[R]) -> dict[str, R]: ...
+async def gather(tasks: Mapping[K, Task[R]], /, **options: Unpack[Attempts]) -> dict[K, R]: ...  # type: ignore[overload-overlap]
 @overload
 async def gather(
-    tasks: Mapping[str, Callable[..., object]] | None = None, /, **named: Callable[..., object]
+    tasks: Mapping[str, AsyncTask[R]] | None = None,
+    /,
+    *,
+    timeout: float | None = None,
+    deadline: float | None = None,
+    retry: Retry | None = None,
+    hedge: Hedge | None = None,
+    **named: AsyncTask[R],
+) -> dict[str, R]: ...
+@overload
+async def gather(
+    tasks: Mapping[str, Callable[..., object]] | None = None,
+    /,
+    *,
+    timeout: float | None = None,
+    deadline: float | None = None,
+    retry: Retry | None = None,
+    hedge: Hedge | None = None,
+    **named: Callable[..., object],
 ) -> dict[str, Any]: ...
 @overload
-async def gather(a: AsyncTask[A], /) -> tuple[A]: ...
+async def gather(a: AsyncTask[A], /, **options: Unpack[Attempts]) -> tuple[A]: ...
 @overload
-async def gather(a: AsyncTask[A], b: AsyncTask[B], /) -> tuple[A, B]: ...
-@overload
-async def gather(a: AsyncTask[A], b: AsyncTask[B], c: AsyncTask[C], /) -> tuple[A, B, C]: ...
-@overload
-async def gather(a: AsyncTask[A], b: AsyncTask[B], c: AsyncTask[C], d: AsyncTask[D], /) -> tuple[A, B, C, D]: ...
+async def gather(a: AsyncTask[A], b: AsyncTask[B], /, **options: Unpack[Attempts]) -> tuple[A, B]: ...
 @overload
 async def gather(
-    a: AsyncTask[A], b: AsyncTask[B], c: AsyncTask[C], d: AsyncTask[D], e: AsyncTask[E], /
+    a: AsyncTask[A], b: AsyncTask[B], c: AsyncTask[C], /, **options: Unpack[Attempts]
+) -> tuple[A, B, C]: ...
+@overload
+async def gather(
+    a: AsyncTask[A], b: AsyncTask[B], c: AsyncTask[C], d: AsyncTask[D], /, **options: Unpack[Attempts]
+) -> tuple[A, B, C, D]: ...
+@overload
+async def gather(
+    a: AsyncTask[A], b: AsyncTask[B], c: AsyncTask[C], d: AsyncTask[D], e: AsyncTask[E], /, **options: Unpack[Attempts]
 ) -> tuple[A, B, C, D, E]: ...
 @overload
 async def gather(
-    a: AsyncTask[A], b: AsyncTask[B], c: AsyncTask[C], d: AsyncTask[D], e: AsyncTask[E], f: AsyncTask[F], /
+    a: AsyncTask[A],
+    b: AsyncTask[B],
+    c: AsyncTask[C],
+    d: AsyncTask[D],
+    e: AsyncTask[E],
+    f: AsyncTask[F],
+    /,
+    **options: Unpack[Attempts],
 ) -> tuple[A, B, C, D, E, F]: ...
 @overload
-async def gather(*tasks: Callable[..., object]) -> tuple[Any, ...]: ...
-async def gather(*tasks: Any, **named: Any) -> Any:
+async def gather(*tasks: Callable[..., object], **options: Unpack[Attempts]) -> tuple[Any, ...]: ...
+async def gather(
+    *tasks: Any,
+    timeout: float | None = None,
+    deadline: float | None = None,
+    retry: Retry | None = None,
+    hedge: Hedge | None = None,
+    **named: Any,
+) -> Any:
     """Call all functions at once and return ``{name: result}``; a failure cancels the others and is raised.
 
-    As `ParallelProcessor.execute_parallel` with no limit; take that for limits, timeouts and outcomes. A task is called
-    with the results of the tasks that its required parameters name, when those have ended.
+    As `ParallelProcessor.execute_parallel` with no limit; take that for limits and outcomes. What it says of
+    ``timeout``, ``deadline``, ``retry`` and ``hedge`` holds here too; a task of such a name is given in a mapping. A
+    task is called with the results of the tasks that its required parameters name, when those have ended.
 
     Functions without names give a tuple, each result with its own type: ``a, b = await gather(get_a, get_b)``. For
     names with types see `gather_into`.
@@ -91,7 +130,7 @@ async def gather(*tasks: Any, **named: Any) -> Any:
         >>> run(gather(lambda: load("user"), lambda: load("news")))
         ('the user', 'the news')
     """
-    processor = ParallelProcessor(None, name="gather")
+    processor = ParallelProcessor(None, timeout=timeout, deadline=deadline, retry=retry, hedge=hedge, name="gather")
     first: Any = tasks[0] if len(tasks) == 1 else None
     if not tasks or (len(tasks) == 1 and first is None):
         return await processor.execute_parallel(named)
@@ -129,12 +168,7 @@ async def amap(
     *,
     max_workers: int | None = 32,
     on_error: OnError = "raise",
-    timeout: float | None = None,
-    deadline: float | None = None,
-    limiter: Limiter | None = None,
-    executor: SupportsSubmit | None = None,
-    progress: Callable[[int, int | None], object] | None = None,
-    name: str | None = None,
+    **options: Unpack[Options],
 ) -> list[Any]:
     """Call ``fn`` with each item, ``max_workers`` at a time, and return the results in the items' order.
 
@@ -152,17 +186,7 @@ async def amap(
         >>> run(amap(double, range(3)))
         [0, 2, 4]
     """
-    processor = ParallelProcessor(
-        max_workers,
-        on_error=on_error,
-        timeout=timeout,
-        deadline=deadline,
-        limiter=limiter,
-        executor=executor,
-        progress=progress,
-        name=name,
-    )
-    return await processor.map(fn, items)
+    return await ParallelProcessor(max_workers, on_error=on_error, **options).map(fn, items)
 
 
 @overload
@@ -189,12 +213,7 @@ def astream(
     ordered: bool = True,
     buffer_size: int | None = None,
     on_error: OnError = "raise",
-    timeout: float | None = None,
-    deadline: float | None = None,
-    limiter: Limiter | None = None,
-    executor: SupportsSubmit | None = None,
-    progress: Callable[[int, int | None], object] | None = None,
-    name: str | None = None,
+    **options: Unpack[Options],
 ) -> Stream[Any]:
     """Call ``fn`` with each item, ``max_workers`` at a time, and iterate over the results in constant memory.
 
@@ -209,14 +228,5 @@ def astream(
         >>> run(main())
         [0, 2, 4]
     """
-    processor = ParallelProcessor(
-        max_workers,
-        on_error=on_error,
-        timeout=timeout,
-        deadline=deadline,
-        limiter=limiter,
-        executor=executor,
-        progress=progress,
-        name=name,
-    )
+    processor = ParallelProcessor(max_workers, on_error=on_error, **options)
     return processor.stream(fn, items, ordered=ordered, buffer_size=buffer_size)
