@@ -64,7 +64,7 @@ def _signature(into: Any) -> inspect.Signature:
     return inspect.Signature(
         [
             parameter(name, parameter.KEYWORD_ONLY, default=None if _may_be_left_out(into, name) else parameter.empty)
-            for name in into.__required_keys__ | into.__optional_keys__
+            for name in into.__annotations__
         ]
     )
 
