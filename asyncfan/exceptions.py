@@ -16,6 +16,7 @@ __all__ = [
     "ScopeEndedError",
     "SelfCancelledError",
     "UnkeyableArgumentError",
+    "UnsendableError",
     "UnstorableValueError",
 ]
 
@@ -137,6 +138,10 @@ class UnkeyableArgumentError(AsyncfanError, TypeError):
         self.function = function
         self.parameter = parameter
         self.type = type_
+
+
+class UnsendableError(AsyncfanError, TypeError):
+    """Raised when an item, a result or an exception of a chunk cannot be sent between processes."""
 
 
 class UnstorableValueError(AsyncfanError, TypeError):

@@ -43,6 +43,27 @@ async def pages():
             TypeError,
             "executor must have submit(), as concurrent.futures.Executor does, got 3",
         ),
+        (lambda: ParallelProcessor(chunk_size=0), ValueError, "chunk_size must be >= 1, 'auto' or None, got 0"),
+        (
+            lambda: ParallelProcessor(chunk_size=2.5),
+            TypeError,
+            "chunk_size must be an int >= 1, 'auto' or None, got 2.5",
+        ),
+        (
+            lambda: ParallelProcessor(chunk_size="many"),
+            ValueError,
+            "chunk_size must be an int >= 1, 'auto' or None, got 'many'",
+        ),
+        (
+            lambda: ParallelProcessor(chunk_size=10, timeout=1),
+            TypeError,
+            "timeout is for one item, and chunk_size sends several in one call: leave one of the two out",
+        ),
+        (
+            lambda: ParallelProcessor(chunk_size="auto", limiter=Limiter("db")),
+            TypeError,
+            "limiter is for one item, and chunk_size sends several in one call: leave one of the two out",
+        ),
         (
             lambda: ParallelProcessor(progress=3),
             TypeError,
