@@ -30,6 +30,7 @@ from .exceptions import (
     AttemptTimeoutError,
     BatchResultError,
     DeadlineExceededError,
+    DependencyFailedError,
     MissingKeyError,
     RecursiveLoadError,
     ScopeEndedError,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from .caching.wrappers import AsyncCached, Cached, CacheInfo
     from .fanout.budget import RetryBudget
     from .fanout.hedge import Hedge
+    from .fanout.into import gather_into
     from .fanout.retry import Retry
     from .fanout.stats import ProcessorStats
 
@@ -70,6 +72,7 @@ _SELDOM = {
     "RetryBudget": ".fanout.budget",
     "batched": ".batching.decorator",
     "explain": ".caching.explain",
+    "gather_into": ".fanout.into",
 }
 
 __all__ = [
@@ -90,6 +93,7 @@ __all__ = [
     "Cleared",
     "DataBatcher",
     "DeadlineExceededError",
+    "DependencyFailedError",
     "Explanation",
     "Hedge",
     "Limiter",
@@ -118,6 +122,7 @@ __all__ = [
     "escape",
     "explain",
     "gather",
+    "gather_into",
     "in_thread",
     "on_loop",
     "register_codec",

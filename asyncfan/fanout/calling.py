@@ -7,11 +7,21 @@ import inspect
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from types import FunctionType
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from .offload import SupportsSubmit, run_in_executor, run_in_thread
 
-__all__ = ["Elsewhere", "as_coroutine_function", "close_coroutines", "in_thread", "on_loop", "runs_on_loop"]
+__all__ = [
+    "Elsewhere",
+    "as_coroutine_function",
+    "close_coroutines",
+    "in_thread",
+    "on_loop",
+    "runs_on_loop",
+    "stays_on_loop",
+    "unplaced",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -83,15 +93,22 @@ def as_coroutine_function(
         return Elsewhere(function.function, None)
     if isinstance(function, on_loop):
         return _here(function.function)
-    inner = function
-    while isinstance(inner, partial):
-        inner = inner.func
+    inner = _innermost(function)
     _refuse(inner)
     if _is_async(inner):
         return function  # type: ignore[no-any-return]
-    if getattr(inner, "__name__", "") == "<lambda>" or (inner is not function and executor is None):
-        return _here(function)
-    return Elsewhere(function, executor)
+    return _here(function) if _binds(function, inner, executor) else Elsewhere(function, executor)
+
+
+def stays_on_loop(function: Any, executor: SupportsSubmit | None = None) -> bool:
+    """Say whether ``function``, which has no place given to it, is called on the loop."""
+    inner = _innermost(function)
+    return _is_async(inner) or _binds(function, inner, executor)
+
+
+def unplaced(function: Any) -> Any:
+    """Return ``function`` without the place that `in_thread` or `on_loop` gave to it."""
+    return function.function if isinstance(function, _Placed) else function
 
 
 class Elsewhere:
@@ -141,8 +158,21 @@ def close_coroutines(values: Iterable[Any]) -> None:
             value.close()
 
 
+def _innermost(function: Any) -> Any:
+    while isinstance(function, partial):
+        function = function.func
+    return function
+
+
+def _binds(function: Any, inner: Any, executor: SupportsSubmit | None) -> bool:
+    """Whether it only binds arguments: a lambda, or a partial that no executor takes."""
+    return getattr(inner, "__name__", "") == "<lambda>" or (inner is not function and executor is None)
+
+
 def _is_async(function: Any) -> bool:
     """Whether a call surely returns a coroutine; what is only marked as such may return anything."""
+    if type(function) is FunctionType:  # as most are: 2 us less a task
+        return bool(function.__code__.co_flags & inspect.CO_COROUTINE)
     call = function if inspect.isroutine(function) else type(function).__call__
     flags = getattr(getattr(call, "__code__", None), "co_flags", 0)
     return inspect.iscoroutinefunction(call) and bool(flags & inspect.CO_COROUTINE)
@@ -157,6 +187,8 @@ def _here(function: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any
 
 
 def _refuse(function: Any) -> None:
+    if type(function) is FunctionType and not function.__code__.co_flags & inspect.CO_ASYNC_GENERATOR:
+        return
     if inspect.iscoroutine(function):
         name = function.__qualname__
         function.close()  # or it would warn that it was never awaited

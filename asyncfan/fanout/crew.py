@@ -126,6 +126,8 @@ class Crew:
                 self.closed, self.cause = why, cause
             return
         self.closed, self.cause, self.hold = why, cause, True
+        if self.loop.is_closed():
+            return  # nobody can be told any more
         if self.caller is not None:
             self.caller.stop()
         current = asyncio.current_task(self.loop)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overlo
 
 from .calling import Elsewhere, as_coroutine_function, close_coroutines
 from .checks import check_chunk_size, positive_int, positive_number
+from .dependencies import takes_arguments
 from .late_binding import warn_of_late_binding
 from .layers import Call, Tally, check_layers, layered
 from .meter import Meter
@@ -158,19 +159,28 @@ class ParallelProcessor(Generic[Mode]):
     # their own would double the signatures.
 
     @overload
-    async def execute_parallel(self: ParallelProcessor[Raising], tasks: Mapping[K, AsyncTask[R]]) -> dict[K, R]: ...
+    async def execute_parallel(  # type: ignore[overload-overlap]
+        self: ParallelProcessor[Raising], tasks: Mapping[K, AsyncTask[R]]
+    ) -> dict[K, R]: ...
     @overload
     async def execute_parallel(self: ParallelProcessor[Raising], tasks: Mapping[K, Task[R]]) -> dict[K, R]: ...
+    @overload  # with parameters, which name others
+    async def execute_parallel(
+        self: ParallelProcessor[Raising], tasks: Mapping[str, Callable[..., object]]
+    ) -> dict[str, Any]: ...
     @overload
     async def execute_parallel(
-        self: ParallelProcessor[Collecting] | ParallelProcessor[OnError], tasks: Mapping[K, Callable[[], object]]
+        self: ParallelProcessor[Collecting] | ParallelProcessor[OnError], tasks: Mapping[K, Callable[..., object]]
     ) -> dict[K, Any]: ...
-    async def execute_parallel(self, tasks: Mapping[K, Callable[[], object]]) -> dict[K, Any]:
+    async def execute_parallel(self, tasks: Mapping[K, Callable[..., object]]) -> dict[K, Any]:
         """Call each function in an `asyncio.Task` of its own that has its name, and return their results.
 
         Args:
             tasks: ``{name: function}``: ``async def`` functions, lambdas or partials that return an
-                awaitable, or plain functions, which run in threads.
+                awaitable, or plain functions, which run in threads. A task is called with the results of the
+                tasks that its required parameters name, as soon as those have ended:
+                ``{"user": get_user, "orders": lambda user: get_orders(user.id)}``. A parameter with a default
+                keeps it, so that ``lambda i=item: ...`` binds a value.
 
         Returns:
             ``{name: result}`` in the order of ``tasks``; ``{name: Outcome}`` if ``on_error`` is
@@ -181,7 +191,11 @@ class ParallelProcessor(Generic[Mode]):
             ExceptionGroup: What the tasks raised (``"group"``).
             DeadlineExceededError: The ``deadline`` passed (not with ``"collect"``); it has the ``outcomes``.
             SelfCancelledError: A task raised `asyncio.CancelledError` though nobody had cancelled it.
-            TypeError: ``tasks`` is not a mapping of functions.
+            TypeError: ``tasks`` is not a mapping of functions, or one takes what no task is called.
+            ValueError: Tasks wait for each other in a ring.
+
+        With ``"collect"``, what needs a task that has no value is not started, and its outcome's exception is a
+        `DependencyFailedError`; all others go on.
 
         Cancellation: Cancels all tasks and waits for their end.
         """
@@ -191,14 +205,19 @@ class ParallelProcessor(Generic[Mode]):
             )
         warn_of_late_binding(tasks)
         names = list(tasks)
+        kind: Callable[..., Any] = NamedRun
         tally = self._tally()
         try:
+            if any(map(takes_arguments, tasks.values())):
+                from .graph import arrange  # noqa: PLC0415 - few fan-outs have dependencies
+
+                tasks, kind = arrange(tasks, self.executor)
             calls = [self._prepare(function, f"tasks[{name!r}]", tally) for name, function in tasks.items()]
-        except TypeError:
+        except (TypeError, ValueError):
             close_coroutines(tasks.values())  # else their warnings would hide the error
             raise
         facts: dict[str, Any] = {"noun": "task", "names": names, "total": len(names), "tally": tally}
-        run = self._run(operator.call, "ParallelProcessor", kind=NamedRun, **facts)
+        run = self._run(operator.call, "ParallelProcessor", kind=kind, **facts)
         found: dict[K, Any] = run.named(await run.every(calls))
         return found
 

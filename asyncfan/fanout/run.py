@@ -358,7 +358,10 @@ class Run(Crew):
             note(first, f"in {self.label(i)}")
             if self.policy is not None and self.policy.min_success is not None:
                 note(first, f"{self.succeeded} {self.nouns} of {self.name} succeeded, not {self.policy.wanted}")
-            raise self._with_notes(first, others)
+            try:
+                raise self._with_notes(first, others)
+            finally:
+                del failures, first, others
         if self.policy is not None and self.on_error != "collect":
             self.policy.check(self.succeeded, self.nouns)
 

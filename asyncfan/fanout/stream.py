@@ -107,6 +107,9 @@ class Stream(Generic[R]):
             yield outcome
 
     async def _end(self, run: StreamRun, why: Closed, cause: BaseException | None = None) -> None:
+        if run.loop.is_closed():  # nothing can be awaited any more
+            run.end()
+            return
         if run.tasks or cause is not None:  # a cancellation counts even if all had just ended
             run.close(why, cause)
         await run.finish()

@@ -21,6 +21,7 @@ from . import (
     stampede,
     stampede_processes,
     stream,
+    stream_head,
     traces,
 )
 
@@ -50,6 +51,7 @@ WORKLOADS = {
         fanout_named.FANOUT_NAMED,
         executors.EXECUTORS,
         stream.STREAM,
+        stream_head.STREAM_HEAD,
         batched.BATCHED,
         batched.BATCHED_MANY,
         batches.BATCHES,

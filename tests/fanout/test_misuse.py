@@ -6,7 +6,7 @@ import re
 import pytest
 
 from asyncfan import AsyncQueryBatcher, DataBatcher, Hedge, Retry, RetryBudget
-from asyncfan.fanout import Limiter, ParallelProcessor, amap, gather, in_thread, on_loop
+from asyncfan.fanout import Limiter, ParallelProcessor, amap, gather, gather_into, in_thread, on_loop
 
 
 async def fetch(x=None):
@@ -184,9 +184,35 @@ def test_wrong_options_are_refused_where_they_are_written(make, error, message):
             lambda: gather([fetch]),
             (f"tasks must be a mapping {{name: function}}, got [{fetch!r}]; for a list of items: map(fn, items)"),
         ),
+        (
+            lambda: gather(fetch(1), fetch(2)),
+            "tasks[0]: expected a function, got the coroutine fetch(): pass fetch or lambda: fetch(...)",
+        ),
+        (
+            lambda: gather(fetch(1), b=fetch(2)),
+            "some tasks have names and some have not: name them all, gather(user=get_user, news=get_news), or none",
+        ),
+        (
+            lambda: gather(orders=lambda usr: usr, user=fetch(1)),
+            (
+                "tasks['orders'] takes 'usr', but no task is called that: did you mean 'user'? A task gets the results "
+                "of the tasks that its parameters name; to bind a value, write lambda usr=value: ..."
+            ),
+        ),
+        (
+            lambda: gather(lambda item: item),
+            (
+                "tasks[0] takes 'item', but no task is called that. A task gets the results "
+                "of the tasks that its parameters name; to bind a value, write lambda item=value: ..."
+            ),
+        ),
+        (
+            lambda: gather_into(fetch, user=fetch),
+            f"gather_into takes a class and named tasks, gather_into(Page, user=get_user), got {fetch!r}",
+        ),
         (lambda: amap(None, [1]), "fn: expected a function, got None"),
         (
-            lambda: gather(a=len, hedge=Hedge()),
+            lambda: gather(a=dict, hedge=Hedge()),
             (
                 "tasks['a']: hedge= needs an async function: a thread cannot be cancelled, so that the result would "
                 "wait for the slower attempt anyway"
@@ -207,6 +233,20 @@ async def test_classic_mistakes_get_a_hint(call, message):
     """What is no function, or no mapping, is refused with the right code; no coroutine warns afterwards."""
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         await call()
+
+
+@pytest.mark.parametrize(
+    ("tasks", "ring"),
+    [
+        ({"a": lambda a: a}, "a -> a"),
+        ({"x": fetch, "a": lambda b: b, "b": lambda c, x: c, "c": lambda a: a}, "a -> b -> c -> a"),
+        ({"c": lambda a: a, "a": lambda b: b, "b": lambda a: a}, "a -> b -> a"),
+    ],
+)
+async def test_a_ring_of_tasks_is_shown(tasks, ring):
+    """Tasks that wait for each other are refused, the ring read as "needs"."""
+    with pytest.raises(ValueError, match=f"^tasks wait for each other: {re.escape(ring)}$"):
+        await gather(tasks)
 
 
 async def test_a_running_awaitable_is_not_a_function():

@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, assert_type
+from typing import Any, Literal, NamedTuple, TypedDict, assert_type
 
 from asyncfan import (
     AsyncQueryBatcher,
@@ -16,6 +17,7 @@ from asyncfan import (
     amap,
     astream,
     gather,
+    gather_into,
     in_thread,
     on_loop,
 )
@@ -105,6 +107,58 @@ async def gathered_results_keep_their_names() -> None:
     assert_type(await gather({"one": user}, two=user), dict[str, str])
     mixed: Mapping[str, Any] = await gather(one=user, two=version, three=lambda: price("tea"))
     assert_type(mixed["two"], Any)
+
+
+class Page(NamedTuple):
+    user: str
+    price: int
+
+
+@dataclass
+class Sheet:
+    user: str
+    price: int
+
+
+class Table(TypedDict):
+    user: str
+    price: int
+
+
+async def results_without_names_have_a_type_each() -> None:
+    """`gather` of functions gives a tuple of their types, which a class checks like any arguments."""
+    assert_type(await gather(user), tuple[str])
+    assert_type(await gather(user, lambda: price("tea")), tuple[str, int])
+    assert_type(await gather(user, partial(price, "tea"), user), tuple[str, int, str])
+    six = await gather(user, user, user, user, user, partial(price, "tea"))
+    assert_type(six, tuple[str, str, str, str, str, int])
+    assert_type(await gather(user, user, user, user, user, user, user), tuple[Any, ...])
+    assert_type(await gather(user, version), tuple[Any, ...])
+    first, second = await gather(user, partial(price, "tea"))
+    assert_type(first, str)
+    assert_type(second, int)
+    assert_type(Page(*await gather(user, partial(price, "tea"))), Page)
+    Page(*await gather(user, user))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def results_with_names_have_the_types_of_a_class() -> None:
+    """`gather_into` gives what it is given: a named tuple, a dataclass or a typed dictionary."""
+    page = await gather_into(Page, user=user, price=lambda user: price(user + "!"))
+    assert_type(page, Page)
+    assert_type(page.price, int)
+    assert_type(await gather_into(Sheet, user=user, price=price), Sheet)
+    table = await gather_into(Table, user=user, price=version)
+    assert_type(table, Table)
+    assert_type(table["user"], str)
+
+
+async def tasks_may_take_the_results_of_others() -> None:
+    """A task's parameters are names of tasks; results are Any then, unless a class says what they are."""
+    assert_type(await gather(item=user, padded=padded), dict[str, Any])
+    assert_type(await gather(item=user, padded=lambda item: padded(item + "!")), dict[str, Any])
+    assert_type(await gather({"item": user, "padded": padded}), dict[str, Any])
+    processor = ParallelProcessor(2)
+    assert_type(await processor.execute_parallel({"item": user, "padded": padded}), dict[str, Any])
 
 
 async def a_processor_that_raises_gives_what_the_functions_return() -> None:
