@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
 
-from ..fanout.checks import positive_int
+from ..fanout.checks import adapting, positive_int
 from ..fanout.processor import ParallelProcessor
-from ..fanout.signatures import AsyncFunction, Collecting, Function, Items, Mode, OnError, Options, Raising
+from ..fanout.signatures import AsyncFunction, Collecting, Function, Items, MaxWorkers, Mode, OnError, Options, Raising
 from ..fanout.stream import Stream
 from .chunks import chunks
 
@@ -52,7 +52,7 @@ class DataBatcher(Generic[Mode]):
         self: DataBatcher[Raising],
         batch_size: int = 100,
         *,
-        max_concurrent_batches: int | None = 1,
+        max_concurrent_batches: MaxWorkers = 1,
         weight: Callable[[Any], float] | None = None,
         max_batch_weight: float | None = None,
         on_error: Raising = "raise",
@@ -63,7 +63,7 @@ class DataBatcher(Generic[Mode]):
         self,
         batch_size: int = 100,
         *,
-        max_concurrent_batches: int | None = 1,
+        max_concurrent_batches: MaxWorkers = 1,
         weight: Callable[[Any], float] | None = None,
         max_batch_weight: float | None = None,
         on_error: Mode,
@@ -73,7 +73,7 @@ class DataBatcher(Generic[Mode]):
         self,
         batch_size: int = 100,
         *,
-        max_concurrent_batches: int | None = 1,
+        max_concurrent_batches: MaxWorkers = 1,
         weight: Callable[[Any], float] | None = None,
         max_batch_weight: float | None = None,
         on_error: OnError = "raise",
@@ -85,7 +85,7 @@ class DataBatcher(Generic[Mode]):
         name: str | None = None,
     ) -> None:
         positive_int("batch_size", batch_size, none="")
-        positive_int("max_concurrent_batches", max_concurrent_batches)
+        adapting("max_concurrent_batches", max_concurrent_batches)
         if (weight is None) != (max_batch_weight is None):
             raise TypeError("weight and max_batch_weight go together: weight=len, max_batch_weight=1_000_000")
         if weight is not None and not callable(weight):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
 
 from ..exceptions import AttemptTimeoutError
 from .calling import as_coroutine_function, close_coroutines
-from .checks import positive_int, positive_number
+from .checks import adapting, positive_int, positive_number
 from .late_binding import warn_of_late_binding
 from .named import NamedRun
 from .run import Run
@@ -21,6 +21,7 @@ from .signatures import (
     Collecting,
     Function,
     Items,
+    MaxWorkers,
     Mode,
     OnError,
     Options,
@@ -32,6 +33,7 @@ from .stats import Meter, ProcessorStats
 from .stream import Stream, StreamRun
 
 if TYPE_CHECKING:
+    from .adaptive import LimitController
     from .limiter import Limiter
     from .offload import SupportsSubmit
 
@@ -47,7 +49,8 @@ class ParallelProcessor(Generic[Mode]):
     """Runs many calls at once, never more than ``max_workers`` of them.
 
     Args:
-        max_workers: How many may run at once; None is no limit.
+        max_workers: How many may run at once; None is no limit, ``"auto"`` or an `AdaptiveLimit` finds it out, for all
+            calls of this processor together: see ``limit``.
         timeout: Seconds for one call of a function; it is cancelled when they have passed.
         deadline: Seconds for the whole of one ``execute_parallel``, ``map`` or ``stream``. Calls inside see
             the time left as `asyncfan.context.time_left`; where an outer deadline is sooner, it holds.
@@ -81,16 +84,16 @@ class ParallelProcessor(Generic[Mode]):
     @overload
     def __init__(
         self: ParallelProcessor[Raising],
-        max_workers: int | None = 32,
+        max_workers: MaxWorkers = 32,
         *,
         on_error: Raising = "raise",
         **options: Unpack[Options],
     ) -> None: ...
     @overload
-    def __init__(self, max_workers: int | None = 32, *, on_error: Mode, **options: Unpack[Options]) -> None: ...
+    def __init__(self, max_workers: MaxWorkers = 32, *, on_error: Mode, **options: Unpack[Options]) -> None: ...
     def __init__(
         self,
-        max_workers: int | None = 32,
+        max_workers: MaxWorkers = 32,
         *,
         timeout: float | None = None,
         deadline: float | None = None,
@@ -100,7 +103,7 @@ class ParallelProcessor(Generic[Mode]):
         progress: Callable[[int, int | None], object] | None = None,
         name: str | None = None,
     ) -> None:
-        positive_int("max_workers", max_workers)
+        self._limit = adapting("max_workers", max_workers)
         positive_number("timeout", timeout)
         positive_number("deadline", deadline)
         if on_error not in ("raise", "group", "collect"):
@@ -225,22 +228,29 @@ class ParallelProcessor(Generic[Mode]):
             loop early must wait for the workers' end.
         """
         positive_int("buffer_size", buffer_size)
-        workers = self.max_workers
+        most = self.max_workers if self.limit is None else self.limit.most
+        workers = most if isinstance(most, int) else None
         buffer = buffer_size or workers or 1000
         window = buffer + (workers or 0)
         call, total = self._prepare(fn, "fn"), _length(items, "items")
         kind = partial(StreamRun, ordered=ordered, window=window)
         return Stream(lambda: self._run(call, _name_of(fn), noun=self.noun, total=total, kind=kind), items)
 
+    @property
+    def limit(self) -> LimitController | None:
+        """What finds ``max_workers``: the ``current`` limit, and a ``trace`` of its changes; None if fixed."""
+        return None if self._limit is None else self._limit.controller
+
     def stats(self) -> ProcessorStats:
         """Return counts of items and their times, over all calls so far."""
-        return self._meter.snapshot()
+        return self._meter.snapshot(None if self.limit is None else self.limit.current)
 
     def __repr__(self) -> str:
         stats = self.stats()
+        limit = self.max_workers or "unlimited" if stats.limit is None else f"{stats.limit} (auto)"
         return (
-            f"<ParallelProcessor {self.name + ' ' if self.name else ''}{stats.running}/"
-            f"{self.max_workers or 'unlimited'} running, {stats.ok} ok, {stats.failed} failed>"
+            f"<ParallelProcessor {self.name + ' ' if self.name else ''}{stats.running}/{limit} running, "
+            f"{stats.ok} ok, {stats.failed} failed>"
         )
 
     def _prepare(self, function: Any, where: str) -> Call:
@@ -250,6 +260,8 @@ class ParallelProcessor(Generic[Mode]):
             raise TypeError(f"{where}: {error}") from None
         if self.timeout is not None:
             call = _timed(call, self.timeout)
+        if self._limit is not None:
+            call = self._limit.measured(call)
         if self.limiter is not None:
             call = _limited(call, self.limiter)
         return call
@@ -257,7 +269,8 @@ class ParallelProcessor(Generic[Mode]):
     def _run(self, call: Callable[..., Any], name: str, *, kind: Callable[..., Any] = Run, **facts: Any) -> Any:
         return kind(
             call,
-            max_workers=self.max_workers,
+            max_workers=self.max_workers if isinstance(self.max_workers, int) else None,
+            limit=self._limit,
             on_error=self.on_error,
             deadline=self.deadline,
             progress=self.progress,

@@ -31,6 +31,7 @@ class ProcessorStats:
         run_time: How long items ran. Calls with more than 1,000 items (or an unknown number) measure one in
             64, unless outcomes are kept; so ``run_time.count`` can be less than the items' number.
         queue_wait: How long the same items waited from the beginning of their call to their own.
+        limit: How many may run at once now, where that adapts; else None.
     """
 
     calls: int = 0
@@ -41,11 +42,13 @@ class ProcessorStats:
     cancelled: int = 0
     run_time: Latency = field(default_factory=Latency)
     queue_wait: Latency = field(default_factory=Latency)
+    limit: int | None = None
 
     def __str__(self) -> str:
+        limit = "" if self.limit is None else f" (limit {self.limit})"
         return (
             f"{self.calls} calls: {self.ok} ok, {self.failed} failed, {self.timed_out} timed out, "
-            f"{self.cancelled} cancelled, {self.running} running; ran {self.run_time}; waited {self.queue_wait}"
+            f"{self.cancelled} cancelled, {self.running} running{limit}; ran {self.run_time}; waited {self.queue_wait}"
         )
 
 
@@ -84,15 +87,16 @@ class Meter:
             self._queue_wait.record(waited)
             self._run_time.record(ran)
 
-    def snapshot(self) -> ProcessorStats:
-        """Return the figures as they are now."""
+    def snapshot(self, limit: int | None = None) -> ProcessorStats:
+        """Return the figures as they are now, with a ``limit`` that adapts."""
         with self._lock:
             ended, running = self._ended, 0
             for run in self._live:
                 counts = _counts(run)
                 ended = _sum(ended, counts)
                 running += run.running
-            return ProcessorStats(self._calls, running, *ended, self._run_time.snapshot(), self._queue_wait.snapshot())
+            times = self._run_time.snapshot(), self._queue_wait.snapshot()
+            return ProcessorStats(self._calls, running, *ended, *times, limit)
 
 
 def _counts(run: Run) -> tuple[int, int, int, int]:

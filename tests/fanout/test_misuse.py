@@ -23,8 +23,16 @@ async def pages():
     [
         (lambda: ParallelProcessor(0), ValueError, "max_workers must be >= 1 or None, got 0"),
         (lambda: ParallelProcessor(-1), ValueError, "max_workers must be >= 1 or None, got -1"),
-        (lambda: ParallelProcessor(True), TypeError, "max_workers must be an int >= 1 or None, got True"),
-        (lambda: ParallelProcessor(2.5), TypeError, "max_workers must be an int >= 1 or None, got 2.5"),
+        (
+            lambda: ParallelProcessor(True),
+            TypeError,
+            "max_workers must be an int >= 1, None, 'auto' or an AdaptiveLimit, got True",
+        ),
+        (
+            lambda: ParallelProcessor(2.5),
+            TypeError,
+            "max_workers must be an int >= 1, None, 'auto' or an AdaptiveLimit, got 2.5",
+        ),
         (lambda: ParallelProcessor(timeout=0), ValueError, "timeout must be seconds > 0 or None, got 0"),
         (lambda: ParallelProcessor(timeout="1"), TypeError, "timeout must be seconds > 0 or None, got '1'"),
         (
