@@ -5,6 +5,7 @@ fanout/     many calls at once          batching/   chunks of items, single call
 caching/    keys, entries, flights      http/       requests and responses, without any framework
 adapters/   one thin file a framework   context     what they share: scopes and deadlines
 metrics     histograms and snapshots    crowd       what they share: who of a fan-out waits for a batch
+climbing    how limits and sizes that find themselves take their steps
 testing     clocks, loops and stores for our users' own tests
 Each room's __init__ says what its files are for; imports point from the last of these to the first, never back.
 """
@@ -46,15 +47,25 @@ from .fanout import Limiter, Outcome, ProcessorStats, amap, astream, gather, in_
 from .parallel_processor import AsyncQueryBatcher, DataBatcher, ParallelProcessor
 
 if TYPE_CHECKING:
+    from .batching.adaptive import AdaptiveBatchSize
     from .caching.explain import Explanation, explain
     from .caching.stats import CacheStats
+    from .fanout.adaptive import AdaptiveLimit
 
 # what few programs use is loaded when it is used: importing asyncfan takes a tenth less time
-_SELDOM = {"CacheStats": ".caching.stats", "Explanation": ".caching.explain", "explain": ".caching.explain"}
+_SELDOM = {
+    "AdaptiveBatchSize": ".batching.adaptive",
+    "AdaptiveLimit": ".fanout.adaptive",
+    "CacheStats": ".caching.stats",
+    "Explanation": ".caching.explain",
+    "explain": ".caching.explain",
+}
 
 __all__ = [
     "MISSING",
+    "AdaptiveBatchSize",
     "AdaptiveExpire",
+    "AdaptiveLimit",
     "AsyncCached",
     "AsyncQueryBatcher",
     "AsyncfanError",

@@ -17,9 +17,6 @@ TRACE = 64
 # Steps, as powers of two: the first one; the longest, so that nothing overshoots by more than 1.42 times; the shortest,
 # which is how far the value moves to and fro where it rests. It is longer where noise would hide what it brings.
 FIRST, LONGEST, SHORTEST = 1 / 4, 1 / 2, 1 / 8
-# Measurements after which a difference counts however noisy it is, and how many the past is worth at most: the window
-# of Gradient2's long-term average.
-ENOUGH = 600
 # Standard errors by which two scores must differ before that.
 CLEAR = 3.0
 # Turns to rest between trials at most, where none succeeds.
@@ -46,18 +43,21 @@ class Decision(NamedTuple):
 
 
 class Measured:
-    """The mean and the variance of what was measured; old measurements fade when there are many."""
+    """The mean and the variance of what was measured; the past is worth ``memory`` measurements at most."""
 
-    __slots__ = ("count", "mean", "variance")
+    __slots__ = ("count", "mean", "memory", "variance")
 
-    def __init__(self, mean: float = 0.0, variance: float = 0.0, count: float = 0.0) -> None:
+    def __init__(
+        self, mean: float = 0.0, variance: float = 0.0, count: float = 0.0, *, memory: float = math.inf
+    ) -> None:
         self.mean: float = mean
         self.variance: float = variance
-        self.count: float = count  # up to ENOUGH
+        self.count: float = count  # up to `memory`
+        self.memory: float = memory
 
     def add(self, mean: float, variance: float, count: float) -> None:
         """Take in ``count`` more measurements with this mean and variance."""
-        self.count = min(self.count + count, max(ENOUGH, count))
+        self.count = min(self.count + count, max(self.memory, count))
         share = count / self.count
         apart = mean - self.mean
         self.variance += share * (variance - self.variance + (1 - share) * apart * apart)
@@ -77,6 +77,7 @@ class Climber:
         most: The upper bound.
         worth: How many per cent the score must rise by for each per cent that the value rises by, and may fall by for
             each that it falls by. Scores are logarithms.
+        enough: Measurements after which a difference counts however noisy it is.
 
     Attributes:
         value: What is in force; it begins in the middle, the geometric mean of the bounds.
@@ -84,11 +85,12 @@ class Climber:
         tried: While a step is on trial: the value and the score before it.
     """
 
-    def __init__(self, least: int, most: int, worth: float) -> None:
+    def __init__(self, least: int, most: int, worth: float, enough: float) -> None:
         self.least, self.most, self._worth = least, most, worth
         self._noticed = max(worth, 1 - worth)  # how much the gain of a step can differ from what is asked for
         self.value: int = self.bounded(math.sqrt(least) * math.sqrt(most))
-        self.here = Measured()
+        self._enough = enough
+        self.here = Measured(memory=enough)
         self.tried: tuple[int, Measured] | None = None
         self._way = 1.0  # up or down, the next trial
         self._stride = FIRST
@@ -114,7 +116,7 @@ class Climber:
     def step(self, value: int, before: Measured | None = None) -> None:
         """Put ``value`` in force, on trial; ``before`` is the score until now, if it is not `here`."""
         self.tried = (self.value, before or self.here)
-        self.value, self.here = value, Measured()
+        self.value, self.here = value, Measured(memory=self._enough)
 
     def gain(self) -> float | None:
         """Return how much more the step on trial brought than it must; None while that is not clear."""
@@ -122,7 +124,7 @@ class Climber:
             return None
         value, before = self.tried
         gain = self.here.mean - before.mean - self._worth * math.log(self.value / value)
-        if self.here.count < ENOUGH and abs(gain) < CLEAR * math.sqrt(self.here.error + before.error):
+        if self.here.count < self._enough and abs(gain) < CLEAR * math.sqrt(self.here.error + before.error):
             return None
         return gain
 
@@ -149,12 +151,12 @@ class Climber:
     @property
     def _shortest(self) -> float:
         """The shortest step whose gain is one and a half times the noise that remains when enough was measured."""
-        noise = 1.5 * math.sqrt(2 * self.here.variance / ENOUGH)
+        noise = 1.5 * math.sqrt(2 * self.here.variance / self._enough)
         return min(max(SHORTEST, noise / (math.log(2) * self._noticed)), LONGEST)
 
     def jump(self, value: int) -> None:
         """Put ``value`` in force without a trial, and climb from there."""
-        self.value, self.here, self.tried = value, Measured(), None
+        self.value, self.here, self.tried = value, Measured(memory=self._enough), None
         self._way, self._stride, self._rest, self._rested = 1.0, FIRST, 1, 0
 
     def bounded(self, value: float) -> int:

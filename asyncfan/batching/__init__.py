@@ -5,6 +5,7 @@ loader       callers and their keys         quick       the short way of a calle
 queue        what waits and runs in a loop  batch       many keys that travel together
 dispatch     when an open batch is sent     asking      the calls of the function
 answers      what it returned, key by key   failure     an exception on its way to callers
+adaptive     what finds a batch size     adapting    the same at work
 bisecting    which keys make a batch fail   stats       what was done so far
 """
 

@@ -4,6 +4,7 @@ calling      how a function of the user's is called (offload: in threads and exe
 worker       the inner loop; crew: the tasks of one run; run: its books, from outcomes to the verdict
 named        a task each; stream: results while they come; source: where items come from
 limiter      limits shared between calls
+adaptive     what finds a limit; adapting: the same at work in runs and limiters
 stats        what a processor has seen
 signatures   the types of what it takes
 processor    the class; functions: the same without it

@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 from ..climbing import TRACE, Climber, Decision, Measured
 
-__all__ = ["AdaptiveLimit", "Auto", "LimitController", "is_overload"]
+__all__ = ["AdaptiveLimit", "Auto", "LimitController", "Overload", "has_status", "is_overload", "judge"]
 
 Auto = Literal["auto"]
+# What says that a call was too much: what it raised or returned.
 Overload = type[BaseException] | tuple[type[BaseException], ...] | Callable[[Any], bool]
 
 # Gradient2's: calls that take so many times as long as usual are a sign of a queue, and the limit falls by as much as
@@ -29,6 +30,8 @@ DOWN = 0.5
 # A step up costs as much latency as it may: one per cent more at once must bring half a per cent more throughput. There
 # the ratio of throughput to latency, Kleinrock's power, is highest.
 WORTH = 0.5
+# Calls after which a difference counts however noisy it is, and in which what is usual fades: Gradient2's long window.
+LONG = 600
 # Times below this are all alike, in seconds.
 ALIKE = 1e-4
 
@@ -78,7 +81,7 @@ class AdaptiveLimit:
             raise ValueError(f"max must be >= min={min!r}, got {max!r}")
         self.min: int = min
         self.max: int = max
-        self.overload: Callable[[Any], bool] = _judge(overload)
+        self.overload: Callable[[Any], bool] = judge("overload", overload)
 
     def controller(self) -> LimitController:
         """Return what finds one limit."""
@@ -105,11 +108,13 @@ class LimitController:
         self.trace: deque[Decision] = deque(maxlen=TRACE)
         self.least: int = least
         self.most: int = most
-        self._climber = Climber(least, most, WORTH)
+        self._climber = Climber(least, most, WORTH, LONG)
         self._window = _Window()
         self._settling = 0  # calls yet to end that began before the last step
         self._seen = 0  # calls that ended since then
-        self._usual = Measured()  # how long calls take when all is well, in logarithms, without the loop's own time
+        self._usual = Measured(
+            memory=LONG
+        )  # how long calls take when all is well, in logarithms, without the loop's own time
         self._blamed = False  # whether the step on trial was made because calls took longer than that
         self._refused = 0.0  # the share of calls that are usually refused
         self._before: tuple[int, float] | None = None  # the limit and the share when more began to be, while they are
@@ -186,7 +191,8 @@ class LimitController:
                 return
             if gain <= 0:
                 if self._blamed:
-                    self._usual = window.times()
+                    self._usual = times = window.times()
+                    times.memory = LONG
                 change = math.expm1(climber.here.mean - climber.tried[1].mean)
                 way = "more" if change > 0 else "less"
                 self._undo(now, running, f"because {self.current} at once bring {abs(change):.0%} {way}")
@@ -304,7 +310,7 @@ class _Window:
         """Return the throughput, by Little's law: how many ran, for as long as one that is not refused takes."""
         raw = _in_logarithms(self._raw)
         seconds = math.exp(raw.mean) + self._wasted / self.good
-        return Measured(math.log(max(self.used(), 1.0)) - math.log(seconds), raw.variance, raw.count)
+        return Measured(math.log(max(self.used(), 1.0)) - math.log(seconds), raw.variance, raw.count, memory=LONG)
 
 
 def _in_logarithms(roots: Measured) -> Measured:
@@ -333,12 +339,16 @@ def is_overload(answer: Any) -> bool:
     """
     if isinstance(answer, BaseException) and any(base.__name__ in _NAMES for base in type(answer).__mro__):
         return True
-    return _has_status(answer) or _has_status(_attribute(answer, "response"))
+    return has_status(answer, _STATUSES)
 
 
-def _has_status(thing: Any) -> bool:
-    found = (_attribute(thing, name) for name in ("status", "status_code", "code"))
-    return any(isinstance(status, int) and status in _STATUSES for status in found)
+def has_status(answer: Any, statuses: frozenset[int]) -> bool:
+    """Say whether ``answer`` or its ``response`` has one of these HTTP statuses."""
+    for thing in (answer, _attribute(answer, "response")):
+        found = (_attribute(thing, name) for name in ("status", "status_code", "code"))
+        if any(isinstance(status, int) and status in statuses for status in found):
+            return True
+    return False
 
 
 def _attribute(thing: Any, name: str) -> Any:
@@ -348,14 +358,19 @@ def _attribute(thing: Any, name: str) -> Any:
         return None
 
 
-def _judge(overload: Any) -> Callable[[Any], bool]:
-    if overload is None:
+def judge(name: str, given: Any) -> Callable[[Any], bool]:
+    """Return a function of what a call raised or returned: `is_overload`, or what is made of types of exceptions.
+
+    Raises:
+        TypeError: ``given`` is neither None, a function, nor a type of exception or a tuple of them.
+    """
+    if given is None:
         return is_overload
-    kinds = overload if isinstance(overload, tuple) else (overload,)
+    kinds = given if isinstance(given, tuple) else (given,)
     if kinds and all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
         return lambda answer: isinstance(answer, kinds)
-    if callable(overload) and not isinstance(overload, type):
-        return overload  # type: ignore[no-any-return]
+    if callable(given) and not isinstance(given, type):
+        return given  # type: ignore[no-any-return]
     raise TypeError(
-        f"overload must be a type of exception, a tuple of them or a function of what a call gave, got {overload!r}"
+        f"{name} must be a type of exception, a tuple of them or a function of what a call gave, got {given!r}"
     )

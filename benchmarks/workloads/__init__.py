@@ -1,6 +1,7 @@
 """All workloads, by name. A name is also a group: ``hit`` stands for ``hit`` and every ``hit-...``."""
 
 from . import (
+    adaptive,
     batched,
     batches,
     clear,
@@ -42,6 +43,7 @@ WORKLOADS = {
         batches.BATCHES,
         batches.BATCHES_NEAR,
         batches.BATCHES_IO,
+        adaptive.ADAPTIVE,
         traces.TRACES_WORKLOAD,
         import_time.IMPORT,
     )
