@@ -94,6 +94,7 @@ class Climber:
         self.tried: tuple[int, Measured] | None = None
         self._way = 1.0  # up or down, the next trial
         self._stride = FIRST
+        self._failed = False  # whether the step before was not worth it either
         self._rest = 0  # turns between trials
         self._rested = 0
 
@@ -134,19 +135,28 @@ class Climber:
         self._way = 1.0 if self.value > self.tried[0] else -1.0
         self._stride = min(2 * self._stride, LONGEST)
         self._rest = self._rested = 0
+        self._failed = False
         self.tried = None
 
     def undo(self) -> None:
-        """End the trial with the value before it: try a shorter step at once, or another way after a rest."""
+        """End the trial with the value before it, and try the other way; in a shorter step where neither was worth it.
+
+        Where neither way is worth the shortest step, it is time for a rest.
+        """
         assert self.tried is not None  # noqa: S101 - only called on trial
         self.value, self.here = self.tried
         self.tried = None
+        self.turn()
+
+    def turn(self) -> None:
+        """Note that the step that is next is not worth it, tried or not."""
+        self._way = -self._way
         self._rested = 0
-        if self._stride > self._shortest:
+        if self._failed and self._stride > self._shortest:
             self._stride = max(self._stride / 2, self._shortest)
-        else:
-            self._way = -self._way
+        elif self._failed:
             self._rest = min(max(2 * self._rest, 1), REST)
+        self._failed = not self._failed
 
     @property
     def _shortest(self) -> float:
@@ -157,7 +167,7 @@ class Climber:
     def jump(self, value: int) -> None:
         """Put ``value`` in force without a trial, and climb from there."""
         self.value, self.here, self.tried = value, Measured(memory=self._enough), None
-        self._way, self._stride, self._rest, self._rested = 1.0, FIRST, 1, 0
+        self._way, self._stride, self._rest, self._rested, self._failed = 1.0, FIRST, 1, 0, False
 
     def bounded(self, value: float) -> int:
         """Return the whole number within the bounds that is nearest."""

@@ -77,10 +77,7 @@ class AdaptiveBatchSize:
             raise ValueError(f"min must be >= 1, got {min!r}")
         if max < min:
             raise ValueError(f"max must be >= min={min!r}, got {max!r}")
-        if not (type(band) is tuple and len(band) == 2 and all(map(_is_number, band))):  # noqa: PLR2004
-            raise TypeError(f"band must be a pair of seconds (least, most), got {band!r}")
-        if not 0 < band[0] < band[1] < math.inf:
-            raise ValueError(f"band must be 0 < least < most, in seconds, got {band!r}")
+        _check_band(band)
         self.min: int = min
         self.max: int = max
         self.band: tuple[float, float] = band
@@ -95,8 +92,11 @@ class AdaptiveBatchSize:
         return f"AdaptiveBatchSize({self.min}, {self.max}, band={self.band})"
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float)
+def _check_band(band: Any) -> None:
+    if not (isinstance(band, tuple) and len(band) == 2 and all(isinstance(edge, int | float) for edge in band)):  # noqa: PLR2004
+        raise TypeError(f"band must be a pair of seconds (least, most), got {band!r}")
+    if not 0 < band[0] < band[1] < math.inf:
+        raise ValueError(f"band must be 0 < least < most, in seconds, got {band!r}")
 
 
 def is_too_large(answer: Any) -> bool:
@@ -202,8 +202,12 @@ class SizeController:
                 value = climber.bounded(self.current * min(DOUBLE, math.exp(self._slow - level)))
             if climber.most < self.most:  # half-way to what is too large, in proportion
                 value = min(value, int(math.sqrt(self.current) * math.sqrt(climber.most + 1)))
-        if value is not None and self._may_try(value, level):
+        if value is None:
+            return
+        if self._may_try(value, level):
             self._step(now, value)
+        else:
+            climber.turn()
 
     def _may_try(self, value: int, level: float) -> bool:
         """Say whether a size is likely to stay in the band, and is not as good as too large."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SharedLimit"]
 
+BUSY = 0.001  # seconds of a pass of the event loop
+
 Call = Callable[..., Coroutine[Any, Any, Any]]
 
 
@@ -66,7 +68,8 @@ class SharedLimit:
             loop: The loop that it ran on.
             began: When, by the clock of that loop.
             answer: What it returned or raised.
-            waits: How often it waited, which costs it the lag of the loop each time.
+            waits: How often it waited, which costs it the lag of the loop twice each time: until the loop hears that
+                there is an answer, and until the task runs.
             running: How many ran until then.
         """
         now = loop.time()
@@ -74,14 +77,18 @@ class SharedLimit:
         # what never waited has asked no backend, and what failed tells nothing of how long it takes
         if refused or waits:
             with self._lock:
-                self.controller.ended(now, now - began, running, lag=waits * self._lag, refused=refused)
+                self.controller.ended(now, now - began, running, lag=2 * waits * self._lag, refused=refused)
         if self._probed is not loop:
             self._probed = loop
             loop.call_soon(self._next_pass, loop, now)
 
     def _next_pass(self, loop: asyncio.AbstractEventLoop, before: float) -> None:
-        self._lag += (loop.time() - before - self._lag) / 8
+        now = loop.time()
+        self._lag = (self._lag + now - before) / 2
         self._probed = None
+        if now - before > BUSY:  # the next one is likely to be as long, and who is ready then will have waited for it
+            self._probed = loop
+            loop.call_soon(self._next_pass, loop, now)
 
     # -- callers of a limiter
 

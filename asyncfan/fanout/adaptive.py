@@ -30,8 +30,9 @@ DOWN = 0.5
 # A step up costs as much latency as it may: one per cent more at once must bring half a per cent more throughput. There
 # the ratio of throughput to latency, Kleinrock's power, is highest.
 WORTH = 0.5
-# Calls after which a difference counts however noisy it is, and in which what is usual fades: Gradient2's long window.
-LONG = 600
+# Calls after which a difference counts however noisy it is, and in which what is usual fades: half of Gradient2's long
+# window. With all of it, ten noisy calls at once took half a minute to find out that the knee had moved.
+LONG = 300
 # Times below this are all alike, in seconds.
 ALIKE = 1e-4
 
@@ -110,13 +111,15 @@ class LimitController:
         self.most: int = most
         self._climber = Climber(least, most, WORTH, LONG)
         self._window = _Window()
-        self._settling = 0  # calls yet to end that began before the last step
+        self._settling = self.current  # calls yet to end that began under another limit, or when few ran
+        self._since = -math.inf  # what began before, in worse times, is not counted
         self._seen = 0  # calls that ended since then
         self._usual = Measured(
             memory=LONG
         )  # how long calls take when all is well, in logarithms, without the loop's own time
         self._blamed = False  # whether the step on trial was made because calls took longer than that
         self._refused = 0.0  # the share of calls that are usually refused
+        self._borne = 0.0  # the most that this may be: what was found to be refused whatever the limit was
         self._before: tuple[int, float] | None = None  # the limit and the share when more began to be, while they are
 
     @property
@@ -137,6 +140,8 @@ class LimitController:
         """
         self._seen += 1
         self._settling -= 1
+        if seconds is not None and now - seconds < self._since <= now and not refused:
+            return self.current
         trying_more = self._trying_more
         if self._settling >= 0 and not (refused and trying_more):
             return self.current
@@ -165,7 +170,7 @@ class LimitController:
             self._give_way(now, running, window.refused / window.count)
             return
         self._before = None
-        self._refused = min(self._refused, self._refused + (window.refused / window.count - self._refused) / 8)
+        self._refused = min(self._borne, self._refused + (window.refused / window.count - self._refused) / 8)
         if not window.good or window.used() < USED * self.current:
             return
         times = window.times()
@@ -216,7 +221,7 @@ class LimitController:
         value = self._climber.bounded(self.current * max(HALF, math.exp(TOLERANCE - slower)) - 0.5)
         if value < self.current:
             self._step(now, running, value, why, window.score())
-            self._blamed = True
+            self._blamed, self._since = True, now
             return True
         return False
 
@@ -227,11 +232,12 @@ class LimitController:
             return
         limit, before = self._before = self._before or (self.current, share)
         if share <= DOWN and share >= 0.75 * before and self.current <= max(HALF * limit, self.least):
-            self._before, self._refused = None, share
+            self._before, self._refused, self._borne = None, share, share
             self._jump(now, running, limit, f"because {share:.0%} of the calls are refused whatever the limit is")
         else:
             value = self._climber.bounded(self.current * (1 - (share - self._refused) / 2) - 0.5)
             self._jump(now, running, value, f"because {share:.0%} of the calls are refused")
+            self._since = now
 
     # -- changes
 

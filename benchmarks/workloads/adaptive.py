@@ -1,11 +1,13 @@
 """A limit that finds itself, beside fixed ones.
 
-Workload: as many items as there is time for, against a simulated backend on virtual time. It serves as many calls at once
-    as its knee, in 0.1 s each (and some noise, seeded); beyond that they slow each other down, by the square of how many
-    times too many they are. The knee is at 40, moves to 10 and to 200, so many seconds each.
-Unit: what is lost of the calls that the knees allow: over all the run, and (``settled``) over the second half of the worst
-    of the three times. ``overshoot`` is the highest limit of a second half, in times of its knee; ``call`` the mean time.
-Reading: a fixed limit is right for one knee at most: too low it wastes what the backend offers, too high it wears it down.
+Workload: as many items as there is time for, against a simulated backend on virtual time. It serves as many calls at
+    once as its knee, in 0.1 s each (and some noise, seeded); beyond that they slow each other down, by the square of
+    how many times too many they are. The knee is at 40, moves to 10 and to 200, so many seconds each.
+Unit: what is lost of the calls that the knees allow: over all the run, and (``settled``) over the second half of the
+    worst of the three times. ``overshoot`` is the highest limit of a second half, in times of its knee; ``call`` the
+    mean time of a call.
+Reading: a fixed limit is right for one knee at most: too low it wastes what the backend offers, too high it wears it
+    down. ``spread`` is 0: every round is the same, to the call.
 Command: python -m benchmarks adaptive
 """
 
