@@ -32,7 +32,7 @@ class SharedLimit:
             asyncio.Task[Any] | None, list[float]
         ] = {}  # {task: when it entered a limiter, not left yet}
         self._runs: set[Crew] = set()  # those that have begun and not ended
-        self._lag = 0.0  # seconds that what is ready has waited for its turn on the loop lately
+        self._lag = 0.0  # seconds that what was ready had to wait for its turn on the loop when that was measured last
         self._probed: asyncio.AbstractEventLoop | None = None  # a loop in whose next pass the lag is measured
 
     # -- calls
@@ -84,7 +84,7 @@ class SharedLimit:
 
     def _next_pass(self, loop: asyncio.AbstractEventLoop, before: float) -> None:
         now = loop.time()
-        self._lag = (self._lag + now - before) / 2
+        self._lag = now - before
         self._probed = None
         if now - before > BUSY:  # the next one is likely to be as long, and who is ready then will have waited for it
             self._probed = loop

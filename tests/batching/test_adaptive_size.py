@@ -13,7 +13,7 @@ from asyncfan import AdaptiveBatchSize, DataBatcher
 from asyncfan.batching.adaptive import is_too_large
 
 
-def sizes(seconds, batches=150, controller=None, noise=0.0, most=None, seed=1):
+def sizes(seconds, batches=150, controller=None, *, noise=0.0, most=None, seed=1):
     """Return the size of each batch, where one of ``n`` items takes ``seconds(n, i)``; more than ``most`` are refused."""
     found, rng, now, seen = controller or AdaptiveBatchSize().controller(), random.Random(seed), 0.0, []
     for i in range(batches):
