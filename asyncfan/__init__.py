@@ -13,15 +13,10 @@ Each room's __init__ says what its files are for; imports point from the last of
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .batching import Batched, LoaderStats, batched
 from .cache_decorators import CacheLevel, cache, cache_function, cache_response
 from .caching import (
     MISSING,
-    AdaptiveExpire,
-    AsyncCached,
     Cache,
-    Cached,
-    CacheInfo,
     CacheOptions,
     Cleared,
     Load,
@@ -43,21 +38,41 @@ from .exceptions import (
     UnkeyableArgumentError,
     UnstorableValueError,
 )
-from .fanout import Limiter, Outcome, ProcessorStats, amap, astream, gather, in_thread, on_loop
+from .fanout import Limiter, Outcome, amap, astream, gather, in_thread, on_loop
 from .parallel_processor import AsyncQueryBatcher, DataBatcher, ParallelProcessor
 
 if TYPE_CHECKING:
     from .batching.adaptive import AdaptiveBatchSize
+    from .batching.decorator import batched
+    from .batching.stats import LoaderStats
+    from .batching.wrappers import Batched
+    from .caching.adaptive import AdaptiveExpire
     from .caching.explain import Explanation, explain
     from .caching.stats import CacheStats
+    from .caching.wrappers import AsyncCached, Cached, CacheInfo
     from .fanout.adaptive import AdaptiveLimit
+    from .fanout.budget import RetryBudget
+    from .fanout.hedge import Hedge
+    from .fanout.retry import Retry
+    from .fanout.stats import ProcessorStats
 
 # what few programs use is loaded when it is used: importing asyncfan takes a tenth less time
 _SELDOM = {
     "AdaptiveBatchSize": ".batching.adaptive",
+    "AdaptiveExpire": ".caching.adaptive",
     "AdaptiveLimit": ".fanout.adaptive",
+    "AsyncCached": ".caching.wrappers",
+    "Batched": ".batching.wrappers",
+    "CacheInfo": ".caching.wrappers",
     "CacheStats": ".caching.stats",
+    "Cached": ".caching.wrappers",
     "Explanation": ".caching.explain",
+    "Hedge": ".fanout.hedge",
+    "LoaderStats": ".batching.stats",
+    "ProcessorStats": ".fanout.stats",
+    "Retry": ".fanout.retry",
+    "RetryBudget": ".fanout.budget",
+    "batched": ".batching.decorator",
     "explain": ".caching.explain",
 }
 
@@ -82,6 +97,7 @@ __all__ = [
     "DataBatcher",
     "DeadlineExceededError",
     "Explanation",
+    "Hedge",
     "Limiter",
     "Load",
     "LoaderStats",
@@ -90,6 +106,8 @@ __all__ = [
     "ParallelProcessor",
     "ProcessorStats",
     "RecursiveLoadError",
+    "Retry",
+    "RetryBudget",
     "ScopeEndedError",
     "SelfCancelledError",
     "UnkeyableArgumentError",

@@ -6,7 +6,6 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Any
 
 from ..fanout.outcome import Outcome
@@ -73,7 +72,7 @@ def _flat(results: Iterable[Any]) -> Iterator[Any]:
         if isinstance(result, _Parts):
             yield from _flat(result)
         elif isinstance(result, Outcome) and isinstance(result.value, _Parts):
-            yield from (replace(result, value=part) for part in _flat(result.value))
+            yield from (result._replace(value=part) for part in _flat(result.value))
         else:
             yield result
 

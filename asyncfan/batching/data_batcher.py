@@ -13,8 +13,7 @@ from .chunks import chunks
 
 if TYPE_CHECKING:
     from ..fanout.adaptive import Auto, LimitController
-    from ..fanout.limiter import Limiter
-    from ..fanout.offload import SupportsSubmit
+    from ..fanout.layers import Tally
     from ..fanout.stats import ProcessorStats
     from .adapting import SharedSize
     from .adaptive import AdaptiveBatchSize, SizeController
@@ -37,12 +36,10 @@ class DataBatcher(Generic[Mode]):
         max_batch_weight: What the items of one batch may weigh together.
         on_error: As for `ParallelProcessor`, with a batch as the item: ``"raise"``, ``"group"`` or
             ``"collect"``.
-        timeout: Seconds for one batch.
-        deadline: Seconds for one call of ``process_batches`` or ``stream_batches``.
-        limiter: A `Limiter` that each batch passes.
-        executor: Where a plain function runs: anything with the ``submit`` of `concurrent.futures.Executor`.
-        progress: ``progress(done, total)`` in batches, called on the loop after each one.
-        name: What logs, tasks and messages call it.
+        **options: As for `ParallelProcessor`, with a batch as the item: ``timeout`` for one attempt at a batch,
+            ``deadline`` for one call of ``process_batches`` or ``stream_batches``, ``retry`` and ``hedge`` for
+            functions that may be called twice with a batch, ``min_success``, ``first`` and ``max_errors`` in batches,
+            ``limiter``, ``executor``, ``progress`` and ``name``.
 
     Example:
         >>> from asyncfan.testing import run
@@ -82,12 +79,7 @@ class DataBatcher(Generic[Mode]):
         weight: Callable[[Any], float] | None = None,
         max_batch_weight: float | None = None,
         on_error: OnError = "raise",
-        timeout: float | None = None,
-        deadline: float | None = None,
-        limiter: Limiter | None = None,
-        executor: SupportsSubmit | None = None,
-        progress: Callable[[int, int | None], object] | None = None,
-        name: str | None = None,
+        **options: Unpack[Options],
     ) -> None:
         self._size = _adapting(batch_size)
         if self._size is not None and not (max_concurrent_batches is None or isinstance(max_concurrent_batches, int)):
@@ -106,17 +98,7 @@ class DataBatcher(Generic[Mode]):
         self.max_concurrent_batches = max_concurrent_batches
         self.weight = weight
         self.max_batch_weight = max_batch_weight
-        self._processor = _BatchProcessor(
-            self._size,
-            max_concurrent_batches,
-            timeout=timeout,
-            deadline=deadline,
-            on_error=on_error,
-            limiter=limiter,
-            executor=executor,
-            progress=progress,
-            name=name,
-        )
+        self._processor = _BatchProcessor(self._size, max_concurrent_batches, on_error=on_error, **options)
 
     # Results have a type where they have one in `ParallelProcessor`.
 
@@ -210,8 +192,8 @@ class _BatchProcessor(ParallelProcessor[OnError]):
         super().__init__(max_workers, **options)
         self._size = size
 
-    def _prepare(self, function: Any, where: str) -> Callable[..., Any]:
-        call = super()._prepare(function, where)
+    def _prepare(self, function: Any, where: str, tally: Tally | None) -> Callable[..., Any]:
+        call = super()._prepare(function, where, tally)
         return call if self._size is None else self._size.measured(call)
 
     def stream(self, *args: Any, **options: Any) -> Stream[Any]:

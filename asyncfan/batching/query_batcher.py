@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from functools import partial
-from typing import Any, TypeVar, TypeVarTuple, overload
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, overload
 
 from ..fanout.calling import as_coroutine_function, close_coroutines
-from ..fanout.checks import adapting
+from ..fanout.checks import adapting, positive_number
+from ..fanout.layers import check_layers, layered
 from ..fanout.limiter import Limiter
 from ..fanout.processor import ParallelProcessor
 from ..fanout.signatures import AsyncTask, MaxWorkers, Task
 from .flight import Flight
+
+if TYPE_CHECKING:
+    from ..fanout.hedge import Hedge
+    from ..fanout.retry import Retry
 
 __all__ = ["AsyncQueryBatcher"]
 
@@ -31,6 +36,9 @@ class AsyncQueryBatcher:
         burst: How many may start at once after a pause; 1 by default.
         key: ``key(query, *args)`` says which queries are equal: callers of one that already runs or waits
             get its result. None as the key joins nothing. Without ``key``, each query is executed.
+        timeout: Seconds for one attempt at a query, from when the limit let it through.
+        retry: A `Retry`: a query that failed is tried again; while it waits for that it holds no place in the limit.
+        hedge: A `Hedge`: beside a query that takes long a second one is executed, within the limit too.
         limiter: A `Limiter` made elsewhere, in place of the three limits above.
         name: What ``repr``, tasks and messages call it.
 
@@ -52,6 +60,9 @@ class AsyncQueryBatcher:
         rate: float | None = None,
         burst: int | None = None,
         key: Callable[..., Hashable] | None = None,
+        timeout: float | None = None,
+        retry: Retry | None = None,
+        hedge: Hedge | None = None,
         limiter: Limiter | None = None,
         name: str | None = None,
     ) -> None:
@@ -60,8 +71,13 @@ class AsyncQueryBatcher:
             raise TypeError("limiter has its own limits: give rate and burst to Limiter(...), not here")
         if not (key is None or callable(key)):
             raise TypeError(f"key must be a function key(query, *args), got {key!r}")
+        positive_number("timeout", timeout)
+        check_layers(retry, hedge)
         self.limiter: Limiter = limiter or Limiter(name, max_concurrency=max_concurrency, rate=rate, burst=burst)
         self.name = name
+        self.timeout = timeout
+        self.retry = retry
+        self.hedge = hedge
         self._key = key
         # {(loop, key): Flight}; present only while the query waits or runs
         self._flights: dict[tuple[asyncio.AbstractEventLoop, Hashable], Flight] = {}
@@ -84,25 +100,27 @@ class AsyncQueryBatcher:
 
         Cancellation: Cancels the query and waits for its end, unless others wait for the same one.
         """
-        return await self._execute(as_coroutine_function(query), query, *args)
+        return await self._execute(self._prepare(query), query, *args)
+
+    def _prepare(self, query: Callable[..., Any]) -> Callable[..., Any]:
+        call = as_coroutine_function(query)
+        if self.hedge is not None:
+            self.hedge.check(call, "query")
+        return layered(call, timeout=self.timeout, limiter=self.limiter, retry=self.retry, hedge=self.hedge)
 
     async def _execute(self, call: Callable[..., Any], query: Callable[..., Any], *args: Any) -> Any:
         key = None if self._key is None else self._key(query, *args)
         if key is None:
-            async with self.limiter:
-                return await call(*args)
+            return await call(*args)
         place = (asyncio.get_running_loop(), key)
         try:
             flight = self._flights.get(place)
         except TypeError as error:
             raise TypeError(f"key must return something hashable, or None to join nothing, got {key!r}") from error
         if flight is None:
-
-            async def main() -> Any:
-                async with self.limiter:
-                    return await call(*args)
-
-            flight = Flight(main, f"asyncfan:{self.name or 'query'}:{key!r}", partial(self._landed, place))
+            flight = Flight(
+                partial(call, *args), f"asyncfan:{self.name or 'query'}:{key!r}", partial(self._landed, place)
+            )
             self._flights[place] = flight
         return await flight.join()
 
@@ -127,7 +145,7 @@ class AsyncQueryBatcher:
         processor = ParallelProcessor(most, name=self.name or "AsyncQueryBatcher")
         named = queries if isinstance(queries, Mapping) else dict(enumerate(queries))
         try:
-            calls = {name: partial(self._execute, as_coroutine_function(query), query) for name, query in named.items()}
+            calls = {name: partial(self._execute, self._prepare(query), query) for name, query in named.items()}
         except TypeError:
             close_coroutines(named.values())
             raise

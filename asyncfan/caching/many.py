@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from ..exceptions import AttemptTimeoutError
+from ..fanout.meter import Meter
 from ..fanout.outcome import Outcome, Status
 from ..fanout.run import Run
 from ..fanout.signatures import Collecting, Raising
-from ..fanout.stats import Meter
 from .batches import Batch, Wanted
 from .call_keys import Key
 from .flights import Failure
@@ -36,15 +35,14 @@ class BatchLoader(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Call:
+class Call(NamedTuple):
     """A call whose value is not at hand, and where in the results it belongs."""
 
     exact: Key
     key: Key  # as the call is looked up by
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    places: list[int] = field(default_factory=list)
+    places: list[int]  # filled in as they are found
 
 
 class Many:
@@ -169,7 +167,7 @@ class Many:
         for i in left:
             key, args, kwargs_ = bind(*before, items[i], *rest, **kwargs)
             exact = self._function.exact(key)
-            call = missing.get(exact) or missing.setdefault(exact, Call(exact, key, args, kwargs_))
+            call = missing.get(exact) or missing.setdefault(exact, Call(exact, key, args, kwargs_, []))
             call.places.append(i)
         op.joined += len(left) - len(missing)  # equal ones wait for the load of the first
         return found, list(missing.values())
@@ -197,9 +195,9 @@ class Many:
     def _spread(self, results: list[Outcome[Any]], call: Call, outcome: Outcome[Any]) -> None:
         """Put the outcome of a call wherever it belongs."""
         first, *others = call.places
-        results[first] = replace(outcome, key=first)
+        results[first] = outcome._replace(key=first)
         for place in others:
-            results[place] = replace(outcome, key=place, value=self._copied(outcome.value))
+            results[place] = outcome._replace(key=place, value=self._copied(outcome.value))
 
     def _copied(self, value: Any) -> Any:
         copy = self._function.copy

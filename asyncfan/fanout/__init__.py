@@ -5,18 +5,27 @@ worker       the inner loop; crew: the tasks of one run; run: its books, from ou
 named        a task each; stream: results while they come; source: where items come from
 limiter      limits shared between calls
 adaptive     what finds a limit; adapting: the same at work in runs and limiters
-stats        what a processor has seen
+layers       what is put around one call; retry (with budget and retry_after) and hedge (with race and pace)
+policy       how many must succeed; notes: what is told of an error
+meter        counts what a processor does; stats: what it shows of that
 signatures   the types of what it takes
 processor    the class; functions: the same without it
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from .calling import in_thread, on_loop
 from .functions import amap, astream, gather
 from .limiter import Limiter
 from .outcome import Outcome
 from .processor import ParallelProcessor
-from .stats import ProcessorStats
 from .stream import Stream
+
+if TYPE_CHECKING:
+    from .stats import ProcessorStats
+
+_SELDOM = {"ProcessorStats": ".stats"}
 
 __all__ = [
     "Limiter",
@@ -30,3 +39,9 @@ __all__ = [
     "in_thread",
     "on_loop",
 ]
+
+
+def __getattr__(name: str) -> Any:  # as the face does
+    if name not in _SELDOM:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_SELDOM[name], __name__), name)

@@ -9,7 +9,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from .offload import SupportsSubmit, run_in_executor, run_in_thread
 
-__all__ = ["as_coroutine_function", "close_coroutines", "in_thread", "on_loop"]
+__all__ = ["as_coroutine_function", "close_coroutines", "in_thread", "on_loop", "runs_on_loop"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -92,6 +92,11 @@ def as_coroutine_function(
     return _elsewhere(function, executor)
 
 
+def runs_on_loop(call: Callable[..., Any]) -> bool:
+    """Say whether what `as_coroutine_function` returned runs its function on the event loop."""
+    return getattr(call, "__code__", None) is not _CALL_ELSEWHERE
+
+
 def close_coroutines(values: Iterable[Any]) -> None:
     """Close the coroutines among ``values``, given by mistake, so that they don't warn of being unawaited."""
     for value in values:
@@ -142,3 +147,6 @@ def _refuse(function: Any) -> None:
         )
     if not callable(function):
         raise TypeError(f"expected a function, got {function!r}")
+
+
+_CALL_ELSEWHERE = getattr(_elsewhere(print, None), "__code__", None)  # what all that it returns share

@@ -46,16 +46,16 @@ def positive_int(name: str, value: Any, *, none: str = " or None") -> None:
         raise ValueError(f"{name} must be >= 1{none}, got {value!r}")
 
 
-def positive_number(name: str, value: Any, unit: str = "seconds") -> None:
-    """Refuse what is not a finite number > 0 or None.
+def positive_number(name: str, value: Any, unit: str = "seconds", *, none: str = " or None") -> None:
+    """Refuse what is not a finite number > 0 or None; ``none`` is empty where None is refused too.
 
     Raises:
         TypeError: It is not a number.
         ValueError: It is not > 0, or not finite.
     """
-    if value is None:
+    if value is None and none:
         return
-    message = f"{name} must be {unit} > 0 or None, got {value!r}"
+    message = f"{name} must be {unit} > 0{none}, got {value!r}"
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(message)
     if not 0 < value < math.inf:

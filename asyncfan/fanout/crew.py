@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["Closed", "Crew"]
 
 # Why a run takes no new item: one failed, time is up, the caller was cancelled, the source or `progress`
-# raised, the consumer of a stream left.
-Closed = Literal["failure", "deadline", "caller", "broken", "left"]
+# raised, the consumer of a stream left, enough have succeeded.
+Closed = Literal["failure", "deadline", "caller", "broken", "left", "enough"]
 
 _SLICE = 0.005  # seconds that the items of one run may use of one pass of the loop
 

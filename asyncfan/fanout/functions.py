@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
-from .limiter import Limiter
-from .offload import SupportsSubmit
 from .outcome import Outcome
 from .processor import ParallelProcessor
 from .signatures import (
     AsyncFunction,
     AsyncTask,
+    Attempts,
     Collecting,
     Function,
     Items,
     MapOptions,
     MaxWorkers,
     OnError,
+    Options,
     Raising,
     StreamOptions,
     Task,
 )
 from .stream import Stream
+
+if TYPE_CHECKING:
+    from .hedge import Hedge
+    from .retry import Retry
 
 __all__ = ["amap", "astream", "gather"]
 
@@ -33,19 +37,45 @@ R = TypeVar("R")
 
 # Where keys may be names, both say str. Named plain functions give Any: mypy finds no R for async ones beside them.
 @overload
-async def gather(tasks: Mapping[K, AsyncTask[R]], /) -> dict[K, R]: ...  # type: ignore[overload-overlap]
+async def gather(tasks: Mapping[K, AsyncTask[R]], /, **options: Unpack[Attempts]) -> dict[K, R]: ...  # type: ignore[overload-overlap]
 @overload
-async def gather(tasks: Mapping[K, Task[R]], /) -> dict[K, R]: ...  # type: ignore[overload-overlap]
-@overload
-async def gather(tasks: Mapping[str, AsyncTask[R]] | None = None, /, **named: AsyncTask[R]) -> dict[str, R]: ...
+async def gather(tasks: Mapping[K, Task[R]], /, **options: Unpack[Attempts]) -> dict[K, R]: ...  # type: ignore[overload-overlap]
 @overload
 async def gather(
-    tasks: Mapping[str, Callable[[], object]] | None = None, /, **named: Callable[[], object]
+    tasks: Mapping[str, AsyncTask[R]] | None = None,
+    /,
+    *,
+    timeout: float | None = None,
+    deadline: float | None = None,
+    retry: Retry | None = None,
+    hedge: Hedge | None = None,
+    **named: AsyncTask[R],
+) -> dict[str, R]: ...
+@overload
+async def gather(
+    tasks: Mapping[str, Callable[[], object]] | None = None,
+    /,
+    *,
+    timeout: float | None = None,
+    deadline: float | None = None,
+    retry: Retry | None = None,
+    hedge: Hedge | None = None,
+    **named: Callable[[], object],
 ) -> dict[str, Any]: ...
-async def gather(tasks: Mapping[Any, Callable[[], Any]] | None = None, /, **named: Callable[[], Any]) -> dict[Any, Any]:
+async def gather(
+    tasks: Mapping[Any, Callable[[], Any]] | None = None,
+    /,
+    *,
+    timeout: float | None = None,
+    deadline: float | None = None,
+    retry: Retry | None = None,
+    hedge: Hedge | None = None,
+    **named: Callable[[], Any],
+) -> dict[Any, Any]:
     """Call all functions at once and return ``{name: result}``; a failure cancels the others and is raised.
 
-    As `ParallelProcessor.execute_parallel` with no limit; take that for limits, timeouts and outcomes.
+    As `ParallelProcessor.execute_parallel` with no limit; take that for limits and outcomes. What it says of
+    ``timeout``, ``deadline``, ``retry`` and ``hedge`` holds here too; a task of such a name is given in a mapping.
 
     Raises:
         Exception: What a task raised, when no other runs any more.
@@ -59,9 +89,8 @@ async def gather(tasks: Mapping[Any, Callable[[], Any]] | None = None, /, **name
         >>> run(gather(user=lambda: load("user"), orders=lambda: load("orders")))
         {'user': 'the user', 'orders': 'the orders'}
     """
-    return await ParallelProcessor(None, name="gather").execute_parallel(
-        named if tasks is None else {**tasks, **named} if named else tasks
-    )
+    processor = ParallelProcessor(None, timeout=timeout, deadline=deadline, retry=retry, hedge=hedge, name="gather")
+    return await processor.execute_parallel(named if tasks is None else {**tasks, **named} if named else tasks)
 
 
 @overload
@@ -86,12 +115,7 @@ async def amap(
     *,
     max_workers: MaxWorkers = 32,
     on_error: OnError = "raise",
-    timeout: float | None = None,
-    deadline: float | None = None,
-    limiter: Limiter | None = None,
-    executor: SupportsSubmit | None = None,
-    progress: Callable[[int, int | None], object] | None = None,
-    name: str | None = None,
+    **options: Unpack[Options],
 ) -> list[Any]:
     """Call ``fn`` with each item, ``max_workers`` at a time, and return the results in the items' order.
 
@@ -109,17 +133,7 @@ async def amap(
         >>> run(amap(double, range(3)))
         [0, 2, 4]
     """
-    processor = ParallelProcessor(
-        max_workers,
-        on_error=on_error,
-        timeout=timeout,
-        deadline=deadline,
-        limiter=limiter,
-        executor=executor,
-        progress=progress,
-        name=name,
-    )
-    return await processor.map(fn, items)
+    return await ParallelProcessor(max_workers, on_error=on_error, **options).map(fn, items)
 
 
 @overload
@@ -146,12 +160,7 @@ def astream(
     ordered: bool = True,
     buffer_size: int | None = None,
     on_error: OnError = "raise",
-    timeout: float | None = None,
-    deadline: float | None = None,
-    limiter: Limiter | None = None,
-    executor: SupportsSubmit | None = None,
-    progress: Callable[[int, int | None], object] | None = None,
-    name: str | None = None,
+    **options: Unpack[Options],
 ) -> Stream[Any]:
     """Call ``fn`` with each item, ``max_workers`` at a time, and iterate over the results in constant memory.
 
@@ -166,14 +175,5 @@ def astream(
         >>> run(main())
         [0, 2, 4]
     """
-    processor = ParallelProcessor(
-        max_workers,
-        on_error=on_error,
-        timeout=timeout,
-        deadline=deadline,
-        limiter=limiter,
-        executor=executor,
-        progress=progress,
-        name=name,
-    )
+    processor = ParallelProcessor(max_workers, on_error=on_error, **options)
     return processor.stream(fn, items, ordered=ordered, buffer_size=buffer_size)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import operator
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping, Sized
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sized
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
 
-from ..exceptions import AttemptTimeoutError
 from .calling import as_coroutine_function, close_coroutines
 from .checks import adapting, positive_int, positive_number
 from .late_binding import warn_of_late_binding
+from .layers import Call, Tally, check_layers, layered
+from .meter import Meter
 from .named import NamedRun
+from .policy import as_policy
 from .run import Run
 from .signatures import (
     AsyncFunction,
@@ -29,17 +30,18 @@ from .signatures import (
     Task,
     Window,
 )
-from .stats import Meter, ProcessorStats
 from .stream import Stream, StreamRun
 
 if TYPE_CHECKING:
     from .adaptive import LimitController
+    from .hedge import Hedge
     from .limiter import Limiter
     from .offload import SupportsSubmit
+    from .retry import Retry
+    from .stats import ProcessorStats
 
 __all__ = ["ParallelProcessor"]
 
-Call = Callable[..., Coroutine[Any, Any, Any]]
 K = TypeVar("K")
 T = TypeVar("T")
 R = TypeVar("R")
@@ -51,7 +53,7 @@ class ParallelProcessor(Generic[Mode]):
     Args:
         max_workers: How many may run at once; None is no limit, ``"auto"`` or an `AdaptiveLimit` finds it out, for all
             calls of this processor together: see ``limit``.
-        timeout: Seconds for one call of a function; it is cancelled when they have passed.
+        timeout: Seconds for one attempt, which is one call of a function; it is cancelled when they have passed.
         deadline: Seconds for the whole of one ``execute_parallel``, ``map`` or ``stream``. Calls inside see
             the time left as `asyncfan.context.time_left`; where an outer deadline is sooner, it holds.
         on_error: ``"raise"``: the first failure is raised itself, with a note that names the task, after the
@@ -59,7 +61,17 @@ class ParallelProcessor(Generic[Mode]):
             notes.
             ``"group"``: all run to their end, then an `ExceptionGroup` of all failures is raised.
             ``"collect"``: nothing is raised; each result is an `Outcome`.
-        limiter: A `Limiter` that each item passes, to share a limit with other processors.
+        retry: A `Retry`: what failed is tried again. ``retry=Retry(3)``. A hedged attempt counts as one with its hedge.
+        hedge: A `Hedge`: beside a call that takes longer than most a second one is made, and the first result taken;
+            for calls that may be made twice. These second ones come on top of ``max_workers``.
+        min_success: How many must succeed. Failures are tolerated as long as so many can: the results are those that
+            succeeded, in order. When that has become impossible, the others are stopped and the failures raised as
+            ``on_error`` says. At the ``deadline`` so many are enough too.
+        first: How many successes are enough: the others are stopped then. As ``min_success`` it tolerates failures;
+            give that too, and fewer, if fewer will do. Not for ``stream``: leave the loop instead.
+        max_errors: After how many failures the others are stopped; for ``on_error`` other than ``"raise"``, which stops
+            at the first, or with ``min_success``.
+        limiter: A `Limiter` that each attempt passes, to share a limit with other processors.
         executor: Where plain functions run: anything with the ``submit`` of `concurrent.futures.Executor`;
             None is the threads of the event loop. Only a `ThreadPoolExecutor` receives the context variables.
         progress: ``progress(done, total)``, called on the loop after each item; ``total`` is None where it
@@ -98,6 +110,11 @@ class ParallelProcessor(Generic[Mode]):
         timeout: float | None = None,
         deadline: float | None = None,
         on_error: OnError = "raise",
+        retry: Retry | None = None,
+        hedge: Hedge | None = None,
+        min_success: int | None = None,
+        first: int | None = None,
+        max_errors: int | None = None,
         limiter: Limiter | None = None,
         executor: SupportsSubmit | None = None,
         progress: Callable[[int, int | None], object] | None = None,
@@ -108,6 +125,8 @@ class ParallelProcessor(Generic[Mode]):
         positive_number("deadline", deadline)
         if on_error not in ("raise", "group", "collect"):
             raise ValueError(f"on_error must be 'raise', 'group' or 'collect', got {on_error!r}")
+        check_layers(retry, hedge)
+        policy = as_policy(first, min_success, max_errors, on_error)
         if executor is not None and not callable(getattr(executor, "submit", None)):
             raise TypeError(f"executor must have submit(), as concurrent.futures.Executor does, got {executor!r}")
         if inspect.iscoroutinefunction(progress) or not (progress is None or callable(progress)):
@@ -116,10 +135,13 @@ class ParallelProcessor(Generic[Mode]):
         self.timeout = timeout
         self.deadline = deadline
         self.on_error: OnError = on_error
+        self.retry = retry
+        self.hedge = hedge
         self.limiter = limiter
         self.executor = executor
         self.progress = progress
         self.name = name
+        self._policy = policy
         self._meter = Meter()
 
     # Results have the type of what the functions return, unless they may be outcomes: those are Any, for a type of
@@ -159,13 +181,16 @@ class ParallelProcessor(Generic[Mode]):
             )
         warn_of_late_binding(tasks)
         names = list(tasks)
+        tally = self._tally()
         try:
-            calls = [self._prepare(function, f"tasks[{name!r}]") for name, function in tasks.items()]
+            calls = [self._prepare(function, f"tasks[{name!r}]", tally) for name, function in tasks.items()]
         except TypeError:
             close_coroutines(tasks.values())  # else their warnings would hide the error
             raise
-        run = self._run(operator.call, "ParallelProcessor", kind=NamedRun, noun="task", names=names, total=len(names))
-        return dict(zip(names, await run.every(calls), strict=True))
+        facts: dict[str, Any] = {"noun": "task", "names": names, "total": len(names), "tally": tally}
+        run = self._run(operator.call, "ParallelProcessor", kind=NamedRun, **facts)
+        found: dict[K, Any] = run.named(await run.every(calls))
+        return found
 
     @overload
     async def map(self: ParallelProcessor[Raising], fn: AsyncFunction[T, R], items: Items[T]) -> list[R]: ...
@@ -186,7 +211,8 @@ class ParallelProcessor(Generic[Mode]):
 
         Cancellation: Cancels all calls and waits for their end.
         """
-        run = self._run(self._prepare(fn, "fn"), _name_of(fn), noun=self.noun, total=_length(items, "items"))
+        tally, total = self._tally(), _length(items, "items")
+        run = self._run(self._prepare(fn, "fn", tally), _name_of(fn), noun=self.noun, total=total, tally=tally)
         results: list[Any] = await run.every(items)
         return results
 
@@ -228,13 +254,17 @@ class ParallelProcessor(Generic[Mode]):
             loop early must wait for the workers' end.
         """
         positive_int("buffer_size", buffer_size)
+        if self._policy is not None and self._policy.min_success is not None:
+            raise TypeError("a stream takes neither first nor min_success: count its results, and leave the loop")
         most = self.max_workers if self.limit is None else self.limit.most
         workers = most if isinstance(most, int) else None
         buffer = buffer_size or workers or 1000
         window = buffer + (workers or 0)
-        call, total = self._prepare(fn, "fn"), _length(items, "items")
+        tally, total = self._tally(), _length(items, "items")
+        call = self._prepare(fn, "fn", tally)
         kind = partial(StreamRun, ordered=ordered, window=window)
-        return Stream(lambda: self._run(call, _name_of(fn), noun=self.noun, total=total, kind=kind), items)
+        facts: dict[str, Any] = {"noun": self.noun, "total": total, "tally": tally}
+        return Stream(lambda: self._run(call, _name_of(fn), kind=kind, **facts), items)
 
     @property
     def limit(self) -> LimitController | None:
@@ -253,18 +283,25 @@ class ParallelProcessor(Generic[Mode]):
             f"{stats.ok} ok, {stats.failed} failed>"
         )
 
-    def _prepare(self, function: Any, where: str) -> Call:
+    def _tally(self) -> Tally | None:
+        return None if self.retry is None and self.hedge is None else Tally(self._meter)
+
+    def _prepare(self, function: Any, where: str, tally: Tally | None) -> Call:
         try:
             call = as_coroutine_function(function, self.executor)
         except TypeError as error:
             raise TypeError(f"{where}: {error}") from None
-        if self.timeout is not None:
-            call = _timed(call, self.timeout)
-        if self._limit is not None:
-            call = self._limit.measured(call)
-        if self.limiter is not None:
-            call = _limited(call, self.limiter)
-        return call
+        if self.hedge is not None:
+            self.hedge.check(call, where)
+        return layered(
+            call,
+            timeout=self.timeout,
+            limit=self._limit,
+            limiter=self.limiter,
+            retry=self.retry,
+            hedge=self.hedge,
+            tally=tally,
+        )
 
     def _run(self, call: Callable[..., Any], name: str, *, kind: Callable[..., Any] = Run, **facts: Any) -> Any:
         return kind(
@@ -274,36 +311,11 @@ class ParallelProcessor(Generic[Mode]):
             on_error=self.on_error,
             deadline=self.deadline,
             progress=self.progress,
+            policy=self._policy,
             meter=self._meter,
             name=self.name or name,
             **facts,
         )
-
-
-# Layers around one call, the innermost first: what is measured by `timeout` does not include waiting for the
-# limiter.
-
-
-def _timed(call: Call, timeout: float) -> Call:
-    async def call_in_time(*args: Any) -> Any:
-        scope = asyncio.timeout(timeout)
-        try:
-            async with scope:
-                return await call(*args)
-        except TimeoutError as error:
-            if scope.expired():
-                raise AttemptTimeoutError(f"not done within timeout={timeout:g} s") from error
-            raise
-
-    return call_in_time
-
-
-def _limited(call: Call, limiter: Limiter) -> Call:
-    async def call_within_limit(*args: Any) -> Any:
-        async with limiter:
-            return await call(*args)
-
-    return call_within_limit
 
 
 def _name_of(fn: Any) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..context import deadline_scope, time_left
 from ..exceptions import AttemptTimeoutError, DeadlineExceededError, SelfCancelledError
 from .crew import Crew
+from .notes import in_words, note
 from .outcome import Outcome, Status
 from .signatures import OnError
 from .source import AsyncSource, Source
@@ -17,7 +17,9 @@ from .worker import Caller, awaitable, work
 
 if TYPE_CHECKING:
     from .adapting import SharedLimit
-    from .stats import Meter
+    from .layers import Tally
+    from .meter import Meter
+    from .policy import Policy
 
 __all__ = ["Run"]
 
@@ -27,6 +29,12 @@ _ROOM = 1000  # places that are made for results at once
 _SHORT = 1000  # items up to which a run measures each one
 _NOTES = 10  # further failures that are named on the one that is raised
 _TICK = 0.001  # seconds; uvloop's clock is no finer
+
+
+class _Once:
+    """The tally of a run whose items have one attempt each."""
+
+    attempts = 1
 
 
 class Run(Crew):
@@ -50,12 +58,16 @@ class Run(Crew):
         names: Sequence[Any] | None = None,
         total: int | None = None,
         limit: SharedLimit | None = None,
+        policy: Policy | None = None,
+        tally: Tally | None = None,
     ) -> None:
         super().__init__(max_workers, name)
         if limit is not None:
             self.limit, self.hold = limit, True
         self.call = call
         self.on_error = on_error
+        self.policy: Policy | None = None
+        self.tally: Tally | type[_Once] = tally or _Once
         self.progress = progress
         self.meter = meter
         self.noun: str = noun
@@ -79,6 +91,14 @@ class Run(Crew):
         self.timeouts: int = 0
         self.cancellations: int = 0
         self.failures: list[tuple[int, BaseException]] = []
+        if policy is not None:
+            self._obey(policy)
+
+    def _obey(self, policy: Policy) -> None:
+        policy.check(self.total, self.nouns)
+        self.policy = policy
+        self.progress = self.progress or _nothing  # so that workers `tell` of each item
+        self.keep, self.sample = True, 0
 
     # -- running
 
@@ -210,7 +230,11 @@ class Run(Crew):
         """Note how long item ``i`` waited and ran, and return what is to be kept of it."""
         duration = self.clock() - started
         self.meter.record(started - self.began, duration)
-        return Outcome(self.key(i), "ok", value, None, 1, duration) if self.keep else value
+        if not self.keep:
+            return value
+        if self.closed == "enough":  # it ended though it was told to stop: no more are wanted
+            return Outcome(self.key(i), "cancelled", None, None, self.tally.attempts, duration)
+        return Outcome(self.key(i), "ok", value, None, self.tally.attempts, duration)
 
     def put(self, i: int, result: Any) -> None:
         """Keep the result of item ``i``, and make room for those that follow if it is the first of its thousand."""
@@ -233,11 +257,11 @@ class Run(Crew):
         if started is not None:
             self.meter.record(started - self.began, duration)
         if self.keep:
-            self.put(i, Outcome(self.key(i), status, None, found, 1, duration))
+            self.put(i, Outcome(self.key(i), status, None, found, self.tally.attempts, duration))
         late = self.closed == "deadline" and isinstance(found, DeadlineExceededError)
         if found is not None and self.on_error != "collect" and not late:
             self.failures.append((i, found))
-            if self.on_error == "raise":
+            if self.on_error == "raise" and (self.policy is None or self.policy.min_success is None):
                 self.close("failure")
 
     def _judge(self, i: int, error: BaseException) -> tuple[Status, BaseException | None]:
@@ -265,12 +289,14 @@ class Run(Crew):
 
     def tell(self) -> None:
         """Report the progress; an error of the report ends the run, since nobody else would ever see it."""
+        if self.policy is not None:
+            self.policy.look(self)
         if self.closed == "broken":
             return
         try:
             self.progress(self.done, self.total)  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - raised by the verdict
-            _note(error, f"raised by the progress= callback of {self.name}, which ended the run")
+            note(error, f"raised by the progress= callback of {self.name}, which ended the run")
             self.broke(error)
 
     def broke(self, error: Exception) -> None:
@@ -312,7 +338,16 @@ class Run(Crew):
         if self.on_error == "collect":
             return self.outcomes()
         found = self._places()
+        if self.policy is not None:
+            return [outcome.value for outcome in found if outcome is not MISSING and outcome.ok]
         return [outcome.value for outcome in found] if self.keep else found
+
+    def named(self, results: list[Any]) -> dict[Any, Any]:
+        """Return the results of named tasks by name."""
+        names = self.names or ()
+        if self.policy is not None and self.on_error != "collect":
+            names = [outcome.key for outcome in self._places() if outcome is not MISSING and outcome.ok]
+        return dict(zip(names, results, strict=True))
 
     def verdict(self) -> None:
         """Raise what the whole run is to raise, if anything; nothing that failed is lost."""
@@ -323,25 +358,31 @@ class Run(Crew):
             raise (self.cause or asyncio.CancelledError()) from (self._group(failures) if failures else None)
         if self.closed == "broken" and self.cause is not None:
             raise self._with_notes(self.cause, failures)
+        if self.policy is not None and self.policy.satisfied(self):
+            return
         if self.closed == "deadline" and self.on_error != "collect":
             raise self._late()
         if failures and self.on_error == "group":
             raise self._group(failures)
         if failures:
             (i, first), *others = failures
-            _note(first, f"in {self.label(i)}")
+            note(first, f"in {self.label(i)}")
+            if self.policy is not None and self.policy.min_success is not None:
+                note(first, f"{self.succeeded} {self.nouns} of {self.name} succeeded, not {self.policy.wanted}")
             raise self._with_notes(first, others)
+        if self.policy is not None and self.on_error != "collect":
+            self.policy.check(self.succeeded, self.nouns)
 
     def _with_notes(self, error: BaseException, others: list[tuple[int, BaseException]]) -> BaseException:
         for i, other in others[:_NOTES]:
-            _note(error, f"then {self.label(i)} failed too: {_in_words(other)}")
+            note(error, f"then {self.label(i)} failed too: {in_words(other)}")
         if len(others) > _NOTES:
-            _note(error, f"then {len(others) - _NOTES} more failed")
+            note(error, f"then {len(others) - _NOTES} more failed")
         return error
 
     def _group(self, failures: list[tuple[int, BaseException]]) -> BaseExceptionGroup[Any]:
         for i, error in failures:
-            _note(error, f"in {self.label(i)}")
+            note(error, f"in {self.label(i)}")
         message = f"{len(failures)} of {self.done} {self.nouns} of {self.name} failed"
         return BaseExceptionGroup(message, [error for _, error in failures])
 
@@ -355,14 +396,5 @@ class Run(Crew):
         )
 
 
-def _in_words(error: BaseException) -> str:
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 - its __str__ is broken
-        return type(error).__name__
-
-
-def _note(error: BaseException, text: str) -> None:
-    if text not in getattr(error, "__notes__", ()):  # one exception object may fail many items
-        with suppress(Exception):  # a frozen exception takes no notes
-            error.add_note(text)
+def _nothing(done: int, total: int | None) -> None:
+    """Be the progress of a run that only its policy looks at."""

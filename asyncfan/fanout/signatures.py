@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar as DefaultTypeVar  # 2 ms that no import has to pay for a type
 
     from .adaptive import AdaptiveLimit
+    from .hedge import Hedge
+    from .retry import Retry
 
 __all__ = [
     "AsyncFunction",
     "AsyncTask",
+    "Attempts",
     "Collecting",
     "Function",
     "Items",
@@ -54,11 +57,21 @@ else:
     Mode = TypeVar("Mode", bound=OnError)
 
 
-class Options(TypedDict, total=False):
-    """What can be said of any fan-out besides its size and ``on_error``; see `ParallelProcessor`."""
+class Attempts(TypedDict, total=False):
+    """What can be said of the attempts of any call; see `ParallelProcessor`."""
 
     timeout: float | None
     deadline: float | None
+    retry: Retry | None
+    hedge: Hedge | None
+
+
+class Options(Attempts, total=False):
+    """What can be said of any fan-out besides its size and ``on_error``; see `ParallelProcessor`."""
+
+    min_success: int | None
+    first: int | None
+    max_errors: int | None
     limiter: Limiter | None
     executor: SupportsSubmit | None
     progress: Callable[[int, int | None], object] | None

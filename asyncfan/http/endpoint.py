@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable
 from typing import Any, NamedTuple
 
 from ..caching.cache import Cache
-from ..caching.functions import prefix_of
+from ..caching.callables import prefix_of
 from ..caching.level import CacheLevel, Expire, expiry
 from .frameworks import adapter_at_decoration, adapter_of
 from .keys import KeyRule

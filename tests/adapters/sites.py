@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-import time
 from collections import Counter
 
 from fastapi import FastAPI
@@ -34,12 +33,14 @@ class Site:
         calls: {name of an endpoint: how often its handler ran}
         arrived: {path: how many requests have come in}
         released: The handler of /slow goes on when it is set.
+        together: Handlers of /sync go on when eight of them are there.
     """
 
     def __init__(self, make):
         self.calls = Counter()
         self.arrived = Counter()
         self.released = threading.Event()
+        self.together = threading.Barrier(8)
         self.cache = Cache()
         self.inner = make(endpoints(self))
 
@@ -225,7 +226,7 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
 
     @at("/sync/{x}")
     def sync(request: Request):
-        time.sleep(0.3)
+        site.together.wait(10)
         return Response(threading.current_thread().name)
 
     @at("/quiet", expose_status=False, honor_client_cache_control=False)

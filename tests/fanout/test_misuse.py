@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from asyncfan import AdaptiveLimit
+from asyncfan import AdaptiveLimit, AsyncQueryBatcher, DataBatcher, Hedge, Retry, RetryBudget
 from asyncfan.fanout import Limiter, ParallelProcessor, amap, gather, in_thread, on_loop
 
 
@@ -103,6 +103,73 @@ async def pages():
         ),
         (lambda: Limiter("db").release(-1), ValueError, "weight must be >= 1, got -1"),
         (lambda: in_thread(3), TypeError, "in_thread takes a function, got 3"),
+        (lambda: ParallelProcessor(retry=3), TypeError, "retry must be a Retry, as in retry=Retry(3), got 3"),
+        (lambda: ParallelProcessor(hedge="p95"), TypeError, "hedge must be a Hedge, as in hedge=Hedge(), got 'p95'"),
+        (lambda: AsyncQueryBatcher(retry=3), TypeError, "retry must be a Retry, as in retry=Retry(3), got 3"),
+        (lambda: ParallelProcessor(first=0), ValueError, "first must be >= 1 or None, got 0"),
+        (lambda: ParallelProcessor(min_success=0), ValueError, "min_success must be >= 1 or None, got 0"),
+        (lambda: ParallelProcessor(max_errors=1.5), TypeError, "max_errors must be an int >= 1 or None, got 1.5"),
+        (
+            lambda: ParallelProcessor(first=2, min_success=3),
+            ValueError,
+            "min_success must be <= first=2, got 3: no more than 2 are waited for",
+        ),
+        (
+            lambda: DataBatcher(max_errors=2),
+            ValueError,
+            (
+                "max_errors=2 never applies with on_error='raise', which stops at the first failure: say "
+                "on_error='group' or 'collect', or how many must succeed, as min_success=1"
+            ),
+        ),
+        (
+            lambda: ParallelProcessor(first=2).stream(fetch, []),
+            TypeError,
+            "a stream takes neither first nor min_success: count its results, and leave the loop",
+        ),
+        (lambda: Retry(0), ValueError, "attempts must be >= 1 or None, got 0"),
+        (lambda: Retry(base=0), ValueError, "base must be seconds > 0, got 0"),
+        (lambda: Retry(base=None), TypeError, "base must be seconds > 0, got None"),
+        (lambda: Retry(base=2, cap=1), ValueError, "base must be <= cap=1, got 2"),
+        (
+            lambda: Retry(max_retry_after=-1),
+            ValueError,
+            "max_retry_after must be seconds > 0 or None, got -1",
+        ),
+        (lambda: Retry(budget=10), TypeError, "budget must be a RetryBudget, got 10"),
+        (
+            lambda: Retry(on=(OSError, asyncio.CancelledError)),
+            ValueError,
+            "on must name subclasses of Exception: CancelledError must never be retried",
+        ),
+        (
+            lambda: Retry(on=503),
+            TypeError,
+            "on must be an exception class, a tuple of them or a plain function on(error), got 503",
+        ),
+        (
+            lambda: Retry(on=()),
+            TypeError,
+            "on must be an exception class, a tuple of them or a plain function on(error), got ()",
+        ),
+        (
+            lambda: Retry(on=fetch),
+            TypeError,
+            f"on must be an exception class, a tuple of them or a plain function on(error), got {fetch!r}",
+        ),
+        (lambda: RetryBudget(max_tokens=0), ValueError, "max_tokens must be a number > 0, got 0"),
+        (lambda: RetryBudget(token_ratio="1"), TypeError, "token_ratio must be a number > 0, got '1'"),
+        (
+            lambda: [RetryBudget.shared("misused"), RetryBudget.shared("misused", max_tokens=5)],
+            ValueError,
+            "the shared budget 'misused' was made with max_tokens=10 and token_ratio=0.1, got 5 and 0.1",
+        ),
+        (lambda: Hedge("95"), ValueError, "after must be seconds > 0 or a percentile as 'p95', got '95'"),
+        (lambda: Hedge("p100"), ValueError, "after must be seconds > 0 or a percentile as 'p95', got 'p100'"),
+        (lambda: Hedge(0), ValueError, "after must be seconds > 0 or a percentile as 'p95', got 0"),
+        (lambda: Hedge(None), TypeError, "after must be seconds > 0 or a percentile as 'p95', got None"),
+        (lambda: Hedge(max_extra=0), ValueError, "max_extra must be a share of the calls > 0, got 0"),
+        (lambda: Hedge(max_extra=5), ValueError, "max_extra must be a share of the calls <= 1, got 5"),
         (lambda: on_loop(None), TypeError, "on_loop takes a function, got None"),
     ],
 )
@@ -132,6 +199,21 @@ def test_wrong_options_are_refused_where_they_are_written(make, error, message):
             (f"tasks must be a mapping {{name: function}}, got [{fetch!r}]; for a list of items: map(fn, items)"),
         ),
         (lambda: amap(None, [1]), "fn: expected a function, got None"),
+        (
+            lambda: gather(a=len, hedge=Hedge()),
+            (
+                "tasks['a']: hedge= needs an async function: a thread cannot be cancelled, so that the result would "
+                "wait for the slower attempt anyway"
+            ),
+        ),
+        (
+            lambda: AsyncQueryBatcher(hedge=Hedge()).execute(len, []),
+            (
+                "query: hedge= needs an async function: a thread cannot be cancelled, so that the result would "
+                "wait for the slower attempt anyway"
+            ),
+        ),
+        (lambda: Retry()(fetch()), "expected a function, got the coroutine fetch(): pass fetch or lambda: fetch(...)"),
         (lambda: amap(fetch, 5), "items must be an iterable or an async iterable, got 5"),
     ],
 )

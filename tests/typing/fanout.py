@@ -5,10 +5,16 @@ from functools import partial
 from typing import Any, Literal, assert_type
 
 from asyncfan import (
+    AdaptiveBatchSize,
+    AdaptiveLimit,
     AsyncQueryBatcher,
     DataBatcher,
+    Hedge,
+    Limiter,
     Outcome,
     ParallelProcessor,
+    Retry,
+    RetryBudget,
     amap,
     astream,
     gather,
@@ -150,9 +156,41 @@ async def queries_give_what_they_return() -> None:
     assert_type(await queries.execute_many({1: user}), dict[int, str])
 
 
+async def resilience_keeps_the_types() -> None:
+    """`retry`, `hedge` and policies change no result's type; by themselves they check arguments."""
+    retry, hedge = Retry(3, on=(ConnectionError, TimeoutError), budget=RetryBudget("db")), Hedge("p95", max_extra=0.1)
+    assert_type(await amap(price, ITEMS, retry=retry, hedge=hedge, first=1), list[int])
+    assert_type(await amap(price, ITEMS, on_error="collect", min_success=1, max_errors=2), list[Outcome[int]])
+    assert_type(astream(price, ITEMS, retry=retry), Stream[int])
+    assert_type(await gather({1: user}, retry=retry, timeout=1), dict[int, str])
+    assert_type(await gather(one=user, two=lambda: padded("tea"), hedge=hedge), dict[str, str])
+    assert_type(await ParallelProcessor(retry=retry, first=1).execute_parallel({1: user}), dict[int, str])
+    assert_type(await DataBatcher(2, retry=retry).process_batches(ITEMS, total), list[int])
+    assert_type(await AsyncQueryBatcher(retry=retry, hedge=hedge, timeout=1).execute(price, "tea"), int)
+    assert_type(await retry(price, "tea"), int)
+    assert_type(await retry(weigh, "tea"), float)
+    assert_type(await hedge(padded, "tea", 5), str)
+    Retry(on=lambda error: isinstance(error, OSError))
+
+
 async def wrong_calls_are_errors() -> None:
     """Wrong items, options, modes and arguments are found."""
     await amap(price, [1])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
     await amap(price, ITEMS, timeuot=1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     await amap(price, ITEMS, on_error="ignore")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    await Retry()(price, 1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    Retry(on="5xx")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await AsyncQueryBatcher().execute(price, 1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+async def limits_and_sizes_may_adapt() -> None:
+    """``"auto"`` and what it stands for go wherever a number does; anything else does not."""
+    assert_type(await amap(price, ITEMS, max_workers="auto"), list[int])
+    assert_type(await ParallelProcessor(AdaptiveLimit(2, 50)).map(price, ITEMS), list[int])
+    assert_type(await DataBatcher("auto").process_batches(ITEMS, total), list[int])
+    assert_type(
+        await DataBatcher(AdaptiveBatchSize(), max_concurrent_batches=4).process_batches(ITEMS, total), list[int]
+    )
+    Limiter(max_concurrency="auto")
+    AsyncQueryBatcher("auto")
+    ParallelProcessor("fast")  # type: ignore[call-overload]
