@@ -55,9 +55,9 @@ class AdaptiveBatchSize:
 
     Example:
         >>> controller = AdaptiveBatchSize(1, 1000).controller()
-        >>> for i in range(40):  # 10 ms a batch, 1 ms an item: never more than 2 s, and a tenth of it for the batch
-        ...     size = controller.ended(i, controller.current, 0.01 + 0.001 * controller.current)
-        >>> 60 <= size <= 120
+        >>> for i in range(100):  # a batch costs a second, an item a millisecond, and no batch may take longer than 2 s
+        ...     size = controller.ended(i, controller.current, 1 + 0.001 * controller.current)
+        >>> 500 <= size <= 1000
         True
     """
 

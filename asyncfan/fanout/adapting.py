@@ -45,7 +45,8 @@ class SharedLimit:
             began = loop.time()
             with self._lock:
                 self._running += 1
-            running = 0  # unless it ended by itself: what was cancelled tells nothing
+            answer: Any = None
+            waits = running = 0  # it ran to its end if `running` is more: what was cancelled tells nothing
             try:
                 answer, waits = await _counted(call(*args))
                 running = self._running

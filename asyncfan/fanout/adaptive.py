@@ -68,8 +68,11 @@ class AdaptiveLimit:
 
     Example:
         >>> controller = AdaptiveLimit(4, 100).controller()
-        >>> for i in range(60):  # a backend in which 30 calls at once take as long as one
-        ...     limit = controller.ended(i, 0.1 if controller.current <= 30 else 0.1 * controller.current / 30, limit)
+        >>> for i in range(3000):  # a backend in which 30 calls at once take as long as one
+        ...     now = controller.current
+        ...     limit = controller.ended(i / 100, 0.1 * max(1, now / 30), now)
+        >>> 25 <= limit <= 35
+        True
     """
 
     def __init__(self, min: int = 1, max: int = 1000, *, overload: Overload | None = None) -> None:  # noqa: A002
