@@ -36,6 +36,7 @@ from .exceptions import (
     ScopeEndedError,
     SelfCancelledError,
     UnkeyableArgumentError,
+    UnsendableError,
     UnstorableValueError,
 )
 from .fanout import Limiter, Outcome, amap, astream, gather, in_thread, on_loop
@@ -111,6 +112,7 @@ __all__ = [
     "ScopeEndedError",
     "SelfCancelledError",
     "UnkeyableArgumentError",
+    "UnsendableError",
     "UnstorableValueError",
     "amap",
     "astream",

@@ -15,6 +15,7 @@ __all__ = [
     "ScopeEndedError",
     "SelfCancelledError",
     "UnkeyableArgumentError",
+    "UnsendableError",
     "UnstorableValueError",
 ]
 
@@ -120,6 +121,10 @@ class UnkeyableArgumentError(AsyncfanError, TypeError):
         self.function = function
         self.parameter = parameter
         self.type = type_
+
+
+class UnsendableError(AsyncfanError, TypeError):
+    """Raised when an item, a result or an exception of a chunk cannot be sent between processes."""
 
 
 class UnstorableValueError(AsyncfanError, TypeError):

@@ -1,5 +1,6 @@
-"""One thin file a framework or server; none is imported before it is needed.
+"""One thin file a framework, server or engine; none is imported before it is needed.
 
+ray.py         an executor on a Ray cluster
 redis.py       a `Store` on Redis or Valkey, of:
   address      what a URL says
   connections  to one server, for one event loop

@@ -192,8 +192,8 @@ class _BatchProcessor(ParallelProcessor[OnError]):
         super().__init__(max_workers, **options)
         self._size = size
 
-    def _prepare(self, function: Any, where: str, tally: Tally | None) -> Callable[..., Any]:
-        call = super()._prepare(function, where, tally)
+    def _layered(self, call: Callable[..., Any], where: str, tally: Tally | None) -> Callable[..., Any]:
+        call = super()._layered(call, where, tally)
         return call if self._size is None else self._size.measured(call)
 
     def stream(self, *args: Any, **options: Any) -> Stream[Any]:

@@ -1,6 +1,7 @@
 """Running many calls at once.
 
-calling      how a function of the user's is called (offload: in threads and executors)
+calling      how a function of the user's is called (offload: in threads and executors; sending: what goes wrong there)
+chunked      many items in one call there (parcel: what travels)
 worker       the inner loop; crew: the tasks of one run; run: its books, from outcomes to the verdict
 named        a task each; stream: results while they come; source: where items come from
 limiter      limits shared between calls

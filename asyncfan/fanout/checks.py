@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .adapting import SharedLimit
 
-__all__ = ["adapting", "positive_int", "positive_number"]
+__all__ = ["adapting", "check_chunk_size", "positive_int", "positive_number"]
 
 
 def adapting(name: str, value: Any) -> SharedLimit | None:
@@ -60,3 +60,24 @@ def positive_number(name: str, value: Any, unit: str = "seconds", *, none: str =
         raise TypeError(message)
     if not 0 < value < math.inf:
         raise ValueError(message)
+
+
+def check_chunk_size(size: Any, **refused: Any) -> None:
+    """Refuse a size that is none, and options that are for one item where items go together.
+
+    Raises:
+        TypeError: It is not an int, or goes with an option that it makes meaningless.
+        ValueError: It is less than 1, or a word other than "auto".
+    """
+    if size is None:
+        return
+    if isinstance(size, str):
+        if size != "auto":
+            raise ValueError(f"chunk_size must be an int >= 1, 'auto' or None, got {size!r}")
+    else:
+        positive_int("chunk_size", size, none=", 'auto' or None")
+    for name, value in refused.items():
+        if value is not None:
+            raise TypeError(
+                f"{name} is for one item, and chunk_size sends several in one call: leave one of the two out"
+            )

@@ -17,7 +17,7 @@ from .signatures import (
     MapOptions,
     MaxWorkers,
     OnError,
-    Options,
+    ProcessorOptions,
     Raising,
     StreamOptions,
     Task,
@@ -115,7 +115,7 @@ async def amap(
     *,
     max_workers: MaxWorkers = 32,
     on_error: OnError = "raise",
-    **options: Unpack[Options],
+    **options: Unpack[ProcessorOptions],
 ) -> list[Any]:
     """Call ``fn`` with each item, ``max_workers`` at a time, and return the results in the items' order.
 
@@ -160,7 +160,7 @@ def astream(
     ordered: bool = True,
     buffer_size: int | None = None,
     on_error: OnError = "raise",
-    **options: Unpack[Options],
+    **options: Unpack[ProcessorOptions],
 ) -> Stream[Any]:
     """Call ``fn`` with each item, ``max_workers`` at a time, and iterate over the results in constant memory.
 

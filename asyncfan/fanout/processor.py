@@ -6,10 +6,10 @@ import inspect
 import operator
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sized
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overload
 
-from .calling import as_coroutine_function, close_coroutines
-from .checks import adapting, positive_int, positive_number
+from .calling import Elsewhere, as_coroutine_function, close_coroutines
+from .checks import adapting, check_chunk_size, positive_int, positive_number
 from .late_binding import warn_of_late_binding
 from .layers import Call, Tally, check_layers, layered
 from .meter import Meter
@@ -25,7 +25,7 @@ from .signatures import (
     MaxWorkers,
     Mode,
     OnError,
-    Options,
+    ProcessorOptions,
     Raising,
     Task,
     Window,
@@ -72,8 +72,16 @@ class ParallelProcessor(Generic[Mode]):
         max_errors: After how many failures the others are stopped; for ``on_error`` other than ``"raise"``, which stops
             at the first, or with ``min_success``.
         limiter: A `Limiter` that each attempt passes, to share a limit with other processors.
-        executor: Where plain functions run: anything with the ``submit`` of `concurrent.futures.Executor`;
-            None is the threads of the event loop. Only a `ThreadPoolExecutor` receives the context variables.
+        executor: Where plain functions and partials of them run: anything with the ``submit`` of
+            `concurrent.futures.Executor`. None is the threads of the event loop: as many as the machine has
+            processors and four more, 32 at most, however many ``max_workers`` there are, and DNS look-ups wait for the
+            same; for more, give a ``ThreadPoolExecutor(100)``. What runs there cannot be stopped: who cancels it, its
+            ``timeout`` and the ``deadline`` wait for its end; what has not begun is withdrawn. ``async def``
+            functions and lambdas run here all the same. Context variables go to threads only.
+        chunk_size: How many items of ``map`` and ``stream`` a plain function's thread or ``executor`` is sent at once;
+            ``"auto"`` is so many as take about 50 ms. ``max_workers`` and ``buffer_size`` are chunks then. Each item
+            still has a result or error of its own, and with 1 too it is safe from exceptions that break the pool
+            because they cannot be unpickled. asyncfan must be installed where the chunks go.
         progress: ``progress(done, total)``, called on the loop after each item; ``total`` is None where it
             is not known. If it raises, the call ends and raises that error.
         name: What logs, tasks and messages call it.
@@ -99,10 +107,12 @@ class ParallelProcessor(Generic[Mode]):
         max_workers: MaxWorkers = 32,
         *,
         on_error: Raising = "raise",
-        **options: Unpack[Options],
+        **options: Unpack[ProcessorOptions],
     ) -> None: ...
     @overload
-    def __init__(self, max_workers: MaxWorkers = 32, *, on_error: Mode, **options: Unpack[Options]) -> None: ...
+    def __init__(
+        self, max_workers: MaxWorkers = 32, *, on_error: Mode, **options: Unpack[ProcessorOptions]
+    ) -> None: ...
     def __init__(
         self,
         max_workers: MaxWorkers = 32,
@@ -117,6 +127,7 @@ class ParallelProcessor(Generic[Mode]):
         max_errors: int | None = None,
         limiter: Limiter | None = None,
         executor: SupportsSubmit | None = None,
+        chunk_size: int | Literal["auto"] | None = None,
         progress: Callable[[int, int | None], object] | None = None,
         name: str | None = None,
     ) -> None:
@@ -127,6 +138,9 @@ class ParallelProcessor(Generic[Mode]):
             raise ValueError(f"on_error must be 'raise', 'group' or 'collect', got {on_error!r}")
         check_layers(retry, hedge)
         policy = as_policy(first, min_success, max_errors, on_error)
+        check_chunk_size(chunk_size, timeout=timeout, limiter=limiter, retry=retry, hedge=hedge)
+        if chunk_size is not None and self._limit is not None:
+            raise TypeError("chunk_size needs a fixed max_workers: how long a chunk takes says little of one call")
         if executor is not None and not callable(getattr(executor, "submit", None)):
             raise TypeError(f"executor must have submit(), as concurrent.futures.Executor does, got {executor!r}")
         if inspect.iscoroutinefunction(progress) or not (progress is None or callable(progress)):
@@ -139,6 +153,7 @@ class ParallelProcessor(Generic[Mode]):
         self.hedge = hedge
         self.limiter = limiter
         self.executor = executor
+        self.chunk_size: int | Literal["auto"] | None = chunk_size
         self.progress = progress
         self.name = name
         self._policy = policy
@@ -212,7 +227,8 @@ class ParallelProcessor(Generic[Mode]):
         Cancellation: Cancels all calls and waits for their end.
         """
         tally, total = self._tally(), _length(items, "items")
-        run = self._run(self._prepare(fn, "fn", tally), _name_of(fn), noun=self.noun, total=total, tally=tally)
+        call, kind = self._plan(fn, Run, tally)
+        run = self._run(call, _name_of(fn), noun=self.noun, total=total, tally=tally, kind=kind)
         results: list[Any] = await run.every(items)
         return results
 
@@ -261,8 +277,7 @@ class ParallelProcessor(Generic[Mode]):
         buffer = buffer_size or workers or 1000
         window = buffer + (workers or 0)
         tally, total = self._tally(), _length(items, "items")
-        call = self._prepare(fn, "fn", tally)
-        kind = partial(StreamRun, ordered=ordered, window=window)
+        call, kind = self._plan(fn, partial(StreamRun, ordered=ordered, window=window), tally)
         facts: dict[str, Any] = {"noun": self.noun, "total": total, "tally": tally}
         return Stream(lambda: self._run(call, _name_of(fn), kind=kind, **facts), items)
 
@@ -287,10 +302,15 @@ class ParallelProcessor(Generic[Mode]):
         return None if self.retry is None and self.hedge is None else Tally(self._meter)
 
     def _prepare(self, function: Any, where: str, tally: Tally | None) -> Call:
+        return self._layered(self._placed(function, where), where, tally)
+
+    def _placed(self, function: Any, where: str) -> Call:
         try:
-            call = as_coroutine_function(function, self.executor)
+            return as_coroutine_function(function, self.executor)
         except TypeError as error:
             raise TypeError(f"{where}: {error}") from None
+
+    def _layered(self, call: Call, where: str, tally: Tally | None) -> Call:
         if self.hedge is not None:
             self.hedge.check(call, where)
         return layered(
@@ -302,6 +322,17 @@ class ParallelProcessor(Generic[Mode]):
             hedge=self.hedge,
             tally=tally,
         )
+
+    def _plan(self, fn: Any, kind: Callable[..., Any], tally: Tally | None) -> tuple[Call, Callable[..., Any]]:
+        """Return what calls ``fn`` with an item, or with a chunk of them, and the kind of run that does so."""
+        call = self._placed(fn, "fn")
+        if not isinstance(call, Elsewhere):
+            return self._layered(call, "fn", tally), kind
+        if self.chunk_size is None:
+            return self._layered(call, "fn", tally), partial(kind, waits=True)
+        from .chunked import in_chunks  # noqa: PLC0415 - seldom used
+
+        return in_chunks(call, self.chunk_size, kind)
 
     def _run(self, call: Callable[..., Any], name: str, *, kind: Callable[..., Any] = Run, **facts: Any) -> Any:
         return kind(

@@ -58,6 +58,7 @@ class Run(Crew):
         names: Sequence[Any] | None = None,
         total: int | None = None,
         limit: SharedLimit | None = None,
+        waits: bool = False,
         policy: Policy | None = None,
         tally: Tally | None = None,
     ) -> None:
@@ -73,6 +74,7 @@ class Run(Crew):
         self.noun: str = noun
         self.names: Sequence[Any] | None = names
         self.total: int | None = total
+        self.waits = waits  # whether a cancelled item may go on for long, because it runs in a thread or elsewhere
         self.nouns: str = noun + ("es" if noun.endswith("ch") else "s")
         self.clock: Callable[[], float] = self.loop.time
         self.began: float = self.clock()
@@ -118,9 +120,9 @@ class Run(Crew):
         return self.results()
 
     async def go(self) -> None:
-        """Begin: the caller's own task is the first worker, unless it would have to wait for an item."""
+        """Begin: the caller's own task is the first worker, unless it would hear too late that it was cancelled."""
         task = asyncio.current_task()
-        if self.source is None or task is None:
+        if self.source is None or task is None or self.waits:
             self.start()
             return
         self.caller = Caller(task)

@@ -30,6 +30,7 @@ __all__ = [
     "Mode",
     "OnError",
     "Options",
+    "ProcessorOptions",
     "Raising",
     "StreamOptions",
     "Task",
@@ -78,7 +79,13 @@ class Options(Attempts, total=False):
     name: str | None
 
 
-class MapOptions(Options, total=False):
+class ProcessorOptions(Options, total=False):
+    """What can be said of a `ParallelProcessor` besides its size and ``on_error``."""
+
+    chunk_size: int | Literal["auto"] | None
+
+
+class MapOptions(ProcessorOptions, total=False):
     """What can be said of `amap` besides ``on_error``."""
 
     max_workers: MaxWorkers

@@ -44,6 +44,11 @@ async def pages():
             TypeError,
             "max_concurrency must be an int >= 1, None, 'auto' or an AdaptiveLimit, got 2.5",
         ),
+        (
+            lambda: ParallelProcessor("auto", chunk_size=10),
+            TypeError,
+            "chunk_size needs a fixed max_workers: how long a chunk takes says little of one call",
+        ),
         (lambda: AdaptiveLimit(0), ValueError, "min must be >= 1, got 0"),
         (lambda: AdaptiveLimit(1, 2.5), TypeError, "max must be an int >= 1, got 2.5"),
         (lambda: AdaptiveLimit(True), TypeError, "min must be an int >= 1, got True"),
@@ -77,6 +82,27 @@ async def pages():
             lambda: ParallelProcessor(executor=3),
             TypeError,
             "executor must have submit(), as concurrent.futures.Executor does, got 3",
+        ),
+        (lambda: ParallelProcessor(chunk_size=0), ValueError, "chunk_size must be >= 1, 'auto' or None, got 0"),
+        (
+            lambda: ParallelProcessor(chunk_size=2.5),
+            TypeError,
+            "chunk_size must be an int >= 1, 'auto' or None, got 2.5",
+        ),
+        (
+            lambda: ParallelProcessor(chunk_size="many"),
+            ValueError,
+            "chunk_size must be an int >= 1, 'auto' or None, got 'many'",
+        ),
+        (
+            lambda: ParallelProcessor(chunk_size=10, timeout=1),
+            TypeError,
+            "timeout is for one item, and chunk_size sends several in one call: leave one of the two out",
+        ),
+        (
+            lambda: ParallelProcessor(chunk_size="auto", limiter=Limiter("db")),
+            TypeError,
+            "limiter is for one item, and chunk_size sends several in one call: leave one of the two out",
         ),
         (
             lambda: ParallelProcessor(progress=3),

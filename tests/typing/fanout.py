@@ -1,6 +1,7 @@
 """What type checkers see of fan-out and batching: checked by mypy and pyright, never run."""
 
 from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import Any, Literal, assert_type
 
@@ -21,6 +22,7 @@ from asyncfan import (
     in_thread,
     on_loop,
 )
+from asyncfan.adapters.ray import RayExecutor
 from asyncfan.fanout import Stream
 from asyncfan.fanout.signatures import OnError
 
@@ -173,6 +175,14 @@ async def resilience_keeps_the_types() -> None:
     Retry(on=lambda error: isinstance(error, OSError))
 
 
+async def executors_of_any_make_are_taken() -> None:
+    """Results keep their type, wherever they are worked out, and in chunks too."""
+    with ProcessPoolExecutor() as pool:
+        assert_type(await amap(weigh, ITEMS, executor=pool, chunk_size="auto"), list[float])
+        assert_type(astream(weigh, ITEMS, executor=pool, chunk_size=10), Stream[float])
+    assert_type(await ParallelProcessor(executor=RayExecutor(), chunk_size=10).map(weigh, ITEMS), list[float])
+
+
 async def wrong_calls_are_errors() -> None:
     """Wrong items, options, modes and arguments are found."""
     await amap(price, [1])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
@@ -181,6 +191,7 @@ async def wrong_calls_are_errors() -> None:
     await Retry()(price, 1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
     Retry(on="5xx")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await AsyncQueryBatcher().execute(price, 1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    await amap(weigh, ITEMS, chunk_size="many")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 async def limits_and_sizes_may_adapt() -> None:
