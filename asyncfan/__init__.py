@@ -5,6 +5,7 @@ fanout/     many calls at once          batching/   chunks of items, single call
 caching/    keys, entries, flights      http/       requests and responses, without any framework
 adapters/   one thin file a framework   context     what they share: scopes and deadlines
 metrics     histograms and snapshots    crowd       what they share: who of a fan-out waits for a batch
+climbing    how limits and sizes that find themselves take their steps
 testing     clocks, loops and stores for our users' own tests
 Each room's __init__ says what its files are for; imports point from the last of these to the first, never back.
 """
@@ -43,6 +44,7 @@ from .fanout import Limiter, Outcome, amap, astream, gather, in_thread, on_loop
 from .parallel_processor import AsyncQueryBatcher, DataBatcher, ParallelProcessor
 
 if TYPE_CHECKING:
+    from .batching.adaptive import AdaptiveBatchSize
     from .batching.decorator import batched
     from .batching.stats import LoaderStats
     from .batching.wrappers import Batched
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from .caching.explain import Explanation, explain
     from .caching.stats import CacheStats
     from .caching.wrappers import AsyncCached, Cached, CacheInfo
+    from .fanout.adaptive import AdaptiveLimit
     from .fanout.budget import RetryBudget
     from .fanout.hedge import Hedge
     from .fanout.into import gather_into
@@ -58,7 +61,9 @@ if TYPE_CHECKING:
 
 # what few programs use is loaded when it is used: importing asyncfan takes a tenth less time
 _SELDOM = {
+    "AdaptiveBatchSize": ".batching.adaptive",
     "AdaptiveExpire": ".caching.adaptive",
+    "AdaptiveLimit": ".fanout.adaptive",
     "AsyncCached": ".caching.wrappers",
     "Batched": ".batching.wrappers",
     "CacheInfo": ".caching.wrappers",
@@ -77,7 +82,9 @@ _SELDOM = {
 
 __all__ = [
     "MISSING",
+    "AdaptiveBatchSize",
     "AdaptiveExpire",
+    "AdaptiveLimit",
     "AsyncCached",
     "AsyncQueryBatcher",
     "AsyncfanError",

@@ -6,6 +6,7 @@ queue        what waits and runs in a loop  batch       many keys that travel to
 dispatch     when an open batch is sent     asking      the calls of the function
 answers      what it returned, key by key   failure     an exception on its way to callers
 bisecting    which keys make a batch fail   meter       counts what is done; stats: what it shows
+adaptive     what finds a batch size        adapting    the same at work
 """
 
 from importlib import import_module

@@ -60,8 +60,8 @@ class Meter:
             self._retries += retries
             self._hedges += hedges
 
-    def snapshot(self) -> ProcessorStats:
-        """Return the figures as they are now."""
+    def snapshot(self, limit: int | None = None) -> ProcessorStats:
+        """Return the figures as they are now, with a ``limit`` that adapts."""
         from .stats import ProcessorStats  # noqa: PLC0415 - seldom used
 
         with self._lock:
@@ -71,7 +71,7 @@ class Meter:
                 ended = _sum(ended, counts)
                 running += run.running
             times = self._run_time.snapshot(), self._queue_wait.snapshot()
-            return ProcessorStats(self._calls, running, *ended, *times, self._retries, self._hedges)
+            return ProcessorStats(self._calls, running, *ended, *times, self._retries, self._hedges, limit)
 
 
 def _counts(run: Run) -> tuple[int, int, int, int]:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overload
 
 from .calling import Elsewhere, as_coroutine_function, close_coroutines
-from .checks import check_chunk_size, positive_int, positive_number
+from .checks import adapting, check_chunk_size, positive_int, positive_number
 from .dependencies import takes_arguments
 from .late_binding import warn_of_late_binding
 from .layers import Call, Tally, check_layers, layered
@@ -23,6 +23,7 @@ from .signatures import (
     Collecting,
     Function,
     Items,
+    MaxWorkers,
     Mode,
     OnError,
     ProcessorOptions,
@@ -33,6 +34,7 @@ from .signatures import (
 from .stream import Stream, StreamRun
 
 if TYPE_CHECKING:
+    from .adaptive import LimitController
     from .hedge import Hedge
     from .limiter import Limiter
     from .offload import SupportsSubmit
@@ -50,7 +52,8 @@ class ParallelProcessor(Generic[Mode]):
     """Runs many calls at once, never more than ``max_workers`` of them.
 
     Args:
-        max_workers: How many may run at once; None is no limit.
+        max_workers: How many may run at once; None is no limit, ``"auto"`` or an `AdaptiveLimit` finds it out, for all
+            calls of this processor together: see ``limit``.
         timeout: Seconds for one attempt, which is one call of a function; it is cancelled when they have passed.
         deadline: Seconds for the whole of one ``execute_parallel``, ``map`` or ``stream``. Calls inside see
             the time left as `asyncfan.context.time_left`; where an outer deadline is sooner, it holds.
@@ -102,18 +105,18 @@ class ParallelProcessor(Generic[Mode]):
     @overload
     def __init__(
         self: ParallelProcessor[Raising],
-        max_workers: int | None = 32,
+        max_workers: MaxWorkers = 32,
         *,
         on_error: Raising = "raise",
         **options: Unpack[ProcessorOptions],
     ) -> None: ...
     @overload
     def __init__(
-        self, max_workers: int | None = 32, *, on_error: Mode, **options: Unpack[ProcessorOptions]
+        self, max_workers: MaxWorkers = 32, *, on_error: Mode, **options: Unpack[ProcessorOptions]
     ) -> None: ...
     def __init__(
         self,
-        max_workers: int | None = 32,
+        max_workers: MaxWorkers = 32,
         *,
         timeout: float | None = None,
         deadline: float | None = None,
@@ -129,7 +132,7 @@ class ParallelProcessor(Generic[Mode]):
         progress: Callable[[int, int | None], object] | None = None,
         name: str | None = None,
     ) -> None:
-        positive_int("max_workers", max_workers)
+        self._limit = adapting("max_workers", max_workers)
         positive_number("timeout", timeout)
         positive_number("deadline", deadline)
         if on_error not in ("raise", "group", "collect"):
@@ -137,6 +140,8 @@ class ParallelProcessor(Generic[Mode]):
         check_layers(retry, hedge)
         policy = as_policy(first, min_success, max_errors, on_error)
         check_chunk_size(chunk_size, timeout=timeout, limiter=limiter, retry=retry, hedge=hedge)
+        if chunk_size is not None and self._limit is not None:
+            raise TypeError("chunk_size needs a fixed max_workers: how long a chunk takes says little of one call")
         if executor is not None and not callable(getattr(executor, "submit", None)):
             raise TypeError(f"executor must have submit(), as concurrent.futures.Executor does, got {executor!r}")
         if inspect.iscoroutinefunction(progress) or not (progress is None or callable(progress)):
@@ -286,7 +291,8 @@ class ParallelProcessor(Generic[Mode]):
         positive_int("buffer_size", buffer_size)
         if self._policy is not None and self._policy.min_success is not None:
             raise TypeError("a stream takes neither first nor min_success: count its results, and leave the loop")
-        workers = self.max_workers
+        most = self.max_workers if self.limit is None else self.limit.most
+        workers = most if isinstance(most, int) else None
         buffer = buffer_size or workers or 1000
         window = buffer + (workers or 0)
         tally, total = self._tally(), _length(items, "items")
@@ -294,15 +300,21 @@ class ParallelProcessor(Generic[Mode]):
         facts: dict[str, Any] = {"noun": self.noun, "total": total, "tally": tally}
         return Stream(lambda: self._run(call, _name_of(fn), kind=kind, **facts), items)
 
+    @property
+    def limit(self) -> LimitController | None:
+        """What finds ``max_workers``: the ``current`` limit, and a ``trace`` of its changes; None if fixed."""
+        return None if self._limit is None else self._limit.controller
+
     def stats(self) -> ProcessorStats:
         """Return counts of items and their times, over all calls so far."""
-        return self._meter.snapshot()
+        return self._meter.snapshot(None if self.limit is None else self.limit.current)
 
     def __repr__(self) -> str:
         stats = self.stats()
+        limit = self.max_workers or "unlimited" if stats.limit is None else f"{stats.limit} (auto)"
         return (
-            f"<ParallelProcessor {self.name + ' ' if self.name else ''}{stats.running}/"
-            f"{self.max_workers or 'unlimited'} running, {stats.ok} ok, {stats.failed} failed>"
+            f"<ParallelProcessor {self.name + ' ' if self.name else ''}{stats.running}/{limit} running, "
+            f"{stats.ok} ok, {stats.failed} failed>"
         )
 
     def _tally(self) -> Tally | None:
@@ -321,7 +333,13 @@ class ParallelProcessor(Generic[Mode]):
         if self.hedge is not None:
             self.hedge.check(call, where)
         return layered(
-            call, timeout=self.timeout, limiter=self.limiter, retry=self.retry, hedge=self.hedge, tally=tally
+            call,
+            timeout=self.timeout,
+            limit=self._limit,
+            limiter=self.limiter,
+            retry=self.retry,
+            hedge=self.hedge,
+            tally=tally,
         )
 
     def _plan(self, fn: Any, kind: Callable[..., Any], tally: Tally | None) -> tuple[Call, Callable[..., Any]]:
@@ -338,7 +356,8 @@ class ParallelProcessor(Generic[Mode]):
     def _run(self, call: Callable[..., Any], name: str, *, kind: Callable[..., Any] = Run, **facts: Any) -> Any:
         return kind(
             call,
-            max_workers=self.max_workers,
+            max_workers=self.max_workers if isinstance(self.max_workers, int) else None,
+            limit=self._limit,
             on_error=self.on_error,
             deadline=self.deadline,
             progress=self.progress,

@@ -16,6 +16,7 @@ from .source import AsyncSource, Source
 from .worker import Caller, awaitable, work
 
 if TYPE_CHECKING:
+    from .adapting import SharedLimit
     from .layers import Tally
     from .meter import Meter
     from .policy import Policy
@@ -56,11 +57,14 @@ class Run(Crew):
         noun: str = "item",
         names: Sequence[Any] | None = None,
         total: int | None = None,
+        limit: SharedLimit | None = None,
         waits: bool = False,
         policy: Policy | None = None,
         tally: Tally | None = None,
     ) -> None:
         super().__init__(max_workers, name)
+        if limit is not None:
+            self.limit, self.hold = limit, True
         self.call = call
         self.on_error = on_error
         self.policy: Policy | None = None
@@ -124,10 +128,13 @@ class Run(Crew):
         self.caller = Caller(task)
         await self.guarded(*self.worker, self.caller)
         self.caller = None
+        self._leaving.discard(task)
 
     def begin(self) -> None:
         """Open the books: from now on time counts."""
         self.meter.begin(self)
+        if self.limit is not None:
+            self.max_workers = self.limit.join(self)
         if self.allowed is not None:
             self.context.run(self._scope.__enter__)
             if self.allowed <= 0:
@@ -151,6 +158,8 @@ class Run(Crew):
         self.worker = ()  # it refers to this run
         if self.crowd is not None:
             self.crowd.members = None  # as it does, and our context to it
+        if self.limit is not None:
+            self.limit.leave(self)
         self.meter.end(self)
 
     def open(self, items: Iterable[Any] | AsyncIterable[Any]) -> bool:
@@ -189,7 +198,7 @@ class Run(Crew):
         try:
             while not (self.hold and await awaitable(self.must_end())) and not self.exhausted:
                 async with turn:  # one waits for the source at a time: an async generator allows no more
-                    if self.hold or self.exhausted:  # meanwhile; but nobody waits for room while it is his turn
+                    if self.full() or self.exhausted:  # meanwhile; but nobody waits for room while it is his turn
                         continue
                     item = await take()
                     return None if self.closed else (self.pull(), item)
@@ -198,6 +207,10 @@ class Run(Crew):
         finally:
             self._asking -= 1
         return None
+
+    def full(self) -> bool:
+        """Say whether no worker may take an item now."""
+        return self.closed is not None
 
     # -- what became of an item
 

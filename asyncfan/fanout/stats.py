@@ -25,6 +25,7 @@ class ProcessorStats:
         queue_wait: How long the same items waited from the beginning of their call to their own.
         retries: Attempts that a `Retry` added to the first ones.
         hedges: Attempts that a `Hedge` made beside others.
+        limit: How many may run at once now, where that adapts; else None.
     """
 
     calls: int = 0
@@ -37,10 +38,12 @@ class ProcessorStats:
     queue_wait: Latency = field(default_factory=Latency)
     retries: int = 0
     hedges: int = 0
+    limit: int | None = None
 
     def __str__(self) -> str:
+        limit = "" if self.limit is None else f" (limit {self.limit})"
         again = f", {self.retries} retries, {self.hedges} hedges" if self.retries or self.hedges else ""
         return (
-            f"{self.calls} calls: {self.ok} ok, {self.failed} failed, {self.timed_out} timed out, "
-            f"{self.cancelled} cancelled, {self.running} running{again}; ran {self.run_time}; waited {self.queue_wait}"
+            f"{self.calls} calls: {self.ok} ok, {self.failed} failed, {self.timed_out} timed out, {self.cancelled} "
+            f"cancelled, {self.running} running{limit}{again}; ran {self.run_time}; waited {self.queue_wait}"
         )

@@ -1,6 +1,7 @@
 """All workloads, by name. A name is also a group: ``hit`` stands for ``hit`` and every ``hit-...``."""
 
 from . import (
+    adaptive,
     batched,
     batches,
     brown_out,
@@ -57,6 +58,7 @@ WORKLOADS = {
         batches.BATCHES,
         batches.BATCHES_NEAR,
         batches.BATCHES_IO,
+        adaptive.ADAPTIVE,
         hedging.HEDGING,
         hedging.HEDGING_MANY,
         hedging.HEDGING_SLOW,

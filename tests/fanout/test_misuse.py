@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from asyncfan import AsyncQueryBatcher, DataBatcher, Hedge, Retry, RetryBudget
+from asyncfan import AdaptiveLimit, AsyncQueryBatcher, DataBatcher, Hedge, Retry, RetryBudget
 from asyncfan.fanout import Limiter, ParallelProcessor, amap, gather, gather_into, in_thread, on_loop
 
 
@@ -24,8 +24,48 @@ async def pages():
     [
         (lambda: ParallelProcessor(0), ValueError, "max_workers must be >= 1 or None, got 0"),
         (lambda: ParallelProcessor(-1), ValueError, "max_workers must be >= 1 or None, got -1"),
-        (lambda: ParallelProcessor(True), TypeError, "max_workers must be an int >= 1 or None, got True"),
-        (lambda: ParallelProcessor(2.5), TypeError, "max_workers must be an int >= 1 or None, got 2.5"),
+        (
+            lambda: ParallelProcessor(True),
+            TypeError,
+            "max_workers must be an int >= 1, None, 'auto' or an AdaptiveLimit, got True",
+        ),
+        (
+            lambda: ParallelProcessor(2.5),
+            TypeError,
+            "max_workers must be an int >= 1, None, 'auto' or an AdaptiveLimit, got 2.5",
+        ),
+        (
+            lambda: ParallelProcessor("fast"),
+            ValueError,
+            "max_workers must be an int >= 1, None, 'auto' or an AdaptiveLimit, got 'fast'",
+        ),
+        (
+            lambda: Limiter(max_concurrency=2.5),
+            TypeError,
+            "max_concurrency must be an int >= 1, None, 'auto' or an AdaptiveLimit, got 2.5",
+        ),
+        (
+            lambda: ParallelProcessor("auto", chunk_size=10),
+            TypeError,
+            "chunk_size needs a fixed max_workers: how long a chunk takes says little of one call",
+        ),
+        (lambda: AdaptiveLimit(0), ValueError, "min must be >= 1, got 0"),
+        (lambda: AdaptiveLimit(1, 2.5), TypeError, "max must be an int >= 1, got 2.5"),
+        (lambda: AdaptiveLimit(True), TypeError, "min must be an int >= 1, got True"),
+        (lambda: AdaptiveLimit(10, 5), ValueError, "max must be >= min=10, got 5"),
+        (
+            lambda: AdaptiveLimit(overload=429),
+            TypeError,
+            "overload must be a type of exception, a tuple of them or a function of what a call gave, got 429",
+        ),
+        (
+            lambda: AdaptiveLimit(overload=(OSError, int)),
+            TypeError,
+            (
+                "overload must be a type of exception, a tuple of them or a function of what a call gave, "
+                "got (<class 'OSError'>, <class 'int'>)"
+            ),
+        ),
         (lambda: ParallelProcessor(timeout=0), ValueError, "timeout must be seconds > 0 or None, got 0"),
         (lambda: ParallelProcessor(timeout="1"), TypeError, "timeout must be seconds > 0 or None, got '1'"),
         (

@@ -7,9 +7,12 @@ from functools import partial
 from typing import Any, Literal, NamedTuple, TypedDict, assert_type
 
 from asyncfan import (
+    AdaptiveBatchSize,
+    AdaptiveLimit,
     AsyncQueryBatcher,
     DataBatcher,
     Hedge,
+    Limiter,
     Outcome,
     ParallelProcessor,
     Retry,
@@ -243,3 +246,16 @@ async def wrong_calls_are_errors() -> None:
     Retry(on="5xx")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await AsyncQueryBatcher().execute(price, 1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
     await amap(weigh, ITEMS, chunk_size="many")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+async def limits_and_sizes_may_adapt() -> None:
+    """``"auto"`` and what it stands for go wherever a number does; anything else does not."""
+    assert_type(await amap(price, ITEMS, max_workers="auto"), list[int])
+    assert_type(await ParallelProcessor(AdaptiveLimit(2, 50)).map(price, ITEMS), list[int])
+    assert_type(await DataBatcher("auto").process_batches(ITEMS, total), list[int])
+    assert_type(
+        await DataBatcher(AdaptiveBatchSize(), max_concurrent_batches=4).process_batches(ITEMS, total), list[int]
+    )
+    Limiter(max_concurrency="auto")
+    AsyncQueryBatcher("auto")
+    ParallelProcessor("fast")  # type: ignore[call-overload]
