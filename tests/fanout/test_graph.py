@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import gc
 import pickle
+import re
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -138,7 +139,7 @@ async def cached(user):
         passing_on(orders),
         passing_on(by_keyword),
     ],
-    ids=repr,
+    ids=lambda function: re.sub(" at 0x[0-9a-f]+", "", repr(function)),
 )
 async def test_every_kind_of_function_may_take_results(task):
     """Async, plain, lambda, partial, method, object, placed, cached, decorated: each is called where it belongs."""
