@@ -149,8 +149,7 @@ MUTANTS = {
         Operation, "is_fenced", "return self.has_lost_tag(flight)", "return False"
     ),
     "a tag added after its clear counts as not cleared": (
-        Operation, "has_lost_tag", "flight.began, flight.tags if flight.load is None else flight.load.tags",
-        "flight.began, flight.tags",
+        Operation, "has_lost_tag", "flight.began, flight.known_tags", "flight.began, flight.tags",
     ),
     "who came after a clear of tags gets what is from before": (
         Operation, "settle", "late = self.come_too_late(flight, waiters)", "pass"
