@@ -1,7 +1,5 @@
 """What is Quart's own: a client that leaves, sessions, what stands between a route and its handler."""
 
-import asyncio
-
 import pytest
 from quart import Quart, jsonify, session
 from quart.views import MethodView
@@ -43,15 +41,20 @@ async def test_disconnected_client_ends_its_handlers_fan_out(app, cache):
             await gather(a=part, b=part)
         return "x"
 
-    async def ask():
-        async with app.test_request_context("/"):
-            return await app.full_dispatch_request()
+    async def receive():
+        if asked:
+            await gate.reached()
+            return {"type": "http.disconnect"}
+        asked.append(1)
+        return {"type": "http.request", "body": b"", "more_body": False}
 
-    request = asyncio.create_task(ask())
-    await gate.reached()
-    request.cancel()
-    await asyncio.wait([request])
-    assert (request.cancelled(), ended) == (True, [1, 1])
+    async def send(message):
+        raise NotImplementedError
+
+    asked = []
+    scope_of_asgi = {"type": "http", "method": "GET", "scheme": "http", "path": "/", "query_string": b"", "headers": []}
+    await app({**scope_of_asgi, "http_version": "1.1"}, receive, send)
+    assert ended == [1, 1]
 
 
 async def test_loaders_are_bound_to_the_request(app, cache):
