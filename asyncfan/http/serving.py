@@ -124,9 +124,10 @@ class Server:
             return self._hit(asked, found)
         if "only-if-cached" in wish:
             return self._emit(asked, 504, [], b"", "fwd=request; detail=only-if-cached")
-        return await self._load(asked, key, "fwd=miss" if found is MISSING else "fwd=request")
+        forward = "fwd=miss" if found is MISSING else "fwd=request"
+        return await self._load(asked, key, forward, anew=too_old(wish, math.inf))  # then an expired one is too old too
 
-    async def _load(self, asked: _Asked, key: Key, forward: str) -> Any:
+    async def _load(self, asked: _Asked, key: Key, forward: str, *, anew: bool = False) -> Any:
         if asked.parts.method == "HEAD":  # its response may lack what a GET's has: never stored
             return await self._pass(asked.adapter, asked.visit, forward)
 
@@ -138,7 +139,7 @@ class Server:
         async def refresh() -> Loaded[Frozen | Unshared]:
             return await self._run(replace(asked, visit=again(asked.visit)), key) if again else await load()
 
-        again, anew = self._again, forward != "fwd=miss"
+        again = self._again
         found, how = await self._operation.lead(key.text, load, anew=anew, shared=not key.private, refresh=refresh)
         if isinstance(found, Unshared):
             return self._mark(asked.adapter, asked.visit, found.response, f"{forward}; detail={found.reason}")
@@ -251,7 +252,9 @@ class Server:
         return age if 0.0 <= age <= most else min(max(0.0, age), most)
 
     def _send(self, asked: _Asked, frozen: Frozen, status: str) -> Any:
-        code, headers, body = answer(frozen, asked.parts.method, asked.seen, asked.visit.extra, None)
+        age = self._age(frozen)  # a cache behind the handler may have kept it
+        shown = age if age >= 1 else None
+        code, headers, body = answer(frozen, asked.parts.method, asked.seen, asked.visit.extra, shown)
         return self._emit(asked, code, headers, body, status)
 
     def _emit(self, asked: _Asked, code: int, headers: list[tuple[bytes, bytes]], body: bytes, status: str) -> Any:

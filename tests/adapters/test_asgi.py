@@ -486,6 +486,17 @@ async def test_client_that_asks_for_a_fresh_response_gets_the_failure():
     assert (await Client(site, headers=[(b"cache-control", b"no-cache")])).status == 503
 
 
+@pytest.mark.parametrize("wish", [b"no-cache", b"max-age=0", b"max-age=60"])
+async def test_client_that_asks_for_a_fresh_response_gets_no_stale_one(wish):
+    """Who says how old a response may be is not served one that has expired."""
+    app = App(headers=LENGTH)
+    site = behind(app, stale_while_revalidate=60)
+    await Client(site)
+    await asyncio.sleep(15)
+    app.chunks = (b"fresh",)
+    assert (await Client(site, headers=[(b"cache-control", wish)])).body == b"fresh"
+
+
 # ---- changes
 
 
