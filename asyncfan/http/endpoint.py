@@ -12,7 +12,7 @@ from typing import Any
 from ..caching.cache import Cache
 from ..caching.functions import prefix_of
 from ..caching.level import CacheLevel, Expire
-from .frameworks import adapter_at_decoration, adapter_of
+from .frameworks import adapter_at_decoration, adapter_of, discovered
 from .messages import Adapter, AdapterFactory
 from .options import Options
 from .serving import Server
@@ -67,7 +67,7 @@ def _detected(
         adapter = found.get(type(value)) or adapter_of((value,), fn)
         if adapter is not None:
             return found.setdefault(type(value), adapter)
-    return None
+    return _detected(found, fn, args, kwargs) if discovered() else None
 
 
 def _cached_plainly(

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from .messages import Adapter, AdapterFactory
 
-__all__ = ["adapter_at_decoration", "adapter_of", "register"]
+__all__ = ["adapter_at_decoration", "adapter_of", "discovered", "register"]
 
 # {module of the request's class, or one whose presence says that the framework is in use: "module:class"}
 _ADAPTERS: dict[str, str] = {
+    "aiohttp.web_request": "asyncfan.adapters.aiohttp:Adapter",
+    "aiohttp.web_urldispatcher": "asyncfan.adapters.aiohttp:Adapter",  # a View
+    "falcon.asgi.request": "asyncfan.adapters.falcon:Adapter",
     "fastapi.routing": "asyncfan.adapters.fastapi:Adapter",
+    "sanic.request.types": "asyncfan.adapters.sanic:Adapter",
+    "blacksheep.messages": "asyncfan.adapters.blacksheep:Adapter",
     "starlette.requests": "asyncfan.adapters.starlette:Adapter",
+    "tornado.web": "asyncfan.adapters.tornado:Adapter",
 }
+_GROUP = "asyncfan.adapters"
+_discovered: list[bool] = []  # empty until entry points have been read
 
 
 def register(module: str, adapter: str) -> None:
     """Let `cache_response` know a framework; nothing is imported until the framework itself has been.
+
+    A distribution does the same by an entry point, which is read when a handler is called without a known request::
+
+        [project.entry-points."asyncfan.adapters"]
+        "framework.requests" = "package.module:Class"
 
     Args:
         module: The module that the framework's request class is defined in.
@@ -34,13 +48,44 @@ def register(module: str, adapter: str) -> None:
 
 
 def adapter_at_decoration(fn: Callable[..., Any]) -> Adapter | None:
-    """Return the adapter of a loaded framework that wants more parameters of the handler, if one does."""
+    """Return the adapter of a loaded framework that shapes the handler itself, if one does.
+
+    It wants more parameters of it, or that a plain function stays one. Of several, the one whose framework the
+    handler's module speaks of.
+    """
+    spoken = set(_packages_in(fn.__globals__))
+    wanting: list[tuple[bool, Adapter]] = []
     for module in list(_ADAPTERS):
         if module in sys.modules:
-            adapter = _load(module)(fn)
-            if adapter.signature is not None:
-                return adapter
-    return None
+            adapter, speaks = _load(module)(fn), module.partition(".")[0] in spoken
+            if adapter.signature is not None or (speaks and getattr(adapter, "blocking", False)):
+                wanting.append((speaks, adapter))
+    return max(wanting, key=lambda pair: pair[0])[1] if wanting else None
+
+
+def _packages_in(names: dict[str, Any]) -> Iterator[str]:
+    """The packages that what a module has imported, and made of it, comes from."""
+    for value in list(names.values()):
+        if isinstance(value, ModuleType):
+            yield value.__name__.partition(".")[0]
+        else:  # the class first: a proxy would look for a request
+            owner = value if isinstance(value, type) or callable(value) else type(value)
+            yield str(getattr(owner, "__module__", "")).partition(".")[0]
+            yield type(value).__module__.partition(".")[0]
+
+
+def discovered() -> bool:
+    """Read what distributions register by entry point, the first time; return whether a framework was added."""
+    if _discovered:
+        return False
+    from importlib.metadata import entry_points  # noqa: PLC0415 - it is slow to load, and seldom needed
+
+    _discovered.append(True)
+    before = len(_ADAPTERS)
+    for point in entry_points(group=_GROUP):
+        if point.name not in _ADAPTERS:
+            register(point.name, point.value)
+    return len(_ADAPTERS) > before
 
 
 def adapter_of(values: Iterable[Any], fn: Callable[..., Any]) -> Adapter | None:

@@ -1,11 +1,16 @@
-"""A real server for the adapters' tests: uvicorn in a thread, reached through sockets."""
+"""Real servers for the adapters' tests: uvicorn, Hypercorn and the frameworks' own, in threads, through sockets."""
 
+import asyncio
+import contextlib
+import socket
 import threading
 import time
 
 import httpx
+import hypercorn.asyncio
 import pytest
 import uvicorn
+from hypercorn.config import Config
 
 
 class Server(threading.Thread):
@@ -60,5 +65,97 @@ def serve(server):
         def start(app):
             server.app = app
             return client
+
+        yield start
+
+
+class Hypercorn(threading.Thread):
+    """Hypercorn in a thread, running whatever application a test gives it.
+
+    Attributes:
+        app: The application that answers from now on.
+    """
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.app = None
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.ended = threading.Event()
+
+    @property
+    def url(self):
+        """Where it listens."""
+        return "http://{}:{}".format(*self.socket.getsockname())
+
+    async def answer(self, scope, receive, send):
+        if scope["type"] == "http":
+            await self.app(scope, receive, send)
+
+    def run(self):
+        config = Config()
+        config.bind = [f"fd://{self.socket.fileno()}"]
+        config.errorlog = None
+
+        async def until_ended():
+            while not self.ended.is_set():
+                await asyncio.sleep(0.01)
+
+        asyncio.run(hypercorn.asyncio.serve(self.answer, config, shutdown_trigger=until_ended))
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.join(10)
+        with contextlib.suppress(OSError):
+            self.socket.close()
+
+
+@pytest.fixture(scope="session")
+def hypercorn_server():
+    """The one Hypercorn of the session."""
+    with Hypercorn() as server:
+        yield server
+
+
+@pytest.fixture
+def serve_behind_hypercorn(hypercorn_server):
+    """Let Hypercorn run an application, and return a client of it."""
+    with httpx.Client(base_url=hypercorn_server.url) as client:
+
+        def start(app):
+            hypercorn_server.app = app
+            return client
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def loop_thread():
+    """The one event loop in a thread that frameworks' own servers run in."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+    loop.close()
+
+
+@pytest.fixture
+def serve_itself(loop_thread):
+    """Let a framework's own server run a site, and return a client of it."""
+
+    def wait(coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, loop_thread).result(10)
+
+    with contextlib.ExitStack() as stack:
+
+        def start(site):
+            port, end = wait(site.serve())
+            stack.callback(lambda: wait(end()))
+            return stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}"))
 
         yield start

@@ -1,16 +1,9 @@
 """The ASGI middleware keeps what every framework's adapter keeps, in front of two frameworks and behind two servers."""
 
-import asyncio
-import contextlib
-import socket
 import sys
-import threading
 from pathlib import Path
 
-import httpx
-import hypercorn.asyncio
 import pytest
-from hypercorn.config import Config
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -55,50 +48,6 @@ class MiddlewareSite(sites.Site):
         return Rule(path.replace("{x}", "*"), methods=methods, **{"vary": (), **options})
 
 
-class Hypercorn(threading.Thread):
-    """Hypercorn in a thread, running one application."""
-
-    def __init__(self, app):
-        super().__init__(daemon=True)
-        self.app = app
-        self.socket = socket.create_server(("127.0.0.1", 0), backlog=100)
-        self.ended = threading.Event()
-
-    def run(self):
-        config = Config()
-        config.bind = [f"fd://{self.socket.fileno()}"]
-        config.errorlog = None
-
-        async def until_ended():
-            while not self.ended.is_set():
-                await asyncio.sleep(0.01)
-
-        asyncio.run(hypercorn.asyncio.serve(self.app, config, shutdown_trigger=until_ended))
-
-    def __enter__(self):
-        self.start()
-        return "http://{}:{}".format(*self.socket.getsockname())
-
-    def __exit__(self, *_):
-        self.ended.set()
-        self.join(10)
-        with contextlib.suppress(OSError):
-            self.socket.close()
-
-
-@pytest.fixture(scope="session")
-def hypercorn_server():
-    """Return the one Hypercorn of the session, and what it is to run."""
-    running = {}
-
-    async def answer(scope, receive, send):
-        if scope["type"] == "http":
-            await running["app"](scope, receive, send)
-
-    with Hypercorn(answer) as url:
-        yield url, running
-
-
 @pytest.fixture(params=["fastapi behind uvicorn", "starlette behind hypercorn"])
 def place(request):
     """Return which framework, and which server."""
@@ -115,13 +64,7 @@ def site(place):
 @pytest.fixture
 def client(site, place, request):
     """Return a client of a server that runs the site."""
-    if place[1] == "uvicorn":
-        yield request.getfixturevalue("serve")(site)
-        return
-    url, running = request.getfixturevalue("hypercorn_server")
-    running["app"] = site
-    with httpx.Client(base_url=url) as client:
-        yield client
+    return request.getfixturevalue("serve" if place[1] == "uvicorn" else "serve_behind_hypercorn")(site)
 
 
 def test_stream_passes_untouched(client, site):
