@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
-from asyncfan import batched, gather, scope
+from asyncfan import amap, batched, scope
 from asyncfan.caching.cache import Cache
 from asyncfan.caching.level import CacheLevel
 from asyncfan.http import cache_response
@@ -55,6 +55,7 @@ class Site:
     """An application in one framework, and what the tests may see and steer of it: as `sites.Site`.
 
     Attributes:
+        ended: Calls of the fan-out of /fan that were cancelled.
         lacks: {name or path of a check: why this framework cannot have it}
     """
 
@@ -66,7 +67,7 @@ class Site:
         self.released = threading.Event()
         self.cache = Cache()
         self.batches = []
-        self.ended = []  # endpoints whose fan-out was cancelled
+        self.ended = []
 
     def routes(self):
         """Return (path, methods, options, endpoint) of each; an endpoint is called with an `Ask`."""
@@ -239,10 +240,10 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
         site.batches.append(sorted(keys))
         return {key: f"row {key}" for key in keys}
 
-    @at("/loaded", methods=("GET",), cache_statuses={299})
+    @at("/loaded")
     async def loaded(ask):
-        rows = await gather(*(functools.partial(load, key) for key in (1, 2, 1)))
-        return Answer(f"{rows} {await load(1)}")
+        rows = await amap(load, (1, 2, 1))
+        return Answer(f"{rows} {await load(1)}", headers={"Cache-Control": "no-store"})
 
     @at("/fan")
     async def fan(ask):
@@ -255,7 +256,7 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
                 site.ended.append(i)
                 raise
 
-        await gather(*(functools.partial(one, i) for i in range(3)))
+        await amap(one, range(3))
         return Answer("never")
 
     return routes
