@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.list:
         print(
             "\n".join(
-                f"{workload.name:<16}{workload.title.format(size=workload.size)}" for workload in WORKLOADS.values()
+                f"{workload.name:<20}{workload.title.format(size=workload.size)}" for workload in WORKLOADS.values()
             )
         )
         return 0

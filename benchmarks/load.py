@@ -17,6 +17,11 @@ async def ask_for(port: int, path: str, milliseconds: int) -> tuple[int, float]:
     return await _by_sockets(port, path, milliseconds / 1000)
 
 
+async def ask_once(port: int, path: str) -> None:
+    """Ask a server on this machine for a path, so that what caches has it."""
+    await _client(port, path, 0.0)
+
+
 def _by_wrk(port: int, path: str, seconds: int) -> tuple[int, float]:
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", f"http://127.0.0.1:{port}{path}"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+import re
 import subprocess
+import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from benchmarks import __main__ as command_line
 from benchmarks import run as one_measurement
-from benchmarks import runner, table
+from benchmarks import runner, soak, table
 from benchmarks.result import Entry, Result
 from benchmarks.workload import Bar, Contestants, NotOfferedError, Workload
 from benchmarks.workloads import WORKLOADS, fanout, hit, miss, stampede
@@ -257,4 +260,28 @@ def test_wrong_argument_is_refused_in_words(arguments, message, capsys):
 def test_soak_keeps_its_promises(capsys):
     """A short chaos run, a restart of the server in it, ends without a violation."""
     assert command_line.main(["soak", "--seconds", "2"]) == 0
-    assert " 0 violations" in capsys.readouterr().out
+    assert re.search(r" [1-9]\d* restarts; .* 0 violations", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(("version", "found"), [(0, "version 0 after 1 was confirmed"), (1, None)])
+async def test_soak_finds_a_stale_value(version, found):
+    """A cache that gives what was there before an invalidation that was confirmed does not pass."""
+
+    async def cached(n):
+        return version
+
+    run = soak.Soak(SimpleNamespace(url="redis://127.0.0.1:1"), seed=1)  # which nobody asks for anything
+    run.nodes = [cached, cached]
+    for known in run.confirmed.values():
+        known.append((0.0, 1))
+    await run.caller(1, time.monotonic() + 0.2)
+    assert run.calls
+    assert (run.violations[0].partition(": ")[2] if run.violations else None) == found
+
+
+@pytest.mark.parametrize(("a_call", "leaks"), [(0, False), (0.5, False), (500, True)])
+def test_soak_finds_a_leak(a_call, leaks):
+    """Memory that goes up and down is none, memory that grows with the calls is."""
+    rows = [(n * 1_000, 5_000_000 + n * 1_000 * a_call + n % 3 * 100_000) for n in range(40)]
+    grown, calls = soak.growth(rows)
+    assert (grown > soak.NOISE + soak.LEAK * calls) == leaks

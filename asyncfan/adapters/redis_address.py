@@ -75,5 +75,7 @@ def read(url: str, timeout: float, options: Mapping[str, Any]) -> Address:
         kwargs.pop(name, None)
     user = f"{parts.username or ''}{':***' if parts.password else ''}{'@' if parts.username or parts.password else ''}"
     address = Address(f"{scheme}://{user}{where}", kwargs, cluster=cluster, timeout=timeout)
-    address.connection()  # so that a wrong option fails here
+    made = address.connection()  # so that a wrong option fails here
+    if hasattr(made, "driver_info"):  # redis-py reads its package's metadata for it, 1 ms for each connection
+        kwargs["driver_info"] = made.driver_info
     return address

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import math
 import threading
 import weakref
@@ -159,7 +160,8 @@ class Store:
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop, delay: float) -> None:
         self._serial += 1
-        self._timer = loop.call_later(delay, _wake, self._me, self._serial)
+        # an empty context: it is set anew from within, and would keep what the first caller's holds for good
+        self._timer = loop.call_later(delay, _wake, self._me, self._serial, context=contextvars.Context())
 
     def wake(self, serial: int) -> None:
         """Look at all entries once, a slice a callback, then sleep until the next one expires."""

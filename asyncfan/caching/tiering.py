@@ -133,11 +133,11 @@ class Passage:
 
 
 def life_of(entry: Entry, now: float) -> dict[str, Any]:
-    """Return what the server is told of an entry's value."""
+    """Return what the server is told of an entry's value, which may have expired since it was loaded."""
     fresh, kept = (entry.fresh, entry.last) if isinstance(entry, Aging) else (entry.expires, entry.expires)
     return {
-        "fresh": None if fresh == math.inf else fresh - now,
-        "kept": None if kept == math.inf else kept - now,
+        "fresh": None if fresh == math.inf else max(fresh - now, 0.0),
+        "kept": None if kept == math.inf else max(kept - now, 0.0),
         "tags": entry.tags,
         "validator": entry.validator,
     }

@@ -17,7 +17,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from .crew import Closed
 from .outcome import Outcome
-from .run import Run
+from .run import MISSING, Run
 
 __all__ = ["Stream", "StreamRun"]
 
@@ -90,7 +90,9 @@ class Stream(Generic[R]):
                 run.start()
             while run.on_error == "collect" or not run.closed:
                 while run.ready:
-                    yield run.take()
+                    result = run.take()
+                    if result is not MISSING:
+                        yield result
                 if not run.tasks:
                     break
                 await run.news()
@@ -152,13 +154,21 @@ class StreamRun(Run):
         """Return how many workers have an item, or will take one without waiting for it."""
         return super().busy() if self._asking else self.running  # with an async source, who waits for room asks
 
+    def failed(self, i: int, error: BaseException, started: float | None) -> None:
+        """Keep the books of an item that has no result, and let the next one be taken in its place."""
+        super().failed(i, error, started)
+        if not self.keep:
+            self.out[i] = MISSING
+
     def take(self) -> Any:
-        """Hand the next result to the consumer, and its room to a worker."""
+        """Hand the next result to the consumer, and its room to a worker; MISSING stands for one that failed."""
         result = self.out.take()
         self.taken += 1
         self.hold = self.closed is not None
         self._admit()
-        return result.value if self.keep and self.on_error != "collect" else result
+        if not self.keep or self.on_error == "collect":
+            return result
+        return result.value if result.ok else MISSING
 
     def must_end(self) -> Generator[Any, Any, bool]:
         """Wait until there is room in the window, and return whether the worker must end."""

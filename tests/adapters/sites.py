@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-import time
 from collections import Counter
 
 from fastapi import FastAPI
@@ -37,12 +36,14 @@ class Site:
         released: The handler of /slow goes on when it is set.
         batches: What the loader of /loaded was asked for.
         ended: Calls of the fan-out of /fan that were cancelled.
+        together: Handlers of /sync go on when eight of them are there.
     """
 
     def __init__(self, make):
         self.calls = Counter()
         self.arrived = Counter()
         self.released = threading.Event()
+        self.together = threading.Barrier(8)
         self.cache = Cache()
         self.batches = []
         self.ended = []
@@ -232,7 +233,7 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
 
     @at("/sync/{x}")
     def sync(request: Request):
-        time.sleep(0.3)
+        site.together.wait(10)
         return Response(threading.current_thread().name)
 
     @at("/quiet", expose_status=False, honor_client_cache_control=False)

@@ -7,7 +7,6 @@ import contextlib
 import functools
 import json
 import threading
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +55,7 @@ class Site:
 
     Attributes:
         ended: Calls of the fan-out of /fan that were cancelled.
+        together: Handlers of /sync go on when four of them are there.
         lacks: {name or path of a check: why this framework cannot have it}
     """
 
@@ -65,6 +65,7 @@ class Site:
         self.calls = Counter()
         self.arrived = Counter()
         self.released = threading.Event()
+        self.together = threading.Barrier(4)  # the event loop's own threads may be no more than six
         self.cache = Cache()
         self.batches = []
         self.ended = []
@@ -228,7 +229,7 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
 
     @at("/sync/{x}")
     def sync(ask):
-        time.sleep(0.3)
+        site.together.wait(10)
         return Answer(threading.current_thread().name)
 
     @at("/quiet", expose_status=False, honor_client_cache_control=False)

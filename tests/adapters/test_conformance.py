@@ -477,13 +477,11 @@ def test_followers_of_a_disconnected_leader_elect_another(client, site):
 
 
 def test_plain_handlers_run_side_by_side(client):
-    """Eight plain functions of 0.3 s each are done in less than a second: they don't hold the event loop."""
+    """Eight plain functions that wait for each other all end: they don't hold the event loop."""
     with ThreadPoolExecutor(8) as pool:
-        start = time.monotonic()
-        names = list(pool.map(lambda i: client.get(f"/sync/{i}").text, range(8)))
-        took = time.monotonic() - start
-    assert took < 1
-    assert threading.main_thread().name not in names
+        answers = list(pool.map(lambda i: client.get(f"/sync/{i}"), range(8)))
+    assert [answer.status_code for answer in answers] == [200] * 8
+    assert threading.main_thread().name not in {answer.text for answer in answers}
 
 
 def test_many_hosts_do_not_grow_the_memory_of_keys(client, site):

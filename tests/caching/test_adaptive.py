@@ -49,11 +49,11 @@ def settled_after(expiries, start=0, within=1.1):
 
 
 def test_expiry_stays_within_its_bounds_whatever_is_measured():
-    """A million random measurements, among them 0, infinity, NaN, negative ones and failures, never leave them."""
+    """100,000 random measurements, among them 0, infinity, NaN, negative ones and failures, never leave them."""
     rng = random.Random(7)
     odd = [0, 0.0, -1.0, -math.inf, math.inf, math.nan, 1e-300, 1e300]
     found, clock = controller()
-    for _ in range(1_000_000):
+    for _ in range(100_000):
         seconds = rng.choice(odd) if rng.random() < 0.2 else rng.expovariate(1.0)
         loading = rng.randrange(100)
         if rng.random() < 0.1:
@@ -138,12 +138,11 @@ def test_evenly_spaced_changes_leave_it_still():
 
 def test_random_changes_move_it_little():
     """Where changes come at random nine of ten expiries are within a step of two of the ideal."""
-    expiries = sorted(x for seed in range(20) for x in simulate(1000, every=100, rng=random.Random(seed))[100:])
+    runs = [simulate(1000, every=100, rng=random.Random(seed)) for seed in range(20)]
+    expiries = sorted(x for run in runs for x in run[100:])
     ideal = -math.log(1 - 0.2) * 100
     tenth = len(expiries) // 20
-    moves = sum(
-        a != b for seed in range(20) for a, b in itertools.pairwise(simulate(1000, every=100, rng=random.Random(seed)))
-    )
+    moves = sum(a != b for run in runs for a, b in itertools.pairwise(run))
     assert moves <= 20 * 30
     assert ideal / 2.5 <= expiries[tenth] <= expiries[-tenth] <= ideal * 2.5
 

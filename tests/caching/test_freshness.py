@@ -169,6 +169,39 @@ async def test_aclose_cancels_refreshes_and_waits_for_them(timed, origin):
     assert (origin.running, get.peek()) == (0, 1)
 
 
+async def test_aclose_waits_until_a_refresh_has_cleaned_up(timed):
+    """What a load in the background does when it is cancelled is done before ``aclose`` returns."""
+    steps = []
+
+    async def read():
+        try:
+            await asyncio.sleep(60 if steps else 0)
+        finally:
+            await asyncio.sleep(1)
+            steps.append("cleaned up")
+
+    cache = timed()
+    get = cache.cache_function(expire=100, stale_while_revalidate=50)(read)
+    await get()
+    await asyncio.sleep(101)
+    await get()
+    await asyncio.sleep(1)
+    await cache.aclose()
+    assert steps == ["cleaned up", "cleaned up"]
+
+
+async def test_pause_after_failures_is_bounded(timed, origin):
+    """However often refreshes have failed, the next one comes within 30 s: what recovers is noticed."""
+    get = timed().cache_function(expire=10, stale_while_revalidate=10_000)(origin.read)
+    await get()
+    origin.down = True
+    await asyncio.sleep(11)
+    for _ in range(1_000):
+        await get()
+        await asyncio.sleep(1)
+    assert origin.loads == 1 + 6 + 32  # at 0, 1, 3, 7, 15 and 31 s, then every 30 s
+
+
 async def test_refresh_of_another_key_does_not_wait(timed, origin):
     """Stale keys are refreshed side by side."""
     get = timed().cache_function(expire=10, stale_while_revalidate=50)(origin.read)
@@ -193,6 +226,25 @@ async def test_expired_value_is_served_where_its_load_fails(timed, origin):
     assert await asyncio.gather(get(), get()) == [1, 1]
     stats = cache.stats().functions[0]
     assert (stats.loads_failed, stats.rescued, stats.misses, stats.joined) == (1, 2, 2, 1)
+
+
+async def test_failing_origin_is_not_asked_by_every_caller(timed, origin):
+    """After a failed load the old value is served at once for 1, 2, 4 ... seconds: the origin is left in peace."""
+    get = timed().cache_function(expire=10, stale_if_error=100)(origin.read)
+    await get()
+    origin.down, origin.seconds = True, 0.05
+    await asyncio.sleep(11)
+    waits = []
+    for _ in range(160):
+        before = asyncio.get_running_loop().time()
+        assert await get() == 1
+        waits.append(asyncio.get_running_loop().time() - before)
+        await asyncio.sleep(0.05)
+    assert origin.loads == 1 + sum(seconds > 0 for seconds in waits)
+    assert origin.loads == 1 + 4  # about 0, 1, 3 and 7 s after the first
+    origin.down = False
+    await asyncio.sleep(8)
+    assert await get() == origin.loads
 
 
 async def test_error_is_raised_once_stale_if_error_is_over(timed, origin):

@@ -94,7 +94,7 @@ def test_default_prefix_is_module_and_name(cache):
 
 
 def test_two_functions_of_one_name_share_nothing(cache):
-    """Closures made by one factory have entries of their own, though their texts are equal."""
+    """Closures made by one factory have entries of their own, though their texts are equal (F19)."""
 
     def make(n):
         @cache.cache_function
@@ -140,7 +140,7 @@ async def test_namespace_is_put_before_the_key(clock):
 
 @pytest.mark.parametrize("value", [None, 0, False, "", [], ValueError("as a value")])
 async def test_any_value_is_cached(cache, value):
-    """Nothing that a function returns means "not there": the same object comes back, of the same type."""
+    """Nothing that a function returns means "not there": the same object comes back, of the same type (F20)."""
     calls = []
 
     @cache.cache_function
@@ -198,7 +198,7 @@ async def test_same_object_is_handed_out_by_default(cache):
 
 @pytest.mark.parametrize("copy", ["shallow", "deep"])
 async def test_copies_keep_callers_apart(cache, copy):
-    """The first caller, the later ones, one that peeks and one that refreshes: nobody's changes reach another."""
+    """The first caller, the later ones, one that peeks and one that refreshes: nobody's changes reach another (F21)."""
     f, _ = twin(cache, copy=copy)
     for get in (f, f, f.refresh):
         found = await get(1)
@@ -473,7 +473,7 @@ async def test_equal_unhashable_instances_are_kept_apart(cache):
 
 @pytest.mark.parametrize("name", ["get", "plain"])
 async def test_instance_is_freed_at_its_last_reference(cache, name):
-    """The cache keeps no instance alive, not even until the garbage collector runs."""
+    """The cache keeps no instance alive, not even until the garbage collector runs (F22)."""
     instance = service(cache)()
     value = getattr(instance, name)(1)
     if inspect.isawaitable(value):
@@ -622,3 +622,28 @@ def test_stacked_decorators_work(cache):
 
     f = cache.cache_function(twice(cache.cache_function(lambda a: a)))
     assert (f(1), f(a=1), f.cache_info()[:2]) == (2, 2, (1, 1))
+
+
+@pytest.mark.parametrize("where", ["weigher", "cache_if", "key", "tags", "function"])
+def test_what_the_user_gives_a_cache_may_use_it(where):
+    """Whatever is called while a value is looked for, loaded or stored may call, put and clear others meanwhile."""
+    used = []
+
+    def using(result):
+        def use(_):
+            if not used:
+                used.append(where)
+                assert (other(1), other.put(7, 2), f.peek(99)) == (1, None, MISSING)
+                cache.clear("other:1*")
+            return result
+
+        return use
+
+    given = {where: using({"weigher": 10, "cache_if": True, "key": 1, "tags": "tag", "function": 5}[where])}
+    weigher, function = given.pop("weigher", lambda _: 10), given.pop("function", lambda _: 5)
+    cache = Cache(max_bytes=10_000, weigher=weigher)
+    other = cache.cache_function(key_prefix="other")(lambda n: n)
+    f = cache.cache_function(key_prefix="f", **given)(function)
+    assert (f(1), f(1), f.cache_info().hits) == (5, 5, 1)
+    assert used == [where]
+    assert (other.peek(1), other.peek(2)) == (MISSING, 7)

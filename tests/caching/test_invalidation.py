@@ -35,6 +35,14 @@ CLEARS = {
 every_clear = pytest.mark.parametrize("clear", CLEARS.values(), ids=CLEARS)
 
 
+@every_clear
+async def test_clear_before_the_first_use_clears_nothing(cache, clear):
+    """Nothing need have been called before."""
+    f = cache.cache_function(key_prefix="p", tags="n:{n}")(lambda n: n)
+    for first in (cache.clear_tags("n:1"), clear(cache, f)):
+        assert await first == 0
+
+
 # -- no stale value -------------------------------------------------------------------------------------------------
 
 

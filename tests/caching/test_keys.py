@@ -209,15 +209,25 @@ def look_alikes(value):
     )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(values, min_size=4, max_size=6))
-def test_equal_texts_are_equal_values_of_equal_type(found):
-    """Among 10^5 pairs of hostile values, two texts are equal exactly if type and value are."""
-    by_text, by_meaning = {}, {}
-    for value in itertools.chain.from_iterable(map(look_alikes, found)):
-        text, what = key_text(value), meaning(value)
-        assert by_text.setdefault(text, what) == what
-        assert by_meaning.setdefault(what, text) == text
+def test_equal_texts_are_equal_values_of_equal_type():
+    """Among 10^6 pairs of hostile values, two texts are equal exactly if type and value are (F17)."""
+    pairs = set()  # of every example: each is compared with all others
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(values, min_size=4, max_size=6))
+    def look(found):
+        seen = {(key_text(value), meaning(value)) for value in itertools.chain.from_iterable(map(look_alikes, found))}
+        assert_one_to_one(seen)
+        pairs.update(seen)
+
+    look()
+    assert len(pairs) ** 2 / 2 > 1e6
+    assert_one_to_one(pairs)
+
+
+def assert_one_to_one(pairs):
+    """No first of a pair belongs to two seconds, no second to two firsts."""
+    assert len({text for text, _ in pairs}) == len(pairs) == len({what for _, what in pairs})
 
 
 def test_hostile_values_have_texts_of_their_own():
@@ -415,7 +425,7 @@ def test_made_up_classes_of_one_name_differ():
 
 
 def test_200_short_lived_objects_never_share_a_key():
-    """An object without a value of its own is refused, however it prints: never keyed by its address."""
+    """An object without a value of its own is refused, however it prints: never keyed by its address (F18)."""
     for _ in range(200):
         with pytest.raises(Unkeyable):
             key_text(object())

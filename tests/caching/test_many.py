@@ -216,6 +216,23 @@ async def test_stale_value_is_served_while_it_is_loaded_anew(cache, clock):
     assert source.calls == [[1, 2], [1, 2]]
 
 
+async def test_refresh_under_way_is_joined(cache, clock):
+    """There is one table of flights: what the background loads already, neither `many` nor a single call loads."""
+    source = Source()
+    f = cached_batches(cache, source, expire=10, stale_while_revalidate=5)
+    await f(1)
+    gate = closed(source)
+    clock.advance(12)
+    assert await f(1) == "value 1"
+    await gate.reached()
+    clock.advance(10)  # too old to be served now
+    many, single = asyncio.create_task(f.many([1, 2])), asyncio.create_task(f(1))
+    await asyncio.sleep(0)
+    gate.open()
+    assert (await many, await single) == (["value 1", "value 2"], "value 1")
+    assert source.calls == [[1], [1], [2]]
+
+
 # -- batches --------------------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncfan.caching import Cache
+from asyncfan.caching import MISSING, Cache
 
 
 def everything(a, /, b=2, *args, c, d=4, **rest):
@@ -197,6 +197,18 @@ def test_key_function_decides_what_is_one_call(cache):
 
     assert f({"id": 1, "x": object()}, trace=object()) is f({"id": 1})
     assert f.cache_key({"id": 1}) == "f:1"
+
+
+async def test_key_of_a_function_is_cleared_as_any(cache):
+    """Patterns, prefixes and calls mean what ``key`` gave; the rest of the function stays."""
+    f = cache.cache_function(key=lambda user: user["id"], key_prefix="f")(lambda user: user["id"])
+    users = [{"id": n, "x": object()} for n in range(4)]
+    for user in users:
+        f(user)
+    assert await f.invalidate({"id": 0}) == 1
+    assert await cache.clear("f:1*") == 1
+    assert await cache.clear_prefix("f", 2) == 1
+    assert [f.peek(user) for user in users] == [MISSING] * 3 + [3]
 
 
 def test_mutable_argument_is_keyed_by_its_value_at_the_call(cache):

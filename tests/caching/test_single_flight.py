@@ -510,6 +510,25 @@ async def test_garbage_collector_takes_no_load(cache):
     assert await all_of(calls) == list(range(100))
 
 
+async def test_no_task_lives_on_in_what_is_stored(cache):
+    """A stored entry is neither a task nor holds one: 10^5 of them would burden each garbage collection."""
+    tasks = []
+
+    @cache.cache_function
+    async def f(n):
+        tasks.append(weakref.ref(asyncio.current_task()))
+        await asyncio.sleep(n)
+        return n
+
+    assert [await f(n) for n in range(2)] == [0, 1]
+    await f.refresh(0)
+    await f.many([2, 3])
+    await asyncio.sleep(0)
+    gc.collect()
+    assert len(cache) == 4
+    assert [task() for task in tasks] == [None] * 5
+
+
 async def test_load_runs_in_a_copy_of_the_first_callers_context(cache):
     """The load sees the first caller's context variables, and changes nobody's (F10)."""
     variable = contextvars.ContextVar("variable", default="outside")
@@ -529,6 +548,30 @@ async def test_load_runs_in_a_copy_of_the_first_callers_context(cache):
     first, second = asyncio.create_task(caller("first")), asyncio.create_task(caller("second"))
     assert await all_of([first, second]) == [("the load's", "first"), ("the load's", "second")]
     assert (seen, variable.get()) == (["first"], "outside")
+
+
+async def test_what_a_callers_context_holds_is_freed_when_its_call_has_ended(cache):
+    """A request that is kept in a context variable goes with its task, whatever of its loads is stored (F10)."""
+
+    class Request:
+        pass
+
+    current = contextvars.ContextVar("current")
+    seen = []
+    get = cache.cache_function(expire=100, stale_while_revalidate=100)(asyncio.sleep)
+
+    async def request(seconds):
+        current.set(Request())
+        seen.append(weakref.ref(current.get()))
+        await get(seconds)
+        await get.many([seconds, seconds + 1])
+        cache.clear_all()
+
+    for seconds in range(3):
+        await asyncio.create_task(request(seconds))
+        await asyncio.sleep(90)  # so that the timer rings
+    gc.collect()
+    assert [request() for request in seen] == [None] * 3
 
 
 async def test_load_does_not_inherit_a_deadline(cache):

@@ -286,7 +286,7 @@ async def test_timer_that_rings_too_soon_rings_again(monkeypatch):
     """An event loop whose timers are a millisecond early, as uvloop's, sweeps all the same."""
     loop = asyncio.get_running_loop()
     call_later = loop.call_later
-    monkeypatch.setattr(loop, "call_later", lambda delay, *args: call_later(max(delay - 0.001, 0), *args))
+    monkeypatch.setattr(loop, "call_later", lambda delay, *args, **how: call_later(max(delay - 0.001, 0), *args, **how))
     cache = Cache(clock=loop.time)
     await cache.cache_function(10)(_identity)(1)
     await asyncio.sleep(20)

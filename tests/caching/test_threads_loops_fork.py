@@ -547,6 +547,25 @@ def test_program_ends_without_a_warning():
     assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
 
 
+async def test_cache_starts_no_thread():
+    """A hundred caches with expiring, refreshed and cleared values have no thread of their own."""
+    before = set(threading.enumerate())
+    loop = asyncio.get_running_loop()
+    for cache in [Cache(clock=loop.time) for _ in range(100)]:
+
+        @cache.cache_function(expire=1, stale_while_revalidate=1, key_prefix="f")
+        async def f(n):
+            return n
+
+        await f.many(range(3))
+        await asyncio.sleep(1.5)
+        await f(1)
+        await cache.clear("f:1*")
+        await asyncio.sleep(3)
+        await cache.aclose()
+    assert set(threading.enumerate()) == before
+
+
 def test_cache_reads_well(cache):
     """Its text shows entries, bound and loads."""
     assert (repr(cache), repr(Cache(maxsize=None))) == (

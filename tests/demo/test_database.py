@@ -32,23 +32,23 @@ async def test_query_binds_its_arguments(path):
 
 
 async def test_queries_run_beside_the_loop_and_each_other(path):
-    """Four queries of 50 ms with four connections take far less than 200 ms, and the loop turns meanwhile."""
-    turns = 0
+    """Four queries with four connections are under way at once, and the loop turns meanwhile."""
+    together = threading.Barrier(5)
 
-    async def turn():
-        nonlocal turns
-        while True:
+    class Waiting:
+        """In place of the latency: goes on when all five are there, the loop's thread too."""
+
+        is_set = staticmethod(lambda: False)
+        set = staticmethod(lambda: None)
+        wait = staticmethod(lambda _: together.wait(10))
+
+    with Database(path, connections=4) as database:
+        database._closing = Waiting()
+        queries = asyncio.gather(*(database.query("select 1") for _ in range(4)))
+        while together.n_waiting < 4:
             await asyncio.sleep(0.001)
-            turns += 1
-
-    turning = asyncio.create_task(turn())
-    started = time.perf_counter()
-    with Database(path, latency=0.05, connections=4) as database:
-        await asyncio.gather(*(database.query("select 1") for _ in range(4)))
-        taken = time.perf_counter() - started
-    turning.cancel()
-    assert taken < 0.15
-    assert turns > 5
+        together.wait(10)
+        assert await queries == [[(1,)]] * 4
 
 
 async def test_each_thread_has_its_own_connection(path):
@@ -92,12 +92,12 @@ async def test_connections_are_closed_at_the_end(path):
 
 @pytest.mark.parametrize(("sql", "latency"), [("select 1", 60.0), (_ENDLESS, 0.0)], ids=["waits", "computes"])
 async def test_close_ends_a_query_at_once(path, sql, latency):
-    """Closing does not wait for a query that waits or computes for long."""
+    """Closing does not wait for a query that waits for a minute or computes for ever."""
     with Database(path, latency=latency) as database:
         query = asyncio.ensure_future(database.query(sql))
         await asyncio.sleep(0.05)
         started = time.perf_counter()
-    assert time.perf_counter() - started < 0.5
+    assert time.perf_counter() - started < 20  # 0.01 on a machine at rest
     with pytest.raises(QueryError):
         await query
 

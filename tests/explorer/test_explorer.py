@@ -1,4 +1,4 @@
-"""The cache keeps every rule of the oracle in 100,000 schedules."""
+"""The cache keeps every rule of the oracle in 20,000 schedules; the gate plays 100,000, on one Python."""
 
 import itertools
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .explorer import explore
 
-SCHEDULES = int(os.environ.get("ASYNCFAN_SCHEDULES", "100000"))
+SCHEDULES = int(os.environ.get("ASYNCFAN_SCHEDULES", "20000"))
 ROOT = Path(__file__).parents[2]
 
 
@@ -20,7 +20,7 @@ def test_one_seed_is_one_schedule():
 
 
 def test_every_schedule_keeps_every_rule():
-    """No foreign cancellation, hang, dead key, stale read, second live load, leaked task or wrong count in any."""
+    """No foreign cancellation, hang, dead key, stale read, second live load, leaked task or wrong count in any (F2 to F7, F11, F12)."""
     pieces = os.cpu_count() or 1
     edges = [SCHEDULES * i // pieces for i in range(pieces + 1)]
     running = [command("--seeds", str(first), str(stop - 1)) for first, stop in itertools.pairwise(edges)]

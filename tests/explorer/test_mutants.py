@@ -197,6 +197,24 @@ MUTANTS = {
     ),
 }  # fmt: skip
 
+# {bug: the first seed that shows it}, where that comes late: it is tried before all others
+HINTS = {
+    "a sweep drops what is younger than its clear": 3079,
+    "what a cancelled load gives is stored": 2053,
+    "an index takes an entry in twice": 1369,
+    "the cache does not hold its tasks": 1054,
+    "loads in flight are checked once for all clears": 834,
+    "an index knows nothing of what came while it was filled": 601,
+    "tags of loads in flight are forgotten": 403,
+    "a load may wait for itself through another": 336,
+    "entries of a tag are served until they are swept": 307,
+    "a hit does not mind clears": 229,
+    "a result that belongs to its caller alone is shared": 162,
+    "an expired entry is served": 151,
+    "a hit does not mind expiry": 151,
+    "a settled flight is removed by its key, whoever is registered": 117,
+}
+
 
 def mutated(owner, name, old, new):
     """Return the method ``name`` of ``owner`` with ``old`` replaced in its source."""
@@ -226,4 +244,4 @@ def test_explorer_finds(bug, monkeypatch):
     """A schedule among some thousand shows the bug."""
     owner, name, old, new = MUTANTS[bug]
     monkeypatch.setattr(owner, name, mutated(owner, name, old, new))
-    assert first_found(range(SEEDS)), f"no schedule shows that {bug}"
+    assert first_found((HINTS.get(bug, 0), *range(SEEDS))), f"no schedule shows that {bug}"

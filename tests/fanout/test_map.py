@@ -171,19 +171,22 @@ async def test_items_see_the_callers_context():
 
 @pytest.mark.real_time
 async def test_items_that_never_wait_leave_the_loop_alive():
-    """While thousands of items compute without waiting, a heartbeat is never late by more than 50 ms."""
+    """While thousands of items compute without waiting, a heartbeat is never late by more than 50 ms.
+
+    Of this thread's own time: what the machine does meanwhile is not the engine's.
+    """
     gaps = []
     done = asyncio.Event()
 
     async def beat():
         while not done.is_set():
-            before = time.monotonic()
+            before = time.thread_time()
             await asyncio.sleep(0)
-            gaps.append(time.monotonic() - before)
+            gaps.append(time.thread_time() - before)
 
     async def compute(_):
-        end = time.monotonic() + 0.0005
-        while time.monotonic() < end:
+        end = time.thread_time() + 0.0005
+        while time.thread_time() < end:
             pass
 
     heart = asyncio.ensure_future(beat())
@@ -192,7 +195,7 @@ async def test_items_that_never_wait_leave_the_loop_alive():
     done.set()
     await heart
     assert len(gaps) > 50
-    assert sorted(gaps)[-3] < 0.05  # the machine itself may stop twice
+    assert max(gaps) < 0.05
 
 
 async def test_many_workers_leave_the_loop_alive():

@@ -167,8 +167,10 @@ async def test_a_failure_ends_the_stream_at_once():
     assert asyncio.get_running_loop().time() == 3
 
 
-async def test_group_gives_the_good_results_first():
-    """`on_error="group"`: the stream gives each value, then raises all failures together."""
+@pytest.mark.parametrize("deadline", [None, 60])
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_group_gives_the_good_results_first(ordered, deadline):
+    """`on_error="group"`: the stream gives each value, then raises all failures together, however many there are."""
 
     async def work(x):
         if x % 2:
@@ -178,13 +180,14 @@ async def test_group_gives_the_good_results_first():
     taken = []
 
     async def consume():
-        async for x in astream(work, range(6), on_error="group", ordered=False):
+        processor = ParallelProcessor(2, on_error="group", deadline=deadline)
+        async for x in processor.stream(work, range(100), ordered=ordered, buffer_size=2):
             taken.append(x)  # noqa: PERF401 - what came before the error is the point
 
     with pytest.raises(ExceptionGroup) as caught:
         await consume()
-    assert taken == [0, 2, 4]
-    assert [e.args for e in caught.value.exceptions] == [(1,), (3,), (5,)]
+    assert taken == list(range(0, 100, 2))
+    assert [e.args for e in caught.value.exceptions] == [(x,) for x in range(1, 100, 2)]
 
 
 async def test_collect_streams_outcomes():

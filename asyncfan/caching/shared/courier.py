@@ -8,6 +8,7 @@ Rule 2: Only so many trips are under way at once; whatever comes meanwhile goes 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import copy
 import functools
 from collections import deque
@@ -90,9 +91,11 @@ class Courier:
             batch = self._pick()
             if batch:
                 commands = [command for command, _ in batch]
-                trip = asyncio.create_task(self._exchange(commands), name="asyncfan:courier")
+                # An empty context: it carries many callers' commands, and a connection that it opens stays.
+                nobody = contextvars.Context()
+                trip = asyncio.create_task(self._exchange(commands), name="asyncfan:courier", context=nobody)
                 self._trips.add(trip)
-                trip.add_done_callback(functools.partial(self._arrive, batch))
+                trip.add_done_callback(functools.partial(self._arrive, batch), context=nobody)
 
     def _pick(self) -> list[Call]:
         """Take the oldest commands whose callers still wait."""

@@ -141,8 +141,7 @@ class Guard:
         self.timed_out += timed_out
         self._in_row += 1
         why = "did not answer in time" if timed_out else f"cannot be reached: {error}"
-        if probing:
-            assert self._pause is not None  # noqa: S101
+        if probing and self._pause is not None:  # None: another probe has closed it meanwhile
             self._wait(min(self._pause * 2, LAST_PAUSE))
         elif not self.is_open and (self._in_row >= MAX_FAILURES or isinstance(error, ConnectionRefusedError)):
             self.opened += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextvars
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -30,7 +31,14 @@ class Portal:
         self._tasks: set[asyncio.Task[Any]] = set()  # those that run in the loop now
 
     def start(self, coroutine: Coroutine[Any, Any, T], name: str) -> concurrent.futures.Future[T]:
-        """Run a coroutine in a task of its own; what it gives arrives in a future that any thread may wait for."""
+        """Run a coroutine in a task of its own; what it gives arrives in a future that any thread may wait for.
+
+        The context is empty: some of them listen for as long as the process lives, and would keep what the first
+        caller's context holds, as the loop would.
+        """
+        return contextvars.Context().run(self._start, coroutine, name)
+
+    def _start(self, coroutine: Coroutine[Any, Any, T], name: str) -> concurrent.futures.Future[T]:
         return asyncio.run_coroutine_threadsafe(self._own(coroutine, name), self._running_loop())
 
     async def _own(self, coroutine: Coroutine[Any, Any, T], name: str) -> T:

@@ -203,8 +203,8 @@ class SharedTier:
         if lease.lost:
             self._fenced += 1
             return "fenced"
-        header = Header(lease.run, lease.number, fresh, kept, tuple(tags), validator, cost)
         try:
+            header = Header(lease.run, lease.number, fresh, kept, tuple(tags), validator, cost)
             data = pack(lease.text, value, header, self._coding.serializer, self._coding.compress_above)
             stored = await self._ask(lambda: self._store.write(lease.text, lease.token, data, kept))
         except (Unavailable, UnstorableValueError) as error:

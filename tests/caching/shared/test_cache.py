@@ -1,12 +1,18 @@
 """A cache with a tier that processes share: several of them here stand for processes, one server in memory for theirs."""
 
 import asyncio
+import contextvars
+import gc
+import operator
 import re
+import time
+import weakref
 
 import pytest
 
 from asyncfan import Cache, RecursiveLoadError, batched, cache_response, current_load
 from asyncfan.caching import MISSING
+from asyncfan.caching.tiering import Passage
 from asyncfan.testing import FailingStore, MemoryStore
 
 pytestmark = pytest.mark.real_time  # the tier listens and sends in a thread of its own
@@ -88,6 +94,36 @@ async def test_clear_in_one_process_reaches_memory_and_server(processes, clear):
     assert cleared.confirmed
     await until(lambda: b.f.peek(1) is MISSING)
     assert (await c.f(1), await b.f(1), await a.f(1)) == (1, 1, 1)
+
+
+async def test_what_a_callers_context_holds_is_freed_when_its_call_has_ended(processes):
+    """The first caller's request does not live as long as the thread that listens."""
+
+    class Request:
+        pass
+
+    one, current, seen = processes(), contextvars.ContextVar("current"), []
+
+    async def request(n):
+        current.set(Request())
+        seen.append(weakref.ref(current.get()))
+        await one.f(n)
+        await one.f.invalidate(n)
+
+    for n in range(3):
+        await asyncio.create_task(request(n))
+    await until(lambda: not one.cache.writes)
+    await asyncio.sleep(0)
+    gc.collect()
+    assert [request() for request in seen] == [None] * 3
+
+
+async def test_clear_before_the_first_use_clears_nothing(processes):
+    """Nothing need have been called or connected before."""
+    for clear in ("f.invalidate", "cache.clear", "cache.clear_prefix", "cache.clear_tags"):
+        one = processes()
+        cleared = operator.attrgetter(clear)(one)("f")
+        assert (await cleared, cleared.confirmed) == (0, True)
 
 
 async def test_put_and_refresh_reach_other_processes(processes):
@@ -208,6 +244,27 @@ async def test_call_for_what_the_server_lacks_may_not_wait_for_itself(processes)
         found = await f.many_outcomes([1, 2])
     assert (found[0].value, type(found[1].exception)) == (0, RecursiveLoadError)
     await cache.aclose()
+
+
+async def test_value_that_has_expired_before_it_is_written_frees_the_key(processes, monkeypatch):
+    """Where the machine stands still between the load and the writing, the next process may load at once."""
+    a, b = processes(), processes()
+    stop = 0.0
+    monkeypatch.setattr(a.cache, "clock", lambda: time.monotonic() + stop)
+    shorten = Passage.shorten
+
+    def late(passage, entry):
+        nonlocal stop
+        stop = 1_000.0
+        return shorten(passage, entry)
+
+    monkeypatch.setattr(Passage, "shorten", late)
+    assert await a.f(1) == 0
+    await until(lambda: not a.cache.writes)
+    monkeypatch.undo()
+    async with asyncio.timeout(1):  # a lease is 3 s
+        assert await b.f(1) == 0
+    assert (a.loads, b.loads) == ([1], [1])
 
 
 async def test_value_that_cannot_be_stored_stays_in_this_process(processes, caplog):

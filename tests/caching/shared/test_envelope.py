@@ -226,7 +226,7 @@ SEEDS = [
 
 
 def test_no_fuzzed_payload_is_an_error():
-    """Bytes flipped, cut and joined, with the checksum wrong or made right: each is a miss or a value, and no error."""
+    """Bytes flipped, cut and joined, with the checksum wrong or made right: each is a miss or a value, and no error (F25)."""
     chance = random.Random(3)
     refused, served = Counter(), 0
     for _ in range(FUZZED):

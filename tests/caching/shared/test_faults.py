@@ -55,7 +55,7 @@ async def reached_again(guard, store):
 
 
 async def test_a_refused_server_costs_one_look(connect, guard):
-    """The first call pays for it, a thousand others nearly nothing."""
+    """The first call pays for it, a thousand others nearly nothing (F23)."""
     store = connect(f"redis://127.0.0.1:{free_port()}", timeout=0.1)
     value, seconds = await timed(load(guard, store, "a"))
     assert (value, guard.state) == (b"loaded", "open")
@@ -65,7 +65,7 @@ async def test_a_refused_server_costs_one_look(connect, guard):
 
 
 async def test_a_killed_server_is_found_again_after_its_restart(server, connect, guard):
-    """Within a second."""
+    """Within a second (F23, F24)."""
     store = connect(server.url, timeout=0.1)
     assert await load(guard, store, "a") == b"loaded"
     server.kill()
@@ -90,7 +90,7 @@ async def test_a_restart_between_two_calls_goes_unnoticed(server, connect, guard
 
 
 async def test_a_frozen_server_holds_a_hundred_cold_keys_up_once(server, connect, guard):
-    """They all have their values within 0.3 s, and the next hundred at once."""
+    """They all have their values within 0.3 s, and the next hundred at once (F23)."""
     store = connect(server.url, timeout=0.1)
     await load(guard, store, "warm")
     server.freeze()
@@ -238,7 +238,7 @@ async def test_a_failing_command_fails_alone(plain, connect):
 
 
 async def test_ten_thousand_cancellations_cost_no_connection(plain, connect):
-    """And no caller ever gets a reply to somebody else's question."""
+    """And no caller ever gets a reply to somebody else's question (F27)."""
     store = connect(plain.url, timeout=5)
     names = [f"n{i}" for i in range(50)]
     for name in names:
@@ -265,7 +265,7 @@ async def test_ten_thousand_cancellations_cost_no_connection(plain, connect):
 
 
 async def test_ten_thousand_callers_need_four_connections(plain, connect):
-    """None of them hears of a pool."""
+    """None of them hears of a pool (F28)."""
     store = connect(plain.url, timeout=5)
     before = plain.connections_received()
     found = await asyncio.gather(*(store.read([f"n{i}"]) for i in range(10_000)))

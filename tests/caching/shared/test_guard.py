@@ -222,6 +222,27 @@ async def test_a_probe_that_never_comes_back_is_replaced(guard, server, clock):
     assert guard.state == "closed"
 
 
+async def test_a_late_probe_that_fails_after_another_one_closed_it_is_an_ordinary_failure(guard, server, clock):
+    """Its caller is told that the server is unavailable, and the others go on."""
+    await fail(guard, server, ConnectionRefusedError())
+    server.error = None
+    gate = Gate()
+
+    async def late():
+        await gate.enter()
+        raise ConnectionError("reset")
+
+    clock.advance(0.11)
+    slow = asyncio.ensure_future(guard(late))
+    await gate.reached()
+    clock.advance(0.21)
+    assert await guard(server) == 42
+    gate.open()
+    with pytest.raises(Unavailable, match="reset"):
+        await slow
+    assert (guard.state, guard.failed) == ("closed", 2)
+
+
 async def test_a_call_from_before_does_not_close_it(guard, server):
     """Only a probe does: it asked after what went wrong."""
     gate = Gate()

@@ -99,7 +99,7 @@ def test_one_seed_is_one_schedule():
 
 
 def test_nodes_never_serve_what_was_cleared():
-    """No seed gives a call a value older than a confirmed invalidation, from the server, nor anybody one at rest."""
+    """No seed gives a call a value older than a confirmed invalidation, from the server, nor anybody one at rest (F13)."""
     pieces = os.cpu_count() or 1
     edges = [SCHEDULES * i // pieces for i in range(pieces + 1)]
     running = [

@@ -89,7 +89,7 @@ async def until(condition, timeout=5.0):
 
 
 async def test_a_thousand_callers_in_four_processes_make_one_load(server, processes):
-    """250 callers in each, all of the same cold key."""
+    """250 callers in each, all of the same cold key (F29)."""
     four = await processes(4)
     answers = await asyncio.gather(*(one("crowd", 250, "cold", 0.2) for one in four))
     assert [values for values, _ in answers] == [[0]] * 4
@@ -97,7 +97,7 @@ async def test_a_thousand_callers_in_four_processes_make_one_load(server, proces
 
 
 async def test_a_process_killed_while_it_loads_is_replaced_within_the_lease(server, processes):
-    """Whoever waits for it takes over: two loads in all."""
+    """Whoever waits for it takes over: two loads in all (F29)."""
     holder, *others = await processes(3, lease=0.5)
     dying = asyncio.create_task(holder("crowd", 10, "a", 0.3))
 
@@ -182,7 +182,7 @@ def test_plain_functions_share_values_too(server):
 
 
 async def test_a_value_that_cannot_be_written_is_returned_and_kept_here(plain, caches, caplog):
-    """The log says so."""
+    """The log says so (F26)."""
     value = object()
 
     @caches(plain.url, namespace="objects").cache_function(expire=100, key_prefix="f")
@@ -195,7 +195,7 @@ async def test_a_value_that_cannot_be_written_is_returned_and_kept_here(plain, c
 
 
 async def test_a_frozen_server_delays_a_hundred_cold_keys_by_its_deadline(server, caches):
-    """All of them are loaded, in 0.3 s."""
+    """All of them are loaded, in 0.3 s (F23)."""
     cache = caches(server.url)
 
     @cache.cache_function(expire=100, key_prefix="f")
@@ -213,7 +213,7 @@ async def test_a_frozen_server_delays_a_hundred_cold_keys_by_its_deadline(server
 
 
 async def test_an_invalidation_of_a_dead_server_is_replayed_within_a_second_of_its_restart(server, caches):
-    """It says that it is not confirmed; the calls meanwhile are served by loads."""
+    """It says that it is not confirmed; the calls meanwhile are served by loads (F14, F24)."""
     truth = [1]
     cache, other = caches(server.url), caches(server.url)
 
@@ -239,7 +239,7 @@ async def test_an_invalidation_of_a_dead_server_is_replayed_within_a_second_of_i
 
 
 async def test_ten_thousand_callers_of_different_keys_need_few_connections(plain, caches):
-    """None of them fails, whatever the server can do at once."""
+    """None of them fails, whatever the server can do at once (F28)."""
     cache = caches(SharedTier(RedisStore(plain.url, namespace="crowd", timeout=5)))
 
     @cache.cache_function(expire=100, key_prefix="f")
@@ -252,7 +252,7 @@ async def test_ten_thousand_callers_of_different_keys_need_few_connections(plain
 
 
 async def test_cancelled_callers_cost_no_connections(plain, caches):
-    """Nor does anybody get a wrong value."""
+    """Nor does anybody get a wrong value (F27)."""
     cache = caches(SharedTier(RedisStore(plain.url, namespace="cancels", timeout=5)))
     chance = random.Random(5)
 

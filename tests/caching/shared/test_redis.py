@@ -1,12 +1,14 @@
 """What is Redis's own: addresses, keys, connections of each event loop, clusters whose slots move."""
 
 import asyncio
+import contextvars
 import gc
 import logging
 import os
 import subprocess
 import sys
 import time
+import weakref
 from urllib.parse import quote
 
 import pytest
@@ -173,6 +175,25 @@ async def test_calls_of_one_pass_share_a_connection(plain, connect):
     before = plain.connections_received()
     await asyncio.gather(*(store.read([f"n{i}"]) for i in range(1000)))
     assert plain.connections_received() - before - 1 <= 4
+
+
+async def test_a_connection_keeps_nothing_of_the_context_that_it_was_opened_in(plain, connect):
+    """The first caller's request does not live as long as the connection."""
+
+    class Request:
+        pass
+
+    store, current, seen = connect(plain.url), contextvars.ContextVar("current"), []
+
+    async def request():
+        current.set(Request())
+        seen.append(weakref.ref(current.get()))
+        await store.read(["a"])
+
+    await asyncio.create_task(request())
+    await asyncio.sleep(0)
+    gc.collect()
+    assert seen[0]() is None
 
 
 def _commands(server):

@@ -293,7 +293,7 @@ async def test_a_write_ends_the_lease(store):
 
 
 async def test_a_write_without_the_lease_changes_nothing(store):
-    """Not without any, nor with another's token, nor twice."""
+    """Not without any, nor with another's token, nor twice (F30)."""
     assert await store.write("a", "t1", DATA, None) is False
     await store.lease("a", "t1", 10)
     assert await store.write("a", "t2", DATA, None) is False

@@ -263,7 +263,7 @@ CLEARS = [
 
 @pytest.mark.parametrize("clear", CLEARS)
 async def test_slow_load_never_stores_what_was_cleared(net, clear):
-    """What began to load before a clear in another process is not served after it."""
+    """What began to load before a clear in another process is not served after it (F30)."""
     here, there = net.node(), net.node()
     lease = await here.claim("user:1")
     await clear(there)
@@ -460,7 +460,7 @@ async def test_invalidation_without_a_server_is_reported_and_made_good(net, capl
 
 
 async def test_too_many_pending_invalidations_become_one_of_everything(net):
-    """The queue is bounded: above ten thousand, all is cleared."""
+    """The queue is bounded: above ten thousand, all is cleared (F14)."""
     tier = net.node()
     await stored(tier, "other:1", "old")
     tier.store.stop()
