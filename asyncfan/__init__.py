@@ -5,6 +5,7 @@ fanout/     many calls at once          batching/   chunks of items, single call
 caching/    keys, entries, flights      http/       requests and responses, without any framework
 adapters/   one thin file a framework   context     what they share: scopes and deadlines
 metrics     histograms and snapshots    crowd       what they share: who of a fan-out waits for a batch
+climbing    how limits and sizes that find themselves take their steps
 testing     clocks, loops and stores for our users' own tests
 Each room's __init__ says what its files are for; imports point from the last of these to the first, never back.
 """
@@ -12,15 +13,10 @@ Each room's __init__ says what its files are for; imports point from the last of
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .batching import Batched, LoaderStats, batched
 from .cache_decorators import CacheLevel, cache, cache_function, cache_response
 from .caching import (
     MISSING,
-    AdaptiveExpire,
-    AsyncCached,
     Cache,
-    Cached,
-    CacheInfo,
     CacheOptions,
     Cleared,
     Load,
@@ -35,36 +31,60 @@ from .exceptions import (
     AttemptTimeoutError,
     BatchResultError,
     DeadlineExceededError,
+    DependencyFailedError,
     MissingKeyError,
     RecursiveLoadError,
     ScopeEndedError,
     SelfCancelledError,
     UnkeyableArgumentError,
+    UnsendableError,
     UnstorableValueError,
 )
-from .fanout import Limiter, Outcome, ProcessorStats, amap, astream, gather, in_thread, on_loop
+from .fanout import Limiter, Outcome, amap, astream, gather, in_thread, on_loop
 from .parallel_processor import AsyncQueryBatcher, DataBatcher, ParallelProcessor
 
 if TYPE_CHECKING:
+    from .batching.adaptive import AdaptiveBatchSize
+    from .batching.decorator import batched
+    from .batching.stats import LoaderStats
+    from .batching.wrappers import Batched
+    from .caching.adaptive import AdaptiveExpire
     from .caching.explain import Explanation, explain
     from .caching.stats import CacheStats
+    from .caching.wrappers import AsyncCached, Cached, CacheInfo
+    from .fanout.adaptive import AdaptiveLimit
     from .fanout.budget import RetryBudget
     from .fanout.hedge import Hedge
+    from .fanout.into import gather_into
     from .fanout.retry import Retry
+    from .fanout.stats import ProcessorStats
 
 # what few programs use is loaded when it is used: importing asyncfan takes a tenth less time
 _SELDOM = {
+    "AdaptiveBatchSize": ".batching.adaptive",
+    "AdaptiveExpire": ".caching.adaptive",
+    "AdaptiveLimit": ".fanout.adaptive",
+    "AsyncCached": ".caching.wrappers",
+    "Batched": ".batching.wrappers",
+    "CacheInfo": ".caching.wrappers",
     "CacheStats": ".caching.stats",
+    "Cached": ".caching.wrappers",
     "Explanation": ".caching.explain",
     "Hedge": ".fanout.hedge",
+    "LoaderStats": ".batching.stats",
+    "ProcessorStats": ".fanout.stats",
     "Retry": ".fanout.retry",
     "RetryBudget": ".fanout.budget",
+    "batched": ".batching.decorator",
     "explain": ".caching.explain",
+    "gather_into": ".fanout.into",
 }
 
 __all__ = [
     "MISSING",
+    "AdaptiveBatchSize",
     "AdaptiveExpire",
+    "AdaptiveLimit",
     "AsyncCached",
     "AsyncQueryBatcher",
     "AsyncfanError",
@@ -80,6 +100,7 @@ __all__ = [
     "Cleared",
     "DataBatcher",
     "DeadlineExceededError",
+    "DependencyFailedError",
     "Explanation",
     "Hedge",
     "Limiter",
@@ -95,6 +116,7 @@ __all__ = [
     "ScopeEndedError",
     "SelfCancelledError",
     "UnkeyableArgumentError",
+    "UnsendableError",
     "UnstorableValueError",
     "amap",
     "astream",
@@ -107,6 +129,7 @@ __all__ = [
     "escape",
     "explain",
     "gather",
+    "gather_into",
     "in_thread",
     "on_loop",
     "register_codec",

@@ -9,12 +9,14 @@ __all__ = [
     "AttemptTimeoutError",
     "BatchResultError",
     "DeadlineExceededError",
+    "DependencyFailedError",
     "LaggingConsumerError",
     "MissingKeyError",
     "RecursiveLoadError",
     "ScopeEndedError",
     "SelfCancelledError",
     "UnkeyableArgumentError",
+    "UnsendableError",
     "UnstorableValueError",
 ]
 
@@ -41,6 +43,22 @@ class DeadlineExceededError(AsyncfanError, TimeoutError):
     def __init__(self, message: str, outcomes: Any = None) -> None:
         super().__init__(message)
         self.outcomes = outcomes
+
+
+class DependencyFailedError(AsyncfanError, RuntimeError):
+    """Raised when a task of a fan-out was not started because one whose result it needs has none.
+
+    What that one raised, if it did, is the ``__cause__``.
+
+    Attributes:
+        chain: The names of the tasks that need each other, from the one that was not started to the one that failed.
+    """
+
+    def __init__(self, chain: tuple[Any, ...], status: str) -> None:
+        what = {"error": "failed", "timeout": "timed out", "cancelled": "was cancelled"}.get(status, status)
+        needs = ", which needs ".join(map(repr, chain[1:]))
+        super().__init__(f"{chain[0]!r} was not started: it needs {needs}, which {what}")
+        self.chain = chain
 
 
 class LaggingConsumerError(AsyncfanError, RuntimeError):
@@ -120,6 +138,10 @@ class UnkeyableArgumentError(AsyncfanError, TypeError):
         self.function = function
         self.parameter = parameter
         self.type = type_
+
+
+class UnsendableError(AsyncfanError, TypeError):
+    """Raised when an item, a result or an exception of a chunk cannot be sent between processes."""
 
 
 class UnstorableValueError(AsyncfanError, TypeError):

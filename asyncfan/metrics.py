@@ -1,41 +1,17 @@
-"""Latency histograms and the frozen snapshots that `stats()` returns."""
+"""Latency histograms; `Latency` is what one shows."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .latency import Latency
 
 __all__ = ["Histogram", "Latency"]
 
 # Upper bounds of the buckets in seconds: 1 us to 1,000 s, each 2 ** 0.25 = 19 % wider than the one before.
 _BOUNDS = tuple(1e-6 * 2 ** (i / 4) for i in range(121))
-
-
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """How long something took, over all its runs.
-
-    Attributes:
-        count: How many runs were measured.
-        total: Their sum, in seconds.
-        p50: Half of them took at most this many seconds (within 19 %, as are the next two); 0.0 if none ran.
-        p95: 95 % took at most this.
-        p99: 99 % took at most this.
-    """
-
-    count: int = 0
-    total: float = 0.0
-    p50: float = 0.0
-    p95: float = 0.0
-    p99: float = 0.0
-
-    @property
-    def mean(self) -> float:
-        """The average in seconds, 0.0 if nothing ran."""
-        return self.total / self.count if self.count else 0.0
-
-    def __str__(self) -> str:
-        return f"p50 {self.p50 * 1e3:.2f}, p95 {self.p95 * 1e3:.2f}, p99 {self.p99 * 1e3:.2f} ms"
 
 
 class Histogram:
@@ -71,7 +47,17 @@ class Histogram:
 
     def snapshot(self) -> Latency:
         """Return the figures as they are now."""
+        from .latency import Latency  # noqa: PLC0415 - seldom used
+
         return Latency(self.count, self.total, self.quantile(0.5), self.quantile(0.95), self.quantile(0.99))
 
     def __repr__(self) -> str:
         return f"<Histogram {self.count} durations, p50 {self.quantile(0.5):.6f} s>"
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Latency":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .latency import Latency  # noqa: PLC0415 - few programs look at figures; making its class takes time
+
+    return Latency

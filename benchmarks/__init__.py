@@ -5,6 +5,7 @@ workloads/     one file a workload: what it does, who takes part
 run.py         one measurement, in a process of its own
 runner.py      all measurements, interleaved, each in a fresh process
 result.py      bests, ratios and verdicts
+plots/         the figures of the README, and what draws them: ``python -m benchmarks plots``
 soak.py        a chaos run of the shared cache: ``python -m benchmarks soak --seconds N``
 table.py       the results as text, Markdown and JSON
 """

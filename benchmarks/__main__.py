@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from . import soak, table
+from . import plots, soak, table
 from .runner import run
 from .workload import Workload
 from .workloads import WORKLOADS
@@ -16,11 +16,13 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     if given[:1] == ["soak"]:
         return soak.main(given[1:])
+    if given[:1] == ["plots"]:
+        return plots.main(given[1:])
     options = parse(given)
     if options.list:
         print(
             "\n".join(
-                f"{workload.name:<20}{workload.title.format(size=workload.size)}" for workload in WORKLOADS.values()
+                f"{workload.name:<24}{workload.title.format(size=workload.size)}" for workload in WORKLOADS.values()
             )
         )
         return 0

@@ -15,7 +15,7 @@ PACKAGE = Path(asyncfan.__file__).parent
 
 # Each floor may import from those above it in this list, and from itself.
 FLOORS = [
-    {"exceptions", "context", "crowd", "metrics"},
+    {"exceptions", "context", "crowd", "metrics", "climbing", "latency"},
     {"fanout"},
     {"batching"},
     {"caching"},

@@ -4,6 +4,8 @@ import pytest
 
 from asyncfan import (
     MISSING,
+    AdaptiveBatchSize,
+    AdaptiveLimit,
     AsyncQueryBatcher,
     Cache,
     CacheLevel,
@@ -65,6 +67,8 @@ async def load(keys):
         (cache, "<Cache 1/10 entries, 0 loading>"),
         (lambda: cache().clear("f*"), "<Cleared 1 entries>"),
         (DataBatcher, "<DataBatcher of 100, 0 batches running, 0 ok, 0 failed>"),
+        (lambda: AdaptiveLimit(2, 50), "AdaptiveLimit(2, 50)"),
+        (lambda: AdaptiveBatchSize(2, 50), "AdaptiveBatchSize(2, 50, band=(0.2, 2.0))"),
         (ParallelProcessor, "<ParallelProcessor 0/32 running, 0 ok, 0 failed>"),
         (lambda: batched(load), "<batched load 0 keys waiting, 0 batches running>"),
         (AsyncQueryBatcher, "<AsyncQueryBatcher <Limiter 0/10 running, 0 waiting>, 0 keys in flight>"),

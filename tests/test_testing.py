@@ -9,6 +9,7 @@ import pytest
 
 from asyncfan.caching.shared.protocol import Granted, Held, Ledger, Stored
 from asyncfan.testing import DeadlockError, FailingStore, Gate, ManualClock, MemoryStore, run
+from tests.caching.shared.single import lease, renew, write
 
 
 def test_virtual_hour_takes_no_time():
@@ -66,22 +67,22 @@ async def test_memory_store_gives_a_lease_to_one():
     """Of two clients one loads; the other is told for how long, and gets what was written."""
     here = MemoryStore()
     there = here.connect()
-    assert isinstance(await here.lease("user:1", "a", 3), Granted)
-    assert await there.lease("user:1", "b", 3) == Held(3)
-    assert await here.write("user:1", "a", b"Ada", None)
-    assert await there.lease("user:1", "b", 3) == Stored(b"Ada", None)
-    assert isinstance(await there.lease("user:1", "b", 3, unless=b"Ada"), Granted)
+    assert isinstance(await lease(here, "user:1", "a", 3), Granted)
+    assert await lease(there, "user:1", "b", 3) == Held(3)
+    assert await write(here, "user:1", "a", b"Ada", None)
+    assert await lease(there, "user:1", "b", 3) == Stored(b"Ada", None)
+    assert isinstance(await lease(there, "user:1", "b", 3, unless=b"Ada"), Granted)
 
 
 async def test_memory_store_forgets_in_virtual_time():
     """Values and leases end when the event loop's clock says so."""
     store = MemoryStore()
-    await store.lease("user:1", "a", 3)
-    await store.write("user:1", "a", b"Ada", 10)
-    await store.lease("user:2", "a", 3)
+    await lease(store, "user:1", "a", 3)
+    await write(store, "user:1", "a", b"Ada", 10)
+    await lease(store, "user:2", "a", 3)
     await asyncio.sleep(4)
     assert await store.read(["user:1"]) == ([Stored(b"Ada", 6)], Ledger("run1"))
-    assert not await store.renew("user:2", "a", 3)
+    assert not await renew(store, "user:2", "a", 3)
     await asyncio.sleep(6)
     assert await store.read(["user:1"]) == ([None], Ledger("run1"))
 
@@ -104,12 +105,12 @@ async def test_memory_store_takes_the_lease_with_the_value():
     store = MemoryStore()
     async with contextlib.aclosing(store.connect().listen()) as messages:
         await anext(messages)
-        await store.lease("user:1", "a", 3)
+        await lease(store, "user:1", "a", 3)
         assert await store.drop(["user:1"], b"dropped") == 0
-        assert not await store.write("user:1", "a", b"Ada", None)
-        await store.lease("user:1", "a", 3)
+        assert not await write(store, "user:1", "a", b"Ada", None)
+        await lease(store, "user:1", "a", 3)
         await store.put("user:1", b"Ada", None, b"put")
-        assert not await store.write("user:1", "a", b"Bea", None)
+        assert not await write(store, "user:1", "a", b"Bea", None)
         assert [await anext(messages), await anext(messages)] == [b"dropped", b"put"]
     assert [names async for names in store.scan("user")] == [["user:1"]]
     assert await store.remove(["user:1", "user:2"]) == 1
@@ -138,10 +139,10 @@ async def test_failing_store_refuses_what_is_down():
     store.down.add("read")
     with pytest.raises(ConnectionError, match="read is refused"):
         await store.read(["user:1"])
-    assert isinstance(await store.lease("user:1", "a", 3), Granted)
+    assert isinstance(await lease(store, "user:1", "a", 3), Granted)
     store.stop()
     with pytest.raises(ConnectionError, match="lease is refused"):
-        await store.lease("user:1", "a", 3)
+        await lease(store, "user:1", "a", 3)
     store.start()
     assert await store.read(["user:1"]) == ([None], Ledger("run1"))
     assert store.calls == {"read": 2, "lease": 2}

@@ -27,7 +27,7 @@ _CONDITIONS = frozenset(
 class Visit:
     """One request, its body if that is part of its key, and the application's run for it."""
 
-    def __init__(self, environ: Environ, app: WSGIApp, rule: Rule) -> None:
+    def __init__(self, environ: Environ, app: WSGIApp, rule: Rule, *, has_thread: bool = True) -> None:
         self.request = environ
         self.rule = rule
         self.args: tuple[Any, ...] = ()
@@ -35,14 +35,14 @@ class Visit:
         self.extra: Headers = ()
         self.body: bytes | None = None
         self._app = app
-        self._future: concurrent.futures.Future[Any] | None = None
+        self._has_thread = has_thread  # the request's, which waits in `answer`
         self._turns: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
 
     def again(self) -> Visit:
         """Return a visit that asks the same for nobody, on no conditions."""
         environ = {name: value for name, value in self.request.items() if name not in _CONDITIONS}
         environ["wsgi.input"] = io.BytesIO(self.body or b"")
-        return Visit(environ, self._app, self.rule)
+        return Visit(environ, self._app, self.rule, has_thread=False)
 
     def read_body(self) -> None:
         """Read the request's body, which the application will get all the same; not one that is too long to key by."""
@@ -54,7 +54,6 @@ class Visit:
 
     def answer(self, future: concurrent.futures.Future[Any], start_response: StartResponse) -> Iterable[bytes]:
         """Run the application in this thread if it comes to that; give the server what ``future`` brings."""
-        self._future = future
         future.add_done_callback(lambda _: self._turns.put(None))
         try:
             while (turn := self._turns.get()) is not None:
@@ -67,7 +66,7 @@ class Visit:
 
     async def run(self) -> Exchange:
         """Ask the application, in the thread of the request; in one of the loop's where there is none."""
-        if self._future is None:
+        if not self._has_thread:
             return await asyncio.to_thread(self._ask)
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[tuple[Exchange | None, Exception | None]] = loop.create_future()

@@ -14,7 +14,7 @@ from ..fanout.functions import amap
 from .answers import Answers
 from .bisecting import bisect, is_about_the_backend
 from .chunks import chunks, weigh
-from .stats import LoaderMeter
+from .meter import LoaderMeter
 
 if TYPE_CHECKING:
     from ..fanout.limiter import Limiter

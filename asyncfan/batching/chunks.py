@@ -11,16 +11,21 @@ Weight = Callable[[Any], float]
 
 
 def chunks(
-    items: Iterable[Any] | AsyncIterable[Any], size: int, weight: Weight | None, max_weight: float | None
+    items: Iterable[Any] | AsyncIterable[Any],
+    size: int | Callable[[], int],
+    weight: Weight | None,
+    max_weight: float | None,
 ) -> Iterable[list[Any]] | AsyncIterable[list[Any]]:
     """Return the batches of ``items``, as lists: asynchronously if ``items`` are, sized if that is known.
+
+    A ``size`` that is a function is asked when a batch begins.
 
     Raises (while iterating):
         ValueError: One item alone weighs more than ``max_weight``, or less than 0.
     """
     if isinstance(items, AsyncIterable):
         return _async_chunks(items, _Batch(size, weight, max_weight))
-    if weight is None and isinstance(items, Sized):
+    if weight is None and isinstance(items, Sized) and isinstance(size, int):
         return _SizedChunks(items, size)
     return _chunks(items, _Batch(size, weight, max_weight))
 
@@ -28,8 +33,10 @@ def chunks(
 class _Batch:
     """The batch that is being filled."""
 
-    def __init__(self, size: int, weight: Weight | None, max_weight: float | None) -> None:
-        self._size, self._weight, self._max_weight = size, weight, max_weight
+    def __init__(self, size: int | Callable[[], int], weight: Weight | None, max_weight: float | None) -> None:
+        self._sizes = None if isinstance(size, int) else size
+        self._size = size if isinstance(size, int) else size()
+        self._weight, self._max_weight = weight, max_weight
         self._items: list[Any] = []
         self._weighs = 0.0
         self._count = 0  # items so far, over all batches
@@ -50,6 +57,8 @@ class _Batch:
         items, self._items, self._weighs = self._items, [], 0.0
         if items:
             yield items
+        if self._sizes is not None:  # only now: this goes on when the next batch is asked for
+            self._size = self._sizes()
 
     def _weigh(self, item: Any) -> float:
         if self._weight is None:

@@ -6,7 +6,7 @@ import asyncio
 from asyncio import get_running_loop
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..context import Kept, kept_here
 from ..crowd import crowd_around, watch_crowds
@@ -16,7 +16,9 @@ from .batch import Batch, Waiter, running_batch
 from .dispatch import BACKSTOP, RULES, Rule, send_when_all_wait
 from .failure import Failure, as_failure, raise_first, unwrap
 from .queue import Queue
-from .stats import LoaderStats
+
+if TYPE_CHECKING:
+    from .stats import LoaderStats
 
 __all__ = ["Entered", "Loader", "leave"]
 

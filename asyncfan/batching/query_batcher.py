@@ -8,11 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, overload
 
 from ..fanout.calling import as_coroutine_function, close_coroutines
-from ..fanout.checks import positive_int, positive_number
+from ..fanout.checks import adapting, positive_number
 from ..fanout.layers import check_layers, layered
 from ..fanout.limiter import Limiter
 from ..fanout.processor import ParallelProcessor
-from ..fanout.signatures import AsyncTask, Task
+from ..fanout.signatures import AsyncTask, MaxWorkers, Task
 from .flight import Flight
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ class AsyncQueryBatcher:
     """Executes queries within a limit that all its callers share, and equal ones once.
 
     Args:
-        max_concurrency: How many queries may run at once; None is no limit.
+        max_concurrency: How many queries may run at once; None is no limit, ``"auto"`` or an `AdaptiveLimit` finds it
+            out, as for a `Limiter`.
         rate: How many may start a second; None is no limit.
         burst: How many may start at once after a pause; 1 by default.
         key: ``key(query, *args)`` says which queries are equal: callers of one that already runs or waits
@@ -54,7 +55,7 @@ class AsyncQueryBatcher:
 
     def __init__(
         self,
-        max_concurrency: int | None = 10,
+        max_concurrency: MaxWorkers = 10,
         *,
         rate: float | None = None,
         burst: int | None = None,
@@ -65,7 +66,7 @@ class AsyncQueryBatcher:
         limiter: Limiter | None = None,
         name: str | None = None,
     ) -> None:
-        positive_int("max_concurrency", max_concurrency)
+        adapting("max_concurrency", max_concurrency)  # also where a limiter is given
         if limiter is not None and (rate is not None or burst is not None):
             raise TypeError("limiter has its own limits: give rate and burst to Limiter(...), not here")
         if not (key is None or callable(key)):
@@ -140,7 +141,8 @@ class AsyncQueryBatcher:
 
         Cancellation: As `execute`, for each.
         """
-        processor = ParallelProcessor(self.limiter.max_concurrency, name=self.name or "AsyncQueryBatcher")
+        most = self.limiter.max_concurrency if self.limiter.limit is None else self.limiter.limit.most
+        processor = ParallelProcessor(most, name=self.name or "AsyncQueryBatcher")
         named = queries if isinstance(queries, Mapping) else dict(enumerate(queries))
         try:
             calls = {name: partial(self._execute, self._prepare(query), query) for name, query in named.items()}

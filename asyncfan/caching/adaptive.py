@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .level import bare_seconds
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 __all__ = ["AdaptiveExpire", "Decision", "ExpireController"]
 
@@ -272,7 +276,7 @@ class _Level:
 
 def _seconds(name: str, value: Any) -> float:
     """Return a bound in seconds, as `expiry` does."""
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    seconds = bare_seconds(value)
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         raise TypeError(f"{name} must be seconds (a number) or a timedelta, got {value!r}")
     if not 0 < seconds < math.inf:

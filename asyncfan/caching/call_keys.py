@@ -109,8 +109,7 @@ class CallKeys:
 
     def _texts(self, key: Key) -> list[str]:
         parts: list[str] = []
-        for i in range(0, len(key), 2):
-            value, mark = key[i], key[i + 1]
+        for value, mark in zip(key[::2], key[1::2], strict=True):
             if mark is Instance:
                 parts.append(f"#{value.number}")
             else:

@@ -75,9 +75,9 @@ class Cleared:
     async def _finish(self) -> int:
         store = self._store
         while self.open and store.chores:
+            await asyncio.sleep(0)  # first: the clear itself has just done some
             with store.lock:
                 store.work(WORK_SLICE)
-            await asyncio.sleep(0)
         for notice in self._told:
             await notice
         return self.count

@@ -198,7 +198,7 @@ class Clearable(Register):
         else:
             for entry in list(self.table.values()):
                 if self.table.get(entry.key) is entry:
-                    self.look_at(entry)
+                    index.add(untyped(self.text(entry.key)), entry)
                 yield
         index.complete = True
 

@@ -66,8 +66,8 @@ class Flight:
     """One load of one key."""
 
     __slots__ = (
-        "anew", "background", "began", "blocked_on", "cancelled", "checked", "depth", "how", "key", "load", "loop",
-        "mates", "operation", "passage", "tags", "task", "waiters",
+        "anew", "asked", "background", "began", "blocked_on", "cancelled", "checked", "depth", "how", "key", "load",
+        "loop", "mates", "operation", "passage", "tags", "task", "waiters",
     )  # fmt: skip
 
     def __init__(self, operation: Register, key: Any, loop: asyncio.AbstractEventLoop | None) -> None:
@@ -85,6 +85,7 @@ class Flight:
         self.depth: int = 0  # how many loads it was started inside of
         self.background: bool = False  # it goes on without waiters: somebody was served an expired value meanwhile
         self.anew: bool = False  # its caller wants this load's result and no other
+        self.asked: bool = False  # its caller has just asked the tier that processes share
         self.load: Load | None = None  # what its function said of the value, once it asked
         self.tags: tuple[str, ...] = ()  # of the value, as the arguments tell
         self.passage: Passage | None = None  # its way through the tier that processes share
@@ -94,6 +95,13 @@ class Flight:
     def is_plain(self) -> bool:
         """Say whether nobody has said anything of its value."""
         return self.load is None and not self.tags and self.how is None and self.passage is None
+
+    @property
+    def known_tags(self) -> tuple[str, ...]:
+        """The tags of its value, as far as they are known: a value that was found brings its own."""
+        if self.passage is not None and self.passage.found is not None:
+            return self.passage.found.tags
+        return self.tags if self.load is None else self.load.tags
 
     def lead(self, waiter: Waiter) -> None:
         """Add the first waiter, and note that the caller's own load now waits for this one. Under the lock."""

@@ -7,13 +7,13 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .adaptive import AdaptiveExpire
 from .aging import Aging
 from .flights import Failure
 from .order import Entry
 
 if TYPE_CHECKING:
     from ..fanout import Limiter
+    from .adaptive import AdaptiveExpire
     from .load import Load
     from .register import Seal
 

@@ -1,47 +1,34 @@
-"""`cache_function`: a function that remembers, made of its key, its operation and its compiled wrapper."""
+"""`CachedFunction`: a function that remembers, made of its key, its operation and its compiled wrapper."""
 
 from __future__ import annotations
 
-import contextlib
-import copy as copying
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from ..context import scopes_in_use
-from ..fanout.checks import positive_int
-from .adaptive import AdaptiveExpire
 from .call_keys import CallKeys, Instance, Instances, Key
+from .callables import COPIES, instance_parameter, is_kind, module_of, qualname_of
 from .compiling import compile_wrapper, plain_parameters
-from .generators import Recorder
 from .keys import escape
-from .level import CacheLevel, Expire, expiry, surroundings_at
+from .level import CacheLevel, surroundings_at
 from .limits import limited
-from .many import Many
-from .methods import METHODS, CachedMethod
+from .methods import METHODS
 from .options import CacheOptions, freshness_of
 from .register import MISSING
-from .wrappers import CacheInfo
 
 if TYPE_CHECKING:
+    from .adaptive import AdaptiveExpire
     from .cache import Cache
     from .cleared import Cleared
     from .explain import Explanation
     from .freshness import Freshness
+    from .many import Many
     from .operation import Operation
+    from .wrappers import CacheInfo
 
-__all__ = ["CachedFunction", "as_prefix", "cached_function", "prefix_of"]
-
-COPIES: dict[str, Callable[[Any], Any] | None] = {
-    "none": None,
-    "shallow": copying.copy,
-    "deep": copying.deepcopy,
-}
-
-
-# what an async generator can be told; the rest is about single values that are loaded
-GENERATOR_OPTIONS = frozenset({"key", "ignore", "copy", "jitter", "cache_if", "tags", "max_items"})
+__all__ = ["CachedFunction"]
 
 
 class CachedFunction:
@@ -66,15 +53,15 @@ class CachedFunction:
         self.level = level
         self.copy = copy
         # an object may be called through an `async def __call__`
-        self.is_async: bool = _is(inspect.iscoroutinefunction, function)
-        name = f"{_module(function)}.{_qualname(function)}"
+        self.is_async: bool = is_kind(inspect.iscoroutinefunction, function)
+        name = f"{module_of(function)}.{qualname_of(function)}"
         parameters = [x for x in plain_parameters(function) if x not in ignore]
         keys = CallKeys(prefix, name, ["key"] if key else parameters)
         self.exact: Callable[[Key], Key] = keys.exact
         self.parts: Callable[[Key], list[tuple[str, str]]] = keys.parts
         self.freshness: Freshness = freshness_of(function, expire, options, is_async=self.is_async)
         self.operation: Operation = cache.operation(prefix, name, text=keys.text, freshness=self.freshness)
-        instance = _instance_parameter(function, plain_parameters(function))
+        instance = instance_parameter(function, plain_parameters(function))
         self.is_method: bool = instance is not None
         self.keyed: list[str] | None = None if key else parameters
         self.max_workers: int | None = options.get("max_workers", 32)
@@ -114,7 +101,9 @@ class CachedFunction:
 
     # -- misses -----------------------------------------------------------------------------------------------------
 
-    def fetch(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, anew: bool = False) -> Any:
+    def fetch(
+        self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, anew: bool = False, asked: bool = False
+    ) -> Any:
         """Return a call's value, as a coroutine where the function is one: stored, loading, or to be loaded."""
         key, how = self.exact(key), self.freshness
         tags = how.tags_of(*args, **kwargs) if how.tags_of else ()
@@ -122,9 +111,10 @@ class CachedFunction:
             call = functools.partial(self.function, *args, **kwargs)
             if how.hard_timeout is not None or how.limiter is not None:
                 call = limited(self.operation.name, call, how.hard_timeout, how.limiter)  # type: ignore[assignment]
-            found = self.operation.fetch(key, call, tags=tags, anew=anew)
+            found = self.operation.fetch(key, call, tags=tags, anew=anew, asked=asked)
             return found if self.copy is None else self._copied(found)
-        value = self.operation.fetch_in_thread(key, self._checked(args, kwargs), tags=tags, anew=anew)
+        checked = self._checked(args, kwargs)
+        value = self.operation.fetch_in_thread(key, checked, tags=tags, anew=anew, asked=asked)
         return value if self.copy is None else self.copy(value)
 
     async def _copied(self, found: Awaitable[Any]) -> Any:
@@ -149,6 +139,8 @@ class CachedFunction:
 
     @functools.cached_property
     def _many(self) -> Many:
+        from .many import Many  # noqa: PLC0415 - with the fan-out that it needs, it is loaded where it is used
+
         return Many(self)
 
     def many(self, *args: Any, **kwargs: Any) -> Any:
@@ -200,6 +192,8 @@ class CachedFunction:
 
     def cache_info(self) -> CacheInfo:
         """Return the function's figures, as `functools.lru_cache` does, and more."""
+        from .wrappers import CacheInfo  # noqa: PLC0415 - seldom used
+
         op = self.operation
         return CacheInfo(op.hits, op.misses, self.cache.maxsize, op.live, op.joined)
 
@@ -209,161 +203,3 @@ class CachedFunction:
 
     def __repr__(self) -> str:
         return f"<CachedFunction {self.operation.name} {self.operation.live} entries>"
-
-
-class CachedGenerator(CachedFunction):
-    """One cached async generator: what is stored is the tuple of all its items."""
-
-    yields = True
-
-    def __init__(self, cache: Cache, function: Callable[..., Any], *, options: CacheOptions, **others: Any) -> None:
-        for name in options.keys() - GENERATOR_OPTIONS:
-            raise TypeError(f"an async generator takes no {name}: its items come one by one, from one run")
-        super().__init__(cache, function, options=options, **others)
-        copy = COPIES[options.get("copy", "none")]
-        self.recorder: Recorder = Recorder(self.operation, options.get("max_items", 10_000), copy)
-
-    @staticmethod
-    def each(copy: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        """Return what copies each item of a stored tuple."""
-        return functools.partial(map, copy)
-
-    def fetch(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, anew: bool = False) -> Any:
-        """Return the items of a call, as an async generator: stored, from a run under way, or from a new one."""
-        call = functools.partial(self.function, *args, **kwargs)
-        tags = self.freshness.tags_of(*args, **kwargs) if self.freshness.tags_of else ()
-        return self.recorder.consume(self.exact(key), call, tags=tags, anew=anew)
-
-    async def refresh(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the generator to its end and store its items, which are returned; as for a function otherwise."""
-        async with contextlib.aclosing(self.fetch(*self.bind(*args, **kwargs), anew=True)) as items:
-            return tuple([item async for item in items])
-
-    def peek(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the tuple that is stored for a call, or `MISSING`."""
-        items = super().peek(*args, **kwargs)
-        return items if items is MISSING else tuple(items)
-
-    def own(self, value: Any) -> Any:
-        """Return the tuple that is stored of the items that are put."""
-        return tuple(self.copy(value) if self.copy else value)
-
-
-def cached_function(
-    cache: Cache,
-    function: Any,
-    *,
-    expire: Expire | AdaptiveExpire,
-    key_prefix: str | None,
-    cache_level: CacheLevel | None,
-    options: CacheOptions,
-) -> Any:
-    """Check what `Cache.cache_function` was given, and return the cached function or method."""
-    if isinstance(function, (staticmethod, classmethod)):
-        inner = cached_function(
-            cache, function.__func__, expire=expire, key_prefix=key_prefix, cache_level=cache_level, options=options
-        )
-        if isinstance(function, classmethod):
-            return CachedMethod(inner.wrapper, of_class=True)
-        return staticmethod(inner)
-    _check_function(function)
-    level = CacheLevel.MEDIUM if cache_level is None else cache_level
-    if not isinstance(level, CacheLevel):
-        raise TypeError(f"cache_level must be a CacheLevel, got {level!r}")
-    _check_keying(function, options)
-    positive_int("max_workers", options.get("max_workers"))
-    kind = CachedGenerator if _is(inspect.isasyncgenfunction, function) else CachedFunction
-    found = kind(
-        cache,
-        function,
-        expire=expire if isinstance(expire, AdaptiveExpire) else expiry(expire, level),
-        prefix=prefix_of(function, key_prefix),
-        level=level,
-        options=options,
-    )
-    return CachedMethod(found.wrapper) if found.is_method else found.wrapper
-
-
-def _check_keying(function: Callable[..., Any], options: CacheOptions) -> None:
-    copy, key = options.get("copy", "none"), options.get("key")
-    if copy not in COPIES:
-        raise ValueError(f"copy must be one of {', '.join(map(repr, COPIES))}, got {copy!r}")
-    if key is not None and not callable(key):
-        raise TypeError(f"key must be a function of the call's arguments, got {key!r}")
-    positive_int("max_items", options.get("max_items"))
-    _check_ignored(function, options.get("ignore", ()))
-
-
-def _check_function(function: Any) -> None:
-    if inspect.iscoroutine(function):
-        function.close()
-        raise TypeError("cache_function takes the function itself, not a call of it: cache_function(f), not f(...)")
-    if not callable(function):
-        raise TypeError(f"cache_function takes a function, got {function!r}")
-    if _is(inspect.isgeneratorfunction, function):
-        raise TypeError(
-            f"{_qualname(function)}() is a generator, which can be read only once: cache a function that returns "
-            "a list, as in list(...), or make it an async generator"
-        )
-    try:
-        inspect.signature(function)
-    except ValueError:
-        raise TypeError(
-            f"cache_function cannot see the parameters of {_qualname(function)}: wrap it, as in "
-            f"cache_function(lambda value: {_qualname(function)}(value))"
-        ) from None
-
-
-def _is(kind: Callable[[Any], bool], function: Any) -> bool:
-    """Say whether ``function`` is of a kind; an object may be called through a ``__call__`` of that kind."""
-    return kind(function) or kind(getattr(function, "__call__", None))  # noqa: B004
-
-
-def _check_ignored(function: Callable[..., Any], ignore: Collection[str]) -> None:
-    names = plain_parameters(function)
-    if isinstance(ignore, str):
-        raise TypeError(f"ignore takes a tuple of parameter names, got the string {ignore!r}: write ({ignore!r},)")
-    for name in ignore:
-        if name not in names:
-            raise ValueError(
-                f"ignore names {name!r}, but {_qualname(function)}() has the parameters {', '.join(names)}"
-            )
-
-
-def prefix_of(function: Callable[..., Any], key_prefix: str | None) -> str:
-    """Return the text that the keys of ``function`` begin with: ``key_prefix``, or its module and name.
-
-    Raises:
-        TypeError: ``key_prefix`` is not a string.
-        ValueError: It is empty, or has a ``*`` in it.
-    """
-    if key_prefix is None:
-        return f"{escape(_module(function))}.{escape(_qualname(function))}"
-    return as_prefix(key_prefix)
-
-
-def as_prefix(key_prefix: str) -> str:
-    """Return what the texts of keys begin with that a user gave ``key_prefix``; raises as `prefix_of`."""
-    if not isinstance(key_prefix, str):
-        raise TypeError(f'key_prefix must be a string such as "user:profile", got {key_prefix!r}')
-    if not key_prefix or "*" in key_prefix:
-        raise ValueError(f'key_prefix must be a text without "*" such as "user:profile", got {key_prefix!r}')
-    return ":".join(map(escape, key_prefix.split(":")))
-
-
-def _instance_parameter(function: Callable[..., Any], keyed: list[str]) -> str | None:
-    """Return the name of a method's instance: the first parameter, self or cls, of what a class body defines."""
-    owner = _qualname(function).rpartition(".")[0]
-    if not owner or owner.endswith("<locals>") or not keyed:
-        return None
-    return keyed[0] if keyed[0] in {"self", "cls"} else None
-
-
-def _module(function: Any) -> str:
-    return getattr(function, "__module__", None) or type(function).__module__
-
-
-def _qualname(function: Any) -> str:
-    if isinstance(function, functools.partial):
-        return _qualname(function.func)
-    return getattr(function, "__qualname__", None) or type(function).__qualname__

@@ -173,8 +173,7 @@ class Recorder:
     async def _find_or_start(self, key: Any, call: Call, tags: tuple[str, ...], *, anew: bool) -> Entry | Recording:
         op = self.operation
         if anew:
-            with op.lock:
-                op.disown(key)
+            op.fence(key)
         while True:
             found = self._enter(key, asyncio.get_running_loop(), anew=anew)
             if isinstance(found, Entry):

@@ -2,76 +2,32 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from functools import lru_cache, partial
+from collections.abc import Awaitable, Callable, Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from ..fanout.calling import as_coroutine_function
-from ..fanout.outcome import Outcome
-from .batches import Batch, Wanted, answers
 from .freshness import Freshness
-from .keys import LONG_TEXT, Unkeyable, escape, short_text
+from .item_keys import ItemKey, item_text
 from .level import CacheLevel, Expire, expiry
 from .limits import limited
 from .load import checked_tags
-from .many import outcome_of
 from .options import FreshnessOptions, check_names, freshness_of
 from .order import Entry
 from .register import Missing
 
 if TYPE_CHECKING:
+    from ..fanout.outcome import Outcome
     from .cleared import Cleared
     from .explain import Explanation
     from .operation import Operation
 
-__all__ = ["ItemKey", "Items", "item_text"]
+__all__ = ["Items"]
 
 T = TypeVar("T")
-K = TypeVar("K", bound="ItemKey")
+K = TypeVar("K", bound=ItemKey)
 
-ItemKey = str | tuple[Any, ...]
 Tags = str | Iterable[str]
-
-_PLAIN = re.compile(r"[A-Za-z0-9/@+!$&'._|:-]+")  # what `escape` leaves as it is, and ":"
-
-
-def item_text(key: ItemKey) -> str:
-    """Return the text of a key: in a text each ":" begins a segment; each part of a tuple is one, by its value.
-
-    Of a tuple's first part, if it is a text, each ":" begins a segment too, as in `Cache.clear_prefix`.
-
-    Raises:
-        TypeError: It is neither, or a part has no value to key by.
-        ValueError: It is empty.
-
-    Example:
-        >>> item_text("user:profile:42"), item_text(("user:profile", 42)), item_text(("user", "42"))
-        ('user:profile:42', 'user:profile:42', 'user:42~s')
-    """
-    if not isinstance(key, str | tuple):
-        raise TypeError(f'a key must be a text such as "user:42" or a tuple such as ("user", 42), got {key!r}')
-    if not key:
-        raise ValueError(f'a key must not be empty: write what the value is about, such as "user:42", got {key!r}')
-    if isinstance(key, str):
-        if len(key) <= LONG_TEXT and _PLAIN.fullmatch(key):
-            return key
-        return ":".join(map(_segment, key.split(":")))
-    first, *rest = key
-    parts = [*(first.split(":") if isinstance(first, str) else [first]), *rest]
-    try:
-        return ":".join(map(short_text, parts))
-    except Unkeyable as error:
-        kind = error.type.__qualname__
-        raise TypeError(
-            f"a part of the key has the type {kind}, which has no value to key by: use what identifies it, such as its "
-            f"id, or register_key({kind}, lambda value: ...)"
-        ) from None
-
-
-def _segment(text: str) -> str:
-    found = escape(text)
-    return found if len(found) <= LONG_TEXT else short_text(text)
 
 
 class Items:
@@ -208,6 +164,8 @@ class Items:
             >>> run(Cache().get_or_set_many(["a:1", "a:2"], load, expire=60))
             {'a:1': 'A:1', 'a:2': 'A:2'}
         """
+        from .item_batches import load_items, outcome_of  # noqa: PLC0415 - loaded where it is used
+
         if on_error not in ("raise", "collect"):
             raise ValueError(f"on_error must be 'raise' or 'collect', got {on_error!r}")
         if isinstance(keys, str):
@@ -225,9 +183,8 @@ class Items:
                 results[text] = entry.value
         if wanted:
             how = _freshness("get_or_set_many", expire, options)
-            batch = Batch(op, _loader_of_many(loader, how), how=how)
-            todo = [Wanted(text, key, _tags(tags(key) if callable(tags) else tags)) for text, key in wanted.items()]
-            results |= await batch.fetch(todo, collect=collect)
+            todo = [(text, key, _tags(tags(key) if callable(tags) else tags)) for text, key in wanted.items()]
+            results |= await load_items(op, todo, loader, how, collect=collect)
         if not collect:
             return {key: results[text] for key, text in texts.items()}
         taken = clock() - started
@@ -291,17 +248,3 @@ def _plain_freshness(seconds: float) -> Freshness:
 
 def _tags(tags: Tags) -> tuple[str, ...]:
     return checked_tags((tags,) if isinstance(tags, str) else tuple(tags))
-
-
-def _loader_of_many(loader: Callable[[list[Any]], Any], how: Freshness) -> Callable[[list[Any]], Awaitable[Any]]:
-    """Return what loads a list of keys in one call, and gives a value or an exception for each."""
-    call = as_coroutine_function(loader)
-    name = getattr(loader, "__qualname__", None) or type(loader).__qualname__
-
-    async def load(keys: list[Any]) -> Sequence[Any]:
-        given: Mapping[Any, Any] | Sequence[Any] = await limited(
-            name, partial(call, keys), how.hard_timeout, how.limiter
-        )()
-        return answers(name, keys, given)
-
-    return load

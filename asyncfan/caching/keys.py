@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copyreg
-import dataclasses
 import enum
 import itertools
 import re
@@ -170,7 +169,9 @@ def _field_names(kind: type) -> Iterable[str] | None:
     """The names of the fields, where the class itself declares them: dataclass, pydantic, attrs or msgspec."""
     own = vars(kind)
     if "__dataclass_fields__" in own:
-        return [f.name for f in dataclasses.fields(kind)]
+        from dataclasses import fields  # noqa: PLC0415 - loaded where there is a dataclass
+
+        return [f.name for f in fields(kind)]
     if "__attrs_attrs__" in own:
         return [a.name for a in own["__attrs_attrs__"]]
     names: Iterable[str] | None = own.get("__pydantic_fields__", own.get("__struct_fields__"))

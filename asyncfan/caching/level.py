@@ -5,16 +5,18 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Callable
-from datetime import timedelta
 from types import EllipsisType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..context import current_scope
 from .keys import Unkeyable, escape, short_text
 
-__all__ = ["CacheLevel", "Expire", "expiry", "seconds_of", "surroundings_at"]
+if TYPE_CHECKING:
+    from datetime import timedelta
 
-Expire: TypeAlias = float | timedelta | EllipsisType | None  # seconds; None: for good; ...: what the level says
+__all__ = ["CacheLevel", "Expire", "bare_seconds", "expiry", "seconds_of", "surroundings_at"]
+
+Expire: TypeAlias = "float | timedelta | EllipsisType | None"  # seconds; None: for good; ...: what the level says
 
 
 class CacheLevel(enum.Enum):
@@ -60,12 +62,18 @@ def seconds_of(expire: float | timedelta | None, name: str = "expire", *, none: 
     """
     if expire is None:
         return math.inf
-    seconds = expire.total_seconds() if isinstance(expire, timedelta) else expire
+    seconds = bare_seconds(expire)
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         raise TypeError(f"{name} must be a number of seconds or a timedelta{none}, got {expire!r}")
     if not 0 < seconds < math.inf:
         raise ValueError(f"{name} must be > 0 seconds and finite{none}, got {expire!r}")
     return float(seconds)
+
+
+def bare_seconds(value: Any) -> Any:
+    """Return the seconds of a `timedelta`, anything else as it is; to import that class takes a millisecond."""
+    total_seconds = getattr(value, "total_seconds", None)
+    return value if total_seconds is None else total_seconds()
 
 
 class Ambient:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from types import EllipsisType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .flights import Flight, loading
 from .level import seconds_of
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 __all__ = ["Load", "current_load"]
 

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from ..exceptions import AttemptTimeoutError
+from ..fanout.meter import Meter
 from ..fanout.outcome import Outcome, Status
 from ..fanout.run import Run
 from ..fanout.signatures import Collecting, Raising
-from ..fanout.stats import Meter
 from .batches import Batch, Wanted
 from .call_keys import Key
 from .flights import Failure
 from .limits import limited
+from .looking import look_there
 from .order import Entry
 from .register import MISSING
+from .tiering import Asking, in_task, in_thread
 
 if TYPE_CHECKING:
     from .functions import CachedFunction
+    from .shared.tier import SharedTier
 
 __all__ = ["BatchLoader", "Many", "batch_loader", "outcome_of"]
 
@@ -36,22 +39,18 @@ class BatchLoader(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Call:
+class Call(NamedTuple):
     """A call whose value is not at hand, and where in the results it belongs."""
 
     exact: Key
     key: Key  # as the call is looked up by
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    places: list[int] = field(default_factory=list)
+    places: list[int]  # filled in as they are found
 
 
 class Many:
-    """The ways of one cached function to the values of many calls.
-
-    A tier beneath memory is to be asked in `_load`: all that is missing is known there, before any of it is loaded.
-    """
+    """The ways of one cached function to the values of many calls: memory, the tier that processes share, loads."""
 
     def __init__(self, function: CachedFunction) -> None:
         self._function = function
@@ -66,8 +65,9 @@ class Many:
     def values(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         """Return the values of a plain function's calls, loaded one after the other."""
         found, missing = self._look_up(args, kwargs)
+        there = self._look_there_in_thread(missing)
         for call in missing:
-            self._fill(found, call, self._function.fetch(call.key, call.args, call.kwargs))
+            self._fill(found, call, self._given_or_fetched(call, there))
         return found
 
     def outcomes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Outcome[Any]]:
@@ -75,10 +75,11 @@ class Many:
         clock = self._operation.cache.clock
         found, missing = self._look_up(args, kwargs)
         results = [outcome_of(i, value) for i, value in enumerate(found)]
+        there = self._look_there_in_thread(missing)
         for call in missing:
             started = clock()
             try:
-                value = self._function.fetch(call.key, call.args, call.kwargs)
+                value = self._given_or_fetched(call, there)
             except Exception as error:  # noqa: BLE001 - the outcome of this call
                 value = Failure(error)
             self._spread(results, call, outcome_of(None, value, clock() - started))
@@ -107,19 +108,61 @@ class Many:
         """Return the value of each call, or its outcome to collect."""
         if self._loader is not None:
             return await self._load_together(missing, on_error, self._loader)
-        function = self._function
+        clock = self._operation.cache.clock
+        started = clock()
+        there = await self._look_there(missing)
+        duration = clock() - started
+        left = [call for call in missing if there.get(call.exact, MISSING) is MISSING]
         run = Run(
-            lambda call: function.fetch(call.key, call.args, call.kwargs),
-            max_workers=function.max_workers,
+            lambda call: self._given_or_fetched(call, there),
+            max_workers=self._function.max_workers,
             on_error=on_error,
             deadline=None,
             progress=None,
             meter=self._meter,
             name=f"{self._operation.name}.many",
-            names=[call.places[0] for call in missing],
-            total=len(missing),
+            names=[call.places[0] for call in left],
+            total=len(left),
         )
-        return await run.every(missing)
+        values = {call.exact: value for call, value in zip(left, await run.every(left), strict=True)}
+        for call in missing:
+            if call.exact not in values:
+                value = there[call.exact]
+                values[call.exact] = value if on_error == "raise" else outcome_of(None, value, duration)
+        return [values[call.exact] for call in missing]
+
+    # -- the tier that processes share: asked for all that is missing before any of it is loaded ----------------------
+
+    async def _look_there(self, missing: list[Call]) -> dict[Key, Any]:
+        """Return ``{exact key: value, or MISSING}`` of what it was asked for.
+
+        Cancellation:
+            Whoever waits for one of the keys asks for it then.
+        """
+        if self._operation.tier is None:
+            return {}
+        with closing(self._looking(missing, self._operation.tier)) as steps:
+            return await in_task(steps)
+
+    def _look_there_in_thread(self, missing: list[Call]) -> dict[Key, Any]:
+        """As `_look_there`, in a thread without an event loop."""
+        if self._operation.tier is None:
+            return {}
+        with closing(self._looking(missing, self._operation.tier)) as steps:
+            return in_thread(self._operation.tier, steps)
+
+    def _looking(self, calls: Sequence[Call], tier: SharedTier) -> Asking[dict[Key, Any]]:
+        tags_of = self._function.freshness.tags_of
+        tags = {call.exact: () if tags_of is None else tags_of(*call.args, **call.kwargs) for call in calls}
+        there = yield from look_there(self._operation, tier, tags)
+        return {exact: value if value is MISSING else self._copied(value) for exact, value in there.items()}
+
+    def _given_or_fetched(self, call: Call, there: dict[Key, Any]) -> Any:
+        """Return what the tier gave for a call; else what a fetch gives, a coroutine where the function is one."""
+        value = there.get(call.exact, MISSING)
+        if value is not MISSING:
+            return value
+        return self._function.fetch(call.key, call.args, call.kwargs, asked=call.exact in there)
 
     async def _load_together(self, missing: list[Call], on_error: str, loader: BatchLoader) -> list[Any]:
         function, n, collect = self._function, self._before, on_error == "collect"
@@ -169,7 +212,7 @@ class Many:
         for i in left:
             key, args, kwargs_ = bind(*before, items[i], *rest, **kwargs)
             exact = self._function.exact(key)
-            call = missing.get(exact) or missing.setdefault(exact, Call(exact, key, args, kwargs_))
+            call = missing.get(exact) or missing.setdefault(exact, Call(exact, key, args, kwargs_, []))
             call.places.append(i)
         op.joined += len(left) - len(missing)  # equal ones wait for the load of the first
         return found, list(missing.values())
@@ -197,9 +240,9 @@ class Many:
     def _spread(self, results: list[Outcome[Any]], call: Call, outcome: Outcome[Any]) -> None:
         """Put the outcome of a call wherever it belongs."""
         first, *others = call.places
-        results[first] = replace(outcome, key=first)
+        results[first] = outcome._replace(key=first)
         for place in others:
-            results[place] = replace(outcome, key=place, value=self._copied(outcome.value))
+            results[place] = outcome._replace(key=place, value=self._copied(outcome.value))
 
     def _copied(self, value: Any) -> Any:
         copy = self._function.copy

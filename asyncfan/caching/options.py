@@ -6,16 +6,19 @@ import inspect
 import math
 import string
 from collections.abc import Callable, Collection, Iterable, Sequence
-from datetime import timedelta
-from typing import Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from ..fanout import Limiter
-from .adaptive import AdaptiveExpire
 from .freshness import Freshness
-from .level import seconds_of
+from .level import bare_seconds, seconds_of
 from .load import checked_tags
 
-__all__ = ["CacheOptions", "FreshnessOptions", "check_names", "freshness_of"]
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from .adaptive import AdaptiveExpire
+
+__all__ = ["CacheOptions", "FreshnessOptions", "adaptive_of", "check_names", "freshness_of"]
 
 
 class FreshnessOptions(TypedDict, total=False):
@@ -88,6 +91,11 @@ def check_names(options: dict[str, Any], kind: type = CacheOptions, name: str = 
             raise TypeError(f"{name}() has no option {option!r}; it has {', '.join(known)}")
 
 
+def adaptive_of(expire: Any) -> AdaptiveExpire | None:
+    """Return ``expire`` if it is to be found out; known by its method, so that its module need not be loaded here."""
+    return expire if hasattr(expire, "controller") else None
+
+
 def freshness_of(
     function: Callable[..., Any], expire: float | AdaptiveExpire, options: CacheOptions, *, is_async: bool
 ) -> Freshness:
@@ -100,9 +108,9 @@ def freshness_of(
     for name in ("hard_timeout", "limiter"):
         if options.get(name) is not None and not is_async:
             raise TypeError(f"{name} needs an 'async def': a plain function in a thread cannot be stopped or held back")
-    adaptive = expire if isinstance(expire, AdaptiveExpire) else None
+    adaptive = adaptive_of(expire)
     return Freshness(
-        expire.max if isinstance(expire, AdaptiveExpire) else expire,
+        cast("float", expire) if adaptive is None else adaptive.max,
         adaptive,
         stale_while_revalidate=_seconds("stale_while_revalidate", options.get("stale_while_revalidate", 0)),
         stale_if_error=_seconds("stale_if_error", options.get("stale_if_error", 0)),
@@ -119,7 +127,7 @@ def freshness_of(
 
 
 def _seconds(name: str, value: Any) -> float:
-    return _number(name, value.total_seconds() if isinstance(value, timedelta) else value, math.inf, "seconds ")
+    return _number(name, bare_seconds(value), math.inf, "seconds ")
 
 
 def _number(name: str, value: Any, most: float, unit: str = "") -> float:

@@ -14,7 +14,7 @@ __all__ = ["Fences", "Pattern"]
 
 # Beyond this many remembered clears everything older is taken as cleared: too much, never too little.
 MAX_FENCES = 10_000
-_PIECES = re.compile(r"(\*|:|%[0-9A-F]{2})")
+_PIECES = r"(\*|:|%[0-9A-F]{2})"  # compiled when the first pattern is read
 
 
 class Pattern(NamedTuple):
@@ -44,7 +44,7 @@ class Pattern(NamedTuple):
             raise TypeError(f'clear(pattern) takes a string such as "user:42*", got {text!r}')
         if not text.strip("*"):
             raise ValueError(f"clear({text!r}) would drop everything: call clear_all() if that is meant")
-        pieces = [p if _PIECES.fullmatch(p) else escape(p) for p in _PIECES.split(text) if p]
+        pieces = [p if re.fullmatch(_PIECES, p) else escape(p) for p in re.split(_PIECES, text) if p]
         literal, star, rest = "".join(pieces).partition("*")
         if not star:
             return cls(literal)

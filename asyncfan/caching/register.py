@@ -164,20 +164,25 @@ class Register:
     def keep_old(self, flight: Flight, entry: Entry) -> None:
         """Store an entry that the flight is to replace, for the case that its load fails."""
         with self.lock:
-            if self.flights.get(flight.key) is flight and not self.is_fenced(flight):
+            fenced = self.is_fenced(flight) or self.clears.tagged_since(flight.began, entry.tags)
+            if self.flights.get(flight.key) is flight and not fenced:
                 self.keep(entry, flight.loop)
 
-    def drop_if_cleared(self, entry: Entry) -> bool:
+    def drop_if_cleared(self, entry: Entry, text: str | None = None) -> bool:
         """Remove an entry that a clear since its birth meant; says whether it is gone. Under the lock."""
-        if entry.seal is not self.seal and self.first_clear(entry):
+        if entry.seal is not self.seal and self.first_clear(entry, text):
             self.drop(entry, "invalidated")
             return True
         return False
 
-    def look_at(self, entry: Entry) -> None:
-        """Index an entry that the sweep leaves, if the index is being made."""
-        if self.index is not None and not self.index.complete:
-            self.index.add(untyped(self.text(entry.key)), entry)
+    def text_to_index(self, entry: Entry) -> str | None:
+        """Return the text by which the sweep is to index an entry; None where no index is being made."""
+        return None if self.index is None or self.index.complete else untyped(self.text(entry.key))
+
+    def take_into_index(self, text: str, entry: Entry) -> None:
+        """Index an entry that the sweep leaves."""
+        if self.index is not None:
+            self.index.add(text, entry)
 
     def forget_all(self) -> None:
         """Drop everything at once, unseen."""
@@ -245,7 +250,7 @@ class Register:
         """Say whether a tag that a flight has so far was cleared since its start."""
         if flight.began == self.clears.number:
             return False
-        return self.clears.tagged_since(flight.began, flight.tags if flight.load is None else flight.load.tags)
+        return self.clears.tagged_since(flight.began, flight.known_tags)
 
     def come_too_late(self, flight: Flight, waiters: dict[Any, int]) -> list[Any]:
         """Take out the waiters that came after a clear which the flight's result is from before of, and return them.

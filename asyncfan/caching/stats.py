@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from ..metrics import Latency
+from ..latency import Latency
 from .weighing import ENTRY_BYTES, weigh
 
 if TYPE_CHECKING:

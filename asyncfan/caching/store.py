@@ -81,9 +81,11 @@ class Store:
 
     def new_round(self) -> Iterator[None]:
         """Look at every entry once, one a step, those too that the round under way has passed."""
-        self._round = None
-        while not self._go_round(1):
+        self._begin_round()
+        for entry in self._round or ():  # nobody else goes on with it while there are chores
+            self._look_at(entry, self._clock())
             yield
+        self._round = None
 
     def take_on(self, chore: Iterator[None]) -> None:
         """Do a chore, a few steps with each change; see `begin`."""
@@ -94,7 +96,7 @@ class Store:
 
         The rest is done in the background where an event loop runs.
         """
-        self.work(WORK_SLICE + len(self) // MAX_FENCES)
+        self.work(max(WORK_SLICE, len(self) * 5 // (4 * MAX_FENCES)))  # the more of them, the longer the call takes
         loop = running_loop()
         if self.chores and loop is not None:
             self._wake_by(self._clock(), loop)
@@ -117,11 +119,10 @@ class Store:
     def _go_round(self, steps: int) -> bool:
         """Look at the next ``steps`` entries of the round and drop the dead; says whether the round has ended."""
         if self._round is None:
-            self._round = self.order.walk()
-            self._soonest, self._wanted = math.inf, False
+            self._begin_round()
         now = self._clock()
         looked_at = 0
-        for entry in islice(self._round, steps):
+        for entry in islice(self._round or (), steps):
             looked_at += 1
             self._look_at(entry, now)
         if looked_at < steps:
@@ -129,10 +130,15 @@ class Store:
             return True
         return False
 
+    def _begin_round(self) -> None:
+        self._round = self.order.walk()
+        self._soonest, self._wanted = math.inf, False
+
     def _look_at(self, entry: Entry, now: float) -> None:
         """Drop an entry that is cleared, evicted in silence or expired; what is dropped already stays so."""
         operation = entry.seal.operation
-        if operation.drop_if_cleared(entry):
+        text = operation.text_to_index(entry)
+        if operation.drop_if_cleared(entry, text):
             return
         if entry.gone <= now:
             operation.drop(entry, "expired")
@@ -140,7 +146,8 @@ class Store:
             operation.drop(entry, "size")
         else:
             self._soonest = min(self._soonest, entry.gone)
-            operation.look_at(entry)
+            if text is not None:
+                operation.take_into_index(text, entry)
 
     def _wake_by(self, when: float, loop: asyncio.AbstractEventLoop) -> None:
         """Set the timer, unless it rings earlier already."""

@@ -57,7 +57,7 @@ class Passage:
 
     def begin(self) -> Asking[bool]:
         """Look for the value, else ask for the right to load it; says whether it was found."""
-        if not self._flight.anew:
+        if not (self._flight.anew or self._flight.asked):
             (found,) = yield self._tier.read([self._text], self._flight.tags)
             if self.look_at(found):
                 return True
@@ -144,10 +144,16 @@ def life_of(entry: Entry, now: float) -> dict[str, Any]:
 
 
 def cut(entry: Entry, most: float) -> Entry:
-    """Return ``entry``, which memory keeps until ``most`` and no longer: so long may a lost message let it stay."""
+    """Return ``entry``, which memory serves until ``most`` and no longer: so long may a lost message let it stay.
+
+    Where a value that old is better than an error, ``stale_if_error`` says so, for longer.
+    """
     entry.expires = min(entry.expires, most)
-    if isinstance(entry, Aging) and entry.fresh > most:
-        entry.fresh = entry.stale = most
+    if isinstance(entry, Aging):
+        rescues = entry.last > entry.stale
+        entry.fresh, entry.stale = min(entry.fresh, most), min(entry.stale, most)
+        if not rescues:
+            entry.last = entry.stale
     return entry
 
 

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import contextvars
 import inspect
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from types import FunctionType
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from .offload import SupportsSubmit, run_in_executor, run_in_thread
 
-__all__ = ["as_coroutine_function", "close_coroutines", "in_thread", "on_loop", "runs_on_loop"]
+__all__ = [
+    "Elsewhere",
+    "as_coroutine_function",
+    "close_coroutines",
+    "in_thread",
+    "on_loop",
+    "runs_on_loop",
+    "stays_on_loop",
+    "unplaced",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -72,29 +84,71 @@ def as_coroutine_function(
     - ``async def``, also as a method, in a partial, or as ``__call__``: on the loop;
     - a lambda, or a partial of anything else: on the loop, and what it returns is awaited if it can be;
     - any other function: in a thread, and an awaitable that it returns is awaited on the loop;
-    - with an ``executor``, plain functions and partials of them go there; lambdas can't be sent and stay.
+    - with an ``executor``, plain functions and partials of them go there; the others stay here.
 
     Raises:
         TypeError: It cannot be called so.
     """
     if isinstance(function, in_thread):
-        return _elsewhere(function.function, None)
+        return Elsewhere(function.function, None)
     if isinstance(function, on_loop):
         return _here(function.function)
-    inner = function
-    while isinstance(inner, partial):
-        inner = inner.func
+    inner = _innermost(function)
     _refuse(inner)
     if _is_async(inner):
         return function  # type: ignore[no-any-return]
-    if getattr(inner, "__name__", "") == "<lambda>" or (inner is not function and executor is None):
-        return _here(function)
-    return _elsewhere(function, executor)
+    return _here(function) if _binds(function, inner, executor) else Elsewhere(function, executor)
+
+
+def stays_on_loop(function: Any, executor: SupportsSubmit | None = None) -> bool:
+    """Say whether ``function``, which has no place given to it, is called on the loop."""
+    inner = _innermost(function)
+    return _is_async(inner) or _binds(function, inner, executor)
+
+
+def unplaced(function: Any) -> Any:
+    """Return ``function`` without the place that `in_thread` or `on_loop` gave to it."""
+    return function.function if isinstance(function, _Placed) else function
+
+
+class Elsewhere:
+    """A coroutine function that calls a plain function in a thread or in an executor, once or for many items."""
+
+    __slots__ = ("executor", "function")
+
+    def __init__(self, function: Callable[..., Any], executor: SupportsSubmit | None) -> None:
+        self.function = function
+        self.executor = executor  # None: the threads of the loop
+
+    async def __call__(self, *args: Any) -> Any:
+        """Call the function there; an awaitable that it returns is awaited here."""
+        if self.executor is None:
+            found = await run_in_thread(self.function, *args)
+        else:
+            found = await run_in_executor(self.executor, self.function, *args)
+        return await found if inspect.isawaitable(found) else found
+
+    async def in_chunk(self, items: Sequence[Any]) -> Any:
+        """Call the function with each of ``items`` there; see `run_chunk` for what is returned.
+
+        Cancellation: As for one call; in a thread, no further item is begun.
+        """
+        from .parcel import Parcel, run_chunk, uses_cloudpickle  # noqa: PLC0415 - as pickle, seldom needed
+
+        stop: list[bool] = []
+        stopping = partial(stop.append, True)  # noqa: FBT003 - anything would do
+        if self.executor is None or isinstance(self.executor, ThreadPoolExecutor):
+            chunk = (self.function, Parcel(items, cloud=False), stop, contextvars.copy_context())
+            if self.executor is None:
+                return await run_in_thread(run_chunk, *chunk, stop=stopping)
+            return await run_in_executor(self.executor, run_chunk, *chunk, stop=stopping)
+        parcel = Parcel(items, cloud=uses_cloudpickle(self.executor))
+        return await run_in_executor(self.executor, run_chunk, self.function, parcel, stop, stop=stopping)
 
 
 def runs_on_loop(call: Callable[..., Any]) -> bool:
     """Say whether what `as_coroutine_function` returned runs its function on the event loop."""
-    return getattr(call, "__code__", None) is not _CALL_ELSEWHERE
+    return not isinstance(call, Elsewhere)
 
 
 def close_coroutines(values: Iterable[Any]) -> None:
@@ -104,8 +158,21 @@ def close_coroutines(values: Iterable[Any]) -> None:
             value.close()
 
 
+def _innermost(function: Any) -> Any:
+    while isinstance(function, partial):
+        function = function.func
+    return function
+
+
+def _binds(function: Any, inner: Any, executor: SupportsSubmit | None) -> bool:
+    """Whether it only binds arguments: a lambda, or a partial that no executor takes."""
+    return getattr(inner, "__name__", "") == "<lambda>" or (inner is not function and executor is None)
+
+
 def _is_async(function: Any) -> bool:
     """Whether a call surely returns a coroutine; what is only marked as such may return anything."""
+    if type(function) is FunctionType:  # as most are: 2 us less a task
+        return bool(function.__code__.co_flags & inspect.CO_COROUTINE)
     call = function if inspect.isroutine(function) else type(function).__call__
     flags = getattr(getattr(call, "__code__", None), "co_flags", 0)
     return inspect.iscoroutinefunction(call) and bool(flags & inspect.CO_COROUTINE)
@@ -119,20 +186,9 @@ def _here(function: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any
     return call_here
 
 
-def _elsewhere(
-    function: Callable[..., Any], executor: SupportsSubmit | None
-) -> Callable[..., Coroutine[Any, Any, Any]]:
-    async def call_elsewhere(*args: Any) -> Any:
-        if executor is None:
-            found = await run_in_thread(function, *args)
-        else:
-            found = await run_in_executor(executor, function, *args)
-        return await found if inspect.isawaitable(found) else found
-
-    return call_elsewhere
-
-
 def _refuse(function: Any) -> None:
+    if type(function) is FunctionType and not function.__code__.co_flags & inspect.CO_ASYNC_GENERATOR:
+        return
     if inspect.iscoroutine(function):
         name = function.__qualname__
         function.close()  # or it would warn that it was never awaited
@@ -147,6 +203,3 @@ def _refuse(function: Any) -> None:
         )
     if not callable(function):
         raise TypeError(f"expected a function, got {function!r}")
-
-
-_CALL_ELSEWHERE = getattr(_elsewhere(print, None), "__code__", None)  # what all that it returns share

@@ -6,11 +6,14 @@ import asyncio
 import contextvars
 import time
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..crowd import Crowd, make_crowd
 from ..exceptions import SelfCancelledError
 from .worker import Caller
+
+if TYPE_CHECKING:
+    from .adapting import SharedLimit
 
 __all__ = ["Closed", "Crew"]
 
@@ -31,6 +34,7 @@ class Crew:
     def __init__(self, max_workers: int | None, name: str) -> None:
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.max_workers: float = float("inf") if max_workers is None else max_workers
+        self.limit: SharedLimit | None = None  # what changes `max_workers`, if anything does
         self.name = name
         self.context: contextvars.Context = contextvars.copy_context()  # what each item's own context is a copy of
         self.crowd: Crowd | None = make_crowd(self, self.context)  # None: no loader of the process looks at it
@@ -47,6 +51,7 @@ class Crew:
         self.worker: tuple[Any, ...] = ()  # what one more worker does: (coroutine function, *arguments)
         self._wanted = 0  # workers asked for and not started
         self._growing = False
+        self._leaving: set[asyncio.Task[Any]] = set()  # workers that are one too many, and will have ended soon
         self._idle: asyncio.Future[None] | None = None  # set while somebody waits for the last task to end
 
     def spawn(self, name: str, main: Callable[..., Awaitable[None]], *args: Any) -> None:
@@ -78,8 +83,10 @@ class Crew:
         self._growing = False
 
     def _may_grow(self) -> bool:
-        workers = len(self.tasks) + (self.caller is not None)
-        return workers < self.max_workers and not self.exhausted and not self.closed
+        return self._workers() < self.max_workers and not self.exhausted and not self.closed
+
+    def _workers(self) -> int:
+        return len(self.tasks) + (self.caller is not None) - len(self._leaving)
 
     def busy(self) -> int:
         """Return how many workers have an item, or will take one without waiting for it."""
@@ -126,6 +133,8 @@ class Crew:
                 self.closed, self.cause = why, cause
             return
         self.closed, self.cause, self.hold = why, cause, True
+        if self.loop.is_closed():
+            return  # nobody can be told any more
         if self.caller is not None:
             self.caller.stop()
         current = asyncio.current_task(self.loop)
@@ -148,6 +157,7 @@ class Crew:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)
+        self._leaving.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:  # an interrupt in our own code
             self.fatal = self.fatal or error
             self.close("broken")
@@ -161,8 +171,25 @@ class Crew:
 
     def must_end(self) -> Generator[Any, Any, bool]:
         """Return whether the worker must end; a stream waits here until there is room for a result."""
-        return self.closed is not None
+        return self.closed is not None or (self.limit is not None and self.one_too_many())
         yield
+
+    def one_too_many(self) -> bool:
+        """Say whether the worker that asks must end, by the limit as it is now; if more may work, start them.
+
+        Those that were told so are not counted any more: else all that ask before they have ended would end too.
+        """
+        assert self.limit is not None  # noqa: S101 - only asked where there is one
+        task = asyncio.current_task(self.loop)
+        if task is None or task in self._leaving:
+            return True
+        before, self.max_workers = self.max_workers, self.limit.room_for(self)
+        if self._workers() > self.max_workers:
+            self._leaving.add(task)
+            return True
+        if self.max_workers > before:
+            self.grow()
+        return False
 
     # The slice is the whole run's: one a worker would let 50 workers hold up the loop for 50 slices.
 

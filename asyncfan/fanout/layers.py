@@ -1,7 +1,8 @@
 """The layers around one call of a user's function, chosen when a fan-out is made; none costs who does not ask for it.
 
-From the inside out: the time of one attempt; the limiter, which each attempt passes, and where waiting takes none of
-its time; a `Hedge`, a second attempt; a `Retry`, further ones; a tally of how many there were.
+From the inside out: the time of one attempt; what a limit that adapts measures; the limiter, which each attempt
+passes, and where waiting takes none of its time; a `Hedge`, a second attempt; a `Retry`, further ones; a tally of how
+many there were.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from ..exceptions import AttemptTimeoutError
 
 if TYPE_CHECKING:
+    from .adapting import SharedLimit
     from .hedge import Hedge
     from .limiter import Limiter
+    from .meter import Meter
     from .retry import Retry
-    from .stats import Meter
 
 __all__ = ["Call", "Tally", "check_layers", "layered"]
 
@@ -41,6 +43,7 @@ def layered(
     call: Call,
     *,
     timeout: float | None = None,
+    limit: SharedLimit | None = None,
     limiter: Limiter | None = None,
     retry: Retry | None = None,
     hedge: Hedge | None = None,
@@ -49,6 +52,8 @@ def layered(
     """Return ``call`` in the layers asked for; ``tally(calls, hedges)`` is told when all attempts of one are over."""
     if timeout is not None:
         call = _timed(call, timeout)
+    if limit is not None:
+        call = limit.measured(call)
     again = retry is not None or hedge is not None
     if again:
         call = _marked(call)

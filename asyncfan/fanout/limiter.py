@@ -8,10 +8,13 @@ from collections import Counter, OrderedDict
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .checks import positive_int, positive_number
+from .checks import adapting, positive_int, positive_number
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from types import TracebackType
+
+    from .adaptive import AdaptiveLimit, Auto, LimitController
 
 __all__ = ["Limiter"]
 
@@ -27,7 +30,9 @@ class Limiter:
 
     Args:
         name: What it limits; shown by ``repr``.
-        max_concurrency: How much weight may be inside at once; None is no limit.
+        max_concurrency: How much weight may be inside at once; None is no limit. ``"auto"`` or an `AdaptiveLimit` finds
+            it out from how long callers are inside and what they raise: see ``limit``. For that they must use ``async
+            with``; what is heavier than the limit of the moment then enters alone.
         rate: How much weight may enter a second; None is no limit.
         burst: How much weight may enter at once after a pause. The default of 1 is smooth: one each
             ``1 / rate`` seconds.
@@ -47,16 +52,19 @@ class Limiter:
         self,
         name: str | None = None,
         *,
-        max_concurrency: int | None = None,
+        max_concurrency: int | Auto | AdaptiveLimit | None = None,
         rate: float | None = None,
         burst: int | None = None,
     ) -> None:
-        _check(max_concurrency, rate)
+        self._limit = adapting("max_concurrency", max_concurrency)
+        positive_number("rate", rate, "a number a second")
         positive_int("burst", burst)
         if burst is not None and rate is None:
             raise TypeError("burst needs a rate: Limiter(rate=100, burst=10)")
         self.name = name
-        self.max_concurrency: int | None = max_concurrency
+        self.max_concurrency: int | None = (
+            max_concurrency if isinstance(max_concurrency, int) else None if self.limit is None else self.limit.current
+        )
         self.rate: float | None = rate
         self.burst: int = burst or 1
         self.running: int = 0  # weight inside
@@ -67,6 +75,11 @@ class Limiter:
         self._timers: set[asyncio.AbstractEventLoop] = set()  # those that will look again when the rate allows it
         self._due = 0.0  # when those who entered until now would all have entered at an even rate (GCRA's TAT)
         self._read = 0.0  # the time that a loop showed last
+
+    @property
+    def limit(self) -> LimitController | None:
+        """What finds ``max_concurrency``: the ``current`` limit, and a ``trace`` of its changes; None if fixed."""
+        return None if self._limit is None else self._limit.controller
 
     @property
     def waiting(self) -> int:
@@ -121,32 +134,55 @@ class Limiter:
     async def slot(self, weight: int = 1, *, last: bool = False) -> AsyncIterator[None]:
         """Hold ``weight`` while in the block, as ``async with limiter`` holds 1; see `acquire`."""
         await self.acquire(weight, last=last)
+        self._begin()
         try:
             yield
+        except BaseException as error:
+            self._end(error)
+            raise
+        else:
+            self._end(None)
         finally:
             self.release(weight)
 
     async def __aenter__(self) -> None:
         await self.acquire()
+        self._begin()
 
-    async def __aexit__(self, *_: object) -> None:
-        self.release()
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._end(error)
+        finally:
+            self.release()
+
+    def _begin(self) -> None:
+        if self._limit is not None:
+            self._limit.entered()
+
+    def _end(self, error: BaseException | None) -> None:
+        if self._limit is not None:
+            self.max_concurrency = self._limit.left(error, self.running)
 
     def resize(self, *, max_concurrency: int | None = _KEEP, rate: float | None = _KEEP) -> None:
         """Change the limits while in use; who is inside stays, who waits enters when the new limits allow.
 
-        A waiter that weighs more than the new limit gets a `ValueError`.
+        A ``max_concurrency`` that is given here adapts no more. A waiter that weighs more than the new limit gets a
+        `ValueError`.
         """
         concurrency = self.max_concurrency if max_concurrency is _KEEP else max_concurrency
         rate = self.rate if rate is _KEEP else rate
-        _check(concurrency, rate)
+        positive_int("max_concurrency", concurrency)
+        positive_number("rate", rate, "a number a second")
         with self._lock:
+            if max_concurrency is not _KEEP:
+                self._limit = None
             owed = max(0.0, self._due - self._read) * self.rate / rate if self.rate and rate else 0.0
             self._due = min(self._due, self._read) + owed
             self.max_concurrency, self.rate = concurrency, rate
             self._timers.clear()  # they may be too late now
-            waiters = [*self._queue, *self._last]
-            for waiter in [w for w in waiters if concurrency is not None and w.weight > concurrency]:
+            for waiter in [w for w in [*self._queue, *self._last] if not self._could_enter(w.weight)]:
                 self._leave_queue(waiter)
                 waiter.wake(self._too_heavy(waiter.weight))
             self._admit()
@@ -197,7 +233,9 @@ class Limiter:
                 del self._loops[waiter.loop]
 
     def _has_room(self, weight: int) -> bool:
-        return self.max_concurrency is None or self.running + weight <= self.max_concurrency
+        if self.max_concurrency is None or self.running + weight <= self.max_concurrency:
+            return True
+        return self._limit is not None and not self.running
 
     def _in_time(self, loop: asyncio.AbstractEventLoop) -> bool:
         if self.rate is None:
@@ -233,8 +271,11 @@ class Limiter:
 
     def _check_weight(self, weight: int) -> None:
         positive_int("weight", weight, none="")
-        if self.max_concurrency is not None and weight > self.max_concurrency:
+        if not self._could_enter(weight):
             raise self._too_heavy(weight)
+
+    def _could_enter(self, weight: int) -> bool:
+        return self.max_concurrency is None or weight <= self.max_concurrency or self._limit is not None
 
     def _too_heavy(self, weight: int) -> ValueError:
         return ValueError(f"weight must be <= max_concurrency={self.max_concurrency} of {self!r}, got {weight}")
@@ -267,8 +308,3 @@ class _Waiter:
             self.turn.set_result(None)
         else:
             self.turn.set_exception(refusal)
-
-
-def _check(max_concurrency: int | None, rate: float | None) -> None:
-    positive_int("max_concurrency", max_concurrency)
-    positive_number("rate", rate, "a number a second")

@@ -4,28 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Protocol
 
-__all__ = ["SupportsSubmit", "run_in_executor", "run_in_thread"]
+__all__ = ["SupportsResult", "SupportsSubmit", "run_in_executor", "run_in_thread"]
+
+
+class SupportsResult(Protocol):
+    """What ``submit`` returns: anything with these three of `concurrent.futures.Future`."""
+
+    def add_done_callback(self, fn: Callable[[Any], object], /) -> object:
+        """Call ``fn`` when the call has ended, in whatever thread."""
+        ...
+
+    def result(self) -> Any:
+        """Return what the function returned, or raise what it raised; asked only when the call has ended."""
+        ...
+
+    def cancel(self) -> object:
+        """Return True if the call will never run, anything else if it may; may raise where there is no such thing."""
+        ...
 
 
 class SupportsSubmit(Protocol):
     """What ``executor=`` takes: anything with the ``submit`` of `concurrent.futures.Executor`."""
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> SupportsResult:
         """Take ``fn`` to be run elsewhere, and return its future."""
         ...
 
 
-async def run_in_thread(function: Callable[..., Any], *args: Any) -> Any:
+async def run_in_thread(function: Callable[..., Any], *args: Any, stop: Callable[[], object] | None = None) -> Any:
     """Run ``function`` in a thread of the loop's default executor, in a copy of the context.
 
-    Cancellation: A call that no thread has taken yet never runs. One that runs cannot be stopped: the
-    cancellation is raised when the thread has ended, so that a limit on running calls holds.
+    Cancellation: A call that no thread has taken yet never runs. One that runs cannot be stopped, but is asked
+    to by ``stop``: the cancellation is raised when the thread has ended, so that a limit on running calls holds.
     """
     claim = threading.Lock()  # who takes it first, the thread or the cancelled caller, decides whether it runs
     context = contextvars.copy_context()
@@ -39,20 +56,19 @@ async def run_in_thread(function: Callable[..., Any], *args: Any) -> Any:
             raise RuntimeError(f"{function!r} raised StopIteration") from error
 
     ended = asyncio.get_running_loop().run_in_executor(None, job)
-    return await _outlast(ended, lambda: claim.acquire(blocking=False))
+    return await _outlast(ended, lambda: claim.acquire(blocking=False), stop)
 
 
-async def run_in_executor(executor: SupportsSubmit, function: Callable[..., Any], *args: Any) -> Any:
+async def run_in_executor(
+    executor: SupportsSubmit, function: Callable[..., Any], *args: Any, stop: Callable[[], object] | None = None
+) -> Any:
     """Run ``function`` in ``executor``; in a copy of the context if that is a `ThreadPoolExecutor`.
 
     A context can't be sent to another process, and only the standard thread pool is known not to do that.
 
-    Cancellation: As for `run_in_thread`, if the executor's futures can be cancelled.
+    Cancellation: As for `run_in_thread`, if the executor's futures can be cancelled and tell the truth of it:
+    Dask's say of a call that runs that it never will.
     """
-    if isinstance(executor, ThreadPoolExecutor):
-        submitted = executor.submit(contextvars.copy_context().run, function, *args)
-    else:
-        submitted = executor.submit(function, *args)
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
 
@@ -64,22 +80,42 @@ async def run_in_executor(executor: SupportsSubmit, function: Callable[..., Any]
         with suppress(RuntimeError):  # the loop has been closed meanwhile
             loop.call_soon_threadsafe(end)
 
-    submitted.add_done_callback(wake)
-    await _outlast(ended, submitted.cancel)
+    def withdraw() -> bool:
+        with suppress(Exception):  # Parsl's futures raise NotImplementedError
+            return submitted.cancel() is True
+        return False
+
     try:
+        submitted = _submit(executor, function, *args)
+        submitted.add_done_callback(wake)
+        await _outlast(ended, withdraw, stop)
         return submitted.result()
     except Exception as error:
-        if not isinstance(executor, ThreadPoolExecutor) and "pickle" in str(
-            error
-        ):  # PicklingError, AttributeError or TypeError, as pickle pleases
-            error.add_note(
-                f"{type(executor).__name__} sends functions and arguments to another process: define the function at "
-                "the top of a module, and bind arguments with functools.partial, not with a lambda"
-            )
-        raise
+        from .sending import in_words  # noqa: PLC0415 - seldom needed
+
+        said = in_words(error, executor, function, args)
+        if said is error:
+            raise
+        raise said from error.__cause__
 
 
-async def _outlast(ended: asyncio.Future[Any], withdraw: Callable[[], bool]) -> Any:
+def _submit(executor: SupportsSubmit, function: Callable[..., Any], *args: Any) -> SupportsResult:
+    if isinstance(executor, ThreadPoolExecutor):
+        return executor.submit(contextvars.copy_context().run, function, *args)
+    submitted = executor.submit(function, *args)
+    if not hasattr(submitted, "add_done_callback"):
+        if inspect.iscoroutine(submitted):
+            submitted.close()  # or it would warn that it was never awaited
+        raise TypeError(
+            f"submit() of {type(executor).__name__} must return a future with add_done_callback(), result() and "
+            f"cancel(), as concurrent.futures.Executor does, got {submitted!r}"
+        )
+    return submitted
+
+
+async def _outlast(
+    ended: asyncio.Future[Any], withdraw: Callable[[], bool], stop: Callable[[], object] | None = None
+) -> Any:
     """Wait for ``ended``; a cancelled caller waits too, unless the work could be withdrawn."""
     cancelled: asyncio.CancelledError | None = None
     while not ended.done():
@@ -87,6 +123,8 @@ async def _outlast(ended: asyncio.Future[Any], withdraw: Callable[[], bool]) -> 
             await asyncio.wait([ended])
         except asyncio.CancelledError as error:
             cancelled = cancelled or error
+            if stop is not None:
+                stop()
             if withdraw():
                 ended.cancel()
     if cancelled is not None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar, cast
+from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast
 
 from ..exceptions import AsyncfanError
 
@@ -13,17 +12,17 @@ T = TypeVar("T")
 Status = Literal["ok", "error", "timeout", "cancelled", "not_started"]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome(Generic[T]):
+class Outcome(NamedTuple, Generic[T]):
     """What became of one item: its value, or why there is none.
 
     Attributes:
         key: The task's name, or the item's index in the order of the source.
         status: ``ok``; ``error`` (the function raised); ``timeout`` (its ``timeout`` or the ``deadline``
             passed while it ran); ``cancelled`` (it raised `asyncio.CancelledError`, or was stopped because
-            another one failed or enough had succeeded); ``not_started`` (the call ended before its turn came).
+            another one failed or enough had succeeded); ``not_started`` (the call ended before its turn came, or a
+            task has no value whose result it needs).
         value: What the function returned; None unless ``ok``.
-        exception: Why there is no value; None if ``ok``, and if it was stopped or never started.
+        exception: Why there is no value; None if ``ok``, and if the call's end stopped or prevented it.
         attempts: How many times the function was called: more than once with a `Retry` or a `Hedge`.
         duration: Seconds that the item ran, all its attempts and the waits between them; 0.0 if it did not.
 

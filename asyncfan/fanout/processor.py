@@ -6,12 +6,14 @@ import inspect
 import operator
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sized
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overload
 
-from .calling import as_coroutine_function, close_coroutines
-from .checks import positive_int, positive_number
+from .calling import Elsewhere, as_coroutine_function, close_coroutines
+from .checks import adapting, check_chunk_size, positive_int, positive_number
+from .dependencies import takes_arguments
 from .late_binding import warn_of_late_binding
 from .layers import Call, Tally, check_layers, layered
+from .meter import Meter
 from .named import NamedRun
 from .policy import as_policy
 from .run import Run
@@ -21,21 +23,23 @@ from .signatures import (
     Collecting,
     Function,
     Items,
+    MaxWorkers,
     Mode,
     OnError,
-    Options,
+    ProcessorOptions,
     Raising,
     Task,
     Window,
 )
-from .stats import Meter, ProcessorStats
 from .stream import Stream, StreamRun
 
 if TYPE_CHECKING:
+    from .adaptive import LimitController
     from .hedge import Hedge
     from .limiter import Limiter
     from .offload import SupportsSubmit
     from .retry import Retry
+    from .stats import ProcessorStats
 
 __all__ = ["ParallelProcessor"]
 
@@ -48,7 +52,8 @@ class ParallelProcessor(Generic[Mode]):
     """Runs many calls at once, never more than ``max_workers`` of them.
 
     Args:
-        max_workers: How many may run at once; None is no limit.
+        max_workers: How many may run at once; None is no limit, ``"auto"`` or an `AdaptiveLimit` finds it out, for all
+            calls of this processor together: see ``limit``.
         timeout: Seconds for one attempt, which is one call of a function; it is cancelled when they have passed.
         deadline: Seconds for the whole of one ``execute_parallel``, ``map`` or ``stream``. Calls inside see
             the time left as `asyncfan.context.time_left`; where an outer deadline is sooner, it holds.
@@ -68,8 +73,16 @@ class ParallelProcessor(Generic[Mode]):
         max_errors: After how many failures the others are stopped; for ``on_error`` other than ``"raise"``, which stops
             at the first, or with ``min_success``.
         limiter: A `Limiter` that each attempt passes, to share a limit with other processors.
-        executor: Where plain functions run: anything with the ``submit`` of `concurrent.futures.Executor`;
-            None is the threads of the event loop. Only a `ThreadPoolExecutor` receives the context variables.
+        executor: Where plain functions and partials of them run: anything with the ``submit`` of
+            `concurrent.futures.Executor`. None is the threads of the event loop: as many as the machine has
+            processors and four more, 32 at most, however many ``max_workers`` there are, and DNS look-ups wait for the
+            same; for more, give a ``ThreadPoolExecutor(100)``. What runs there cannot be stopped: who cancels it, its
+            ``timeout`` and the ``deadline`` wait for its end; what has not begun is withdrawn. ``async def``
+            functions and lambdas run here all the same. Context variables go to threads only.
+        chunk_size: How many items of ``map`` and ``stream`` a plain function's thread or ``executor`` is sent at once;
+            ``"auto"`` is so many as take about 50 ms. ``max_workers`` and ``buffer_size`` are chunks then. Each item
+            still has a result or error of its own, and with 1 too it is safe from exceptions that break the pool
+            because they cannot be unpickled. asyncfan must be installed where the chunks go.
         progress: ``progress(done, total)``, called on the loop after each item; ``total`` is None where it
             is not known. If it raises, the call ends and raises that error.
         name: What logs, tasks and messages call it.
@@ -92,16 +105,18 @@ class ParallelProcessor(Generic[Mode]):
     @overload
     def __init__(
         self: ParallelProcessor[Raising],
-        max_workers: int | None = 32,
+        max_workers: MaxWorkers = 32,
         *,
         on_error: Raising = "raise",
-        **options: Unpack[Options],
+        **options: Unpack[ProcessorOptions],
     ) -> None: ...
     @overload
-    def __init__(self, max_workers: int | None = 32, *, on_error: Mode, **options: Unpack[Options]) -> None: ...
+    def __init__(
+        self, max_workers: MaxWorkers = 32, *, on_error: Mode, **options: Unpack[ProcessorOptions]
+    ) -> None: ...
     def __init__(
         self,
-        max_workers: int | None = 32,
+        max_workers: MaxWorkers = 32,
         *,
         timeout: float | None = None,
         deadline: float | None = None,
@@ -113,16 +128,20 @@ class ParallelProcessor(Generic[Mode]):
         max_errors: int | None = None,
         limiter: Limiter | None = None,
         executor: SupportsSubmit | None = None,
+        chunk_size: int | Literal["auto"] | None = None,
         progress: Callable[[int, int | None], object] | None = None,
         name: str | None = None,
     ) -> None:
-        positive_int("max_workers", max_workers)
+        self._limit = adapting("max_workers", max_workers)
         positive_number("timeout", timeout)
         positive_number("deadline", deadline)
         if on_error not in ("raise", "group", "collect"):
             raise ValueError(f"on_error must be 'raise', 'group' or 'collect', got {on_error!r}")
         check_layers(retry, hedge)
         policy = as_policy(first, min_success, max_errors, on_error)
+        check_chunk_size(chunk_size, timeout=timeout, limiter=limiter, retry=retry, hedge=hedge)
+        if chunk_size is not None and self._limit is not None:
+            raise TypeError("chunk_size needs a fixed max_workers: how long a chunk takes says little of one call")
         if executor is not None and not callable(getattr(executor, "submit", None)):
             raise TypeError(f"executor must have submit(), as concurrent.futures.Executor does, got {executor!r}")
         if inspect.iscoroutinefunction(progress) or not (progress is None or callable(progress)):
@@ -135,6 +154,7 @@ class ParallelProcessor(Generic[Mode]):
         self.hedge = hedge
         self.limiter = limiter
         self.executor = executor
+        self.chunk_size: int | Literal["auto"] | None = chunk_size
         self.progress = progress
         self.name = name
         self._policy = policy
@@ -144,19 +164,28 @@ class ParallelProcessor(Generic[Mode]):
     # their own would double the signatures.
 
     @overload
-    async def execute_parallel(self: ParallelProcessor[Raising], tasks: Mapping[K, AsyncTask[R]]) -> dict[K, R]: ...
+    async def execute_parallel(  # type: ignore[overload-overlap]
+        self: ParallelProcessor[Raising], tasks: Mapping[K, AsyncTask[R]]
+    ) -> dict[K, R]: ...
     @overload
     async def execute_parallel(self: ParallelProcessor[Raising], tasks: Mapping[K, Task[R]]) -> dict[K, R]: ...
+    @overload  # with parameters, which name others
+    async def execute_parallel(
+        self: ParallelProcessor[Raising], tasks: Mapping[str, Callable[..., object]]
+    ) -> dict[str, Any]: ...
     @overload
     async def execute_parallel(
-        self: ParallelProcessor[Collecting] | ParallelProcessor[OnError], tasks: Mapping[K, Callable[[], object]]
+        self: ParallelProcessor[Collecting] | ParallelProcessor[OnError], tasks: Mapping[K, Callable[..., object]]
     ) -> dict[K, Any]: ...
-    async def execute_parallel(self, tasks: Mapping[K, Callable[[], object]]) -> dict[K, Any]:
+    async def execute_parallel(self, tasks: Mapping[K, Callable[..., object]]) -> dict[K, Any]:
         """Call each function in an `asyncio.Task` of its own that has its name, and return their results.
 
         Args:
             tasks: ``{name: function}``: ``async def`` functions, lambdas or partials that return an
-                awaitable, or plain functions, which run in threads.
+                awaitable, or plain functions, which run in threads. A task is called with the results of the
+                tasks that its required parameters name, as soon as those have ended:
+                ``{"user": get_user, "orders": lambda user: get_orders(user.id)}``. A parameter with a default
+                keeps it, so that ``lambda i=item: ...`` binds a value.
 
         Returns:
             ``{name: result}`` in the order of ``tasks``; ``{name: Outcome}`` if ``on_error`` is
@@ -167,7 +196,11 @@ class ParallelProcessor(Generic[Mode]):
             ExceptionGroup: What the tasks raised (``"group"``).
             DeadlineExceededError: The ``deadline`` passed (not with ``"collect"``); it has the ``outcomes``.
             SelfCancelledError: A task raised `asyncio.CancelledError` though nobody had cancelled it.
-            TypeError: ``tasks`` is not a mapping of functions.
+            TypeError: ``tasks`` is not a mapping of functions, or one takes what no task is called.
+            ValueError: Tasks wait for each other in a ring.
+
+        With ``"collect"``, what needs a task that has no value is not started, and its outcome's exception is a
+        `DependencyFailedError`; all others go on.
 
         Cancellation: Cancels all tasks and waits for their end.
         """
@@ -177,14 +210,19 @@ class ParallelProcessor(Generic[Mode]):
             )
         warn_of_late_binding(tasks)
         names = list(tasks)
+        kind: Callable[..., Any] = NamedRun
         tally = self._tally()
         try:
+            if any(map(takes_arguments, tasks.values())):
+                from .graph import arrange  # noqa: PLC0415 - few fan-outs have dependencies
+
+                tasks, kind = arrange(tasks, self.executor)
             calls = [self._prepare(function, f"tasks[{name!r}]", tally) for name, function in tasks.items()]
-        except TypeError:
+        except (TypeError, ValueError):
             close_coroutines(tasks.values())  # else their warnings would hide the error
             raise
         facts: dict[str, Any] = {"noun": "task", "names": names, "total": len(names), "tally": tally}
-        run = self._run(operator.call, "ParallelProcessor", kind=NamedRun, **facts)
+        run = self._run(operator.call, "ParallelProcessor", kind=kind, **facts)
         found: dict[K, Any] = run.named(await run.every(calls))
         return found
 
@@ -208,7 +246,8 @@ class ParallelProcessor(Generic[Mode]):
         Cancellation: Cancels all calls and waits for their end.
         """
         tally, total = self._tally(), _length(items, "items")
-        run = self._run(self._prepare(fn, "fn", tally), _name_of(fn), noun=self.noun, total=total, tally=tally)
+        call, kind = self._plan(fn, Run, tally)
+        run = self._run(call, _name_of(fn), noun=self.noun, total=total, tally=tally, kind=kind)
         results: list[Any] = await run.every(items)
         return results
 
@@ -252,44 +291,73 @@ class ParallelProcessor(Generic[Mode]):
         positive_int("buffer_size", buffer_size)
         if self._policy is not None and self._policy.min_success is not None:
             raise TypeError("a stream takes neither first nor min_success: count its results, and leave the loop")
-        workers = self.max_workers
+        most = self.max_workers if self.limit is None else self.limit.most
+        workers = most if isinstance(most, int) else None
         buffer = buffer_size or workers or 1000
         window = buffer + (workers or 0)
         tally, total = self._tally(), _length(items, "items")
-        call = self._prepare(fn, "fn", tally)
-        kind = partial(StreamRun, ordered=ordered, window=window)
+        call, kind = self._plan(fn, partial(StreamRun, ordered=ordered, window=window), tally)
         facts: dict[str, Any] = {"noun": self.noun, "total": total, "tally": tally}
         return Stream(lambda: self._run(call, _name_of(fn), kind=kind, **facts), items)
 
+    @property
+    def limit(self) -> LimitController | None:
+        """What finds ``max_workers``: the ``current`` limit, and a ``trace`` of its changes; None if fixed."""
+        return None if self._limit is None else self._limit.controller
+
     def stats(self) -> ProcessorStats:
         """Return counts of items and their times, over all calls so far."""
-        return self._meter.snapshot()
+        return self._meter.snapshot(None if self.limit is None else self.limit.current)
 
     def __repr__(self) -> str:
         stats = self.stats()
+        limit = self.max_workers or "unlimited" if stats.limit is None else f"{stats.limit} (auto)"
         return (
-            f"<ParallelProcessor {self.name + ' ' if self.name else ''}{stats.running}/"
-            f"{self.max_workers or 'unlimited'} running, {stats.ok} ok, {stats.failed} failed>"
+            f"<ParallelProcessor {self.name + ' ' if self.name else ''}{stats.running}/{limit} running, "
+            f"{stats.ok} ok, {stats.failed} failed>"
         )
 
     def _tally(self) -> Tally | None:
         return None if self.retry is None and self.hedge is None else Tally(self._meter)
 
     def _prepare(self, function: Any, where: str, tally: Tally | None) -> Call:
+        return self._layered(self._placed(function, where), where, tally)
+
+    def _placed(self, function: Any, where: str) -> Call:
         try:
-            call = as_coroutine_function(function, self.executor)
+            return as_coroutine_function(function, self.executor)
         except TypeError as error:
             raise TypeError(f"{where}: {error}") from None
+
+    def _layered(self, call: Call, where: str, tally: Tally | None) -> Call:
         if self.hedge is not None:
             self.hedge.check(call, where)
         return layered(
-            call, timeout=self.timeout, limiter=self.limiter, retry=self.retry, hedge=self.hedge, tally=tally
+            call,
+            timeout=self.timeout,
+            limit=self._limit,
+            limiter=self.limiter,
+            retry=self.retry,
+            hedge=self.hedge,
+            tally=tally,
         )
+
+    def _plan(self, fn: Any, kind: Callable[..., Any], tally: Tally | None) -> tuple[Call, Callable[..., Any]]:
+        """Return what calls ``fn`` with an item, or with a chunk of them, and the kind of run that does so."""
+        call = self._placed(fn, "fn")
+        if not isinstance(call, Elsewhere):
+            return self._layered(call, "fn", tally), kind
+        if self.chunk_size is None:
+            return self._layered(call, "fn", tally), partial(kind, waits=True)
+        from .chunked import in_chunks  # noqa: PLC0415 - seldom used
+
+        return in_chunks(call, self.chunk_size, kind)
 
     def _run(self, call: Callable[..., Any], name: str, *, kind: Callable[..., Any] = Run, **facts: Any) -> Any:
         return kind(
             call,
-            max_workers=self.max_workers,
+            max_workers=self.max_workers if isinstance(self.max_workers, int) else None,
+            limit=self._limit,
             on_error=self.on_error,
             deadline=self.deadline,
             progress=self.progress,

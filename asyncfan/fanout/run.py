@@ -16,9 +16,10 @@ from .source import AsyncSource, Source
 from .worker import Caller, awaitable, work
 
 if TYPE_CHECKING:
+    from .adapting import SharedLimit
     from .layers import Tally
+    from .meter import Meter
     from .policy import Policy
-    from .stats import Meter
 
 __all__ = ["Run"]
 
@@ -56,10 +57,14 @@ class Run(Crew):
         noun: str = "item",
         names: Sequence[Any] | None = None,
         total: int | None = None,
+        limit: SharedLimit | None = None,
+        waits: bool = False,
         policy: Policy | None = None,
         tally: Tally | None = None,
     ) -> None:
         super().__init__(max_workers, name)
+        if limit is not None:
+            self.limit, self.hold = limit, True
         self.call = call
         self.on_error = on_error
         self.policy: Policy | None = None
@@ -69,6 +74,7 @@ class Run(Crew):
         self.noun: str = noun
         self.names: Sequence[Any] | None = names
         self.total: int | None = total
+        self.waits = waits  # whether a cancelled item may go on for long, because it runs in a thread or elsewhere
         self.nouns: str = noun + ("es" if noun.endswith("ch") else "s")
         self.clock: Callable[[], float] = self.loop.time
         self.began: float = self.clock()
@@ -114,18 +120,21 @@ class Run(Crew):
         return self.results()
 
     async def go(self) -> None:
-        """Begin: the caller's own task is the first worker, unless it would have to wait for an item."""
+        """Begin: the caller's own task is the first worker, unless it would hear too late that it was cancelled."""
         task = asyncio.current_task()
-        if self.source is None or task is None:
+        if self.source is None or task is None or self.waits:
             self.start()
             return
         self.caller = Caller(task)
         await self.guarded(*self.worker, self.caller)
         self.caller = None
+        self._leaving.discard(task)
 
     def begin(self) -> None:
         """Open the books: from now on time counts."""
         self.meter.begin(self)
+        if self.limit is not None:
+            self.max_workers = self.limit.join(self)
         if self.allowed is not None:
             self.context.run(self._scope.__enter__)
             if self.allowed <= 0:
@@ -149,6 +158,8 @@ class Run(Crew):
         self.worker = ()  # it refers to this run
         if self.crowd is not None:
             self.crowd.members = None  # as it does, and our context to it
+        if self.limit is not None:
+            self.limit.leave(self)
         self.meter.end(self)
 
     def open(self, items: Iterable[Any] | AsyncIterable[Any]) -> bool:
@@ -187,7 +198,7 @@ class Run(Crew):
         try:
             while not (self.hold and await awaitable(self.must_end())) and not self.exhausted:
                 async with turn:  # one waits for the source at a time: an async generator allows no more
-                    if self.hold or self.exhausted:  # meanwhile; but nobody waits for room while it is his turn
+                    if self.full() or self.exhausted:  # meanwhile; but nobody waits for room while it is his turn
                         continue
                     item = await take()
                     return None if self.closed else (self.pull(), item)
@@ -196,6 +207,10 @@ class Run(Crew):
         finally:
             self._asking -= 1
         return None
+
+    def full(self) -> bool:
+        """Say whether no worker may take an item now."""
+        return self.closed is not None
 
     # -- what became of an item
 
@@ -356,7 +371,10 @@ class Run(Crew):
             note(first, f"in {self.label(i)}")
             if self.policy is not None and self.policy.min_success is not None:
                 note(first, f"{self.succeeded} {self.nouns} of {self.name} succeeded, not {self.policy.wanted}")
-            raise self._with_notes(first, others)
+            try:
+                raise self._with_notes(first, others)
+            finally:
+                del failures, first, others
         if self.policy is not None and self.on_error != "collect":
             self.policy.check(self.succeeded, self.nouns)
 

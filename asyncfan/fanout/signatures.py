@@ -6,7 +6,7 @@ A function's overloads name the ``Async`` form first: mypy cannot tell the resul
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Literal, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Literal, TypedDict, TypeVar, Union
 
 from .limiter import Limiter
 from .offload import SupportsSubmit
@@ -14,6 +14,7 @@ from .offload import SupportsSubmit
 if TYPE_CHECKING:
     from typing_extensions import TypeVar as DefaultTypeVar  # 2 ms that no import has to pay for a type
 
+    from .adaptive import AdaptiveLimit
     from .hedge import Hedge
     from .retry import Retry
 
@@ -25,9 +26,11 @@ __all__ = [
     "Function",
     "Items",
     "MapOptions",
+    "MaxWorkers",
     "Mode",
     "OnError",
     "Options",
+    "ProcessorOptions",
     "Raising",
     "StreamOptions",
     "Task",
@@ -46,6 +49,8 @@ Items = Iterable[T] | AsyncIterable[T]
 Raising = Literal["raise", "group"]  # modes in which a result is what the function returned
 Collecting = Literal["collect"]  # the mode in which it is an `Outcome`
 OnError = Literal["raise", "group", "collect"]
+
+MaxWorkers = Union[int, Literal["auto"], "AdaptiveLimit", None]
 
 if TYPE_CHECKING:
     Mode = DefaultTypeVar("Mode", bound=OnError, default=Raising)
@@ -74,10 +79,16 @@ class Options(Attempts, total=False):
     name: str | None
 
 
-class MapOptions(Options, total=False):
+class ProcessorOptions(Options, total=False):
+    """What can be said of a `ParallelProcessor` besides its size and ``on_error``."""
+
+    chunk_size: int | Literal["auto"] | None
+
+
+class MapOptions(ProcessorOptions, total=False):
     """What can be said of `amap` besides ``on_error``."""
 
-    max_workers: int | None
+    max_workers: MaxWorkers
 
 
 class Window(TypedDict, total=False):

@@ -107,6 +107,9 @@ class Stream(Generic[R]):
             yield outcome
 
     async def _end(self, run: StreamRun, why: Closed, cause: BaseException | None = None) -> None:
+        if run.loop.is_closed():  # nothing can be awaited any more
+            run.end()
+            return
         if run.tasks or cause is not None:  # a cancellation counts even if all had just ended
             run.close(why, cause)
         await run.finish()
@@ -164,7 +167,7 @@ class StreamRun(Run):
         """Hand the next result to the consumer, and its room to a worker; MISSING stands for one that failed."""
         result = self.out.take()
         self.taken += 1
-        self.hold = self.closed is not None
+        self.hold = self.closed is not None or self.limit is not None
         self._admit()
         if not self.keep or self.on_error == "collect":
             return result
@@ -172,12 +175,18 @@ class StreamRun(Run):
 
     def must_end(self) -> Generator[Any, Any, bool]:
         """Wait until there is room in the window, and return whether the worker must end."""
-        while self.closed is None and not self.exhausted and self.pulled - self.taken >= self.window:
+        if self.limit is not None and self.closed is None and self.one_too_many():
+            return True
+        while self.closed is None and not self.exhausted and self.full():
             room = self.loop.create_future()
             self._parked.append(room)
             self.fewer_run()
             yield from room
         return self.closed is not None
+
+    def full(self) -> bool:
+        """Say whether no worker may take an item now: there is no room for its result."""
+        return super().full() or self.pulled - self.taken >= self.window
 
     async def news(self) -> None:
         """Wait until the next result is there or the last worker has ended."""

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from ..caching.cache import Cache
-from ..caching.functions import prefix_of
+from ..caching.callables import prefix_of
 from ..caching.level import CacheLevel, Expire
 from .frameworks import adapter_at_decoration, adapter_of, discovered
 from .messages import Adapter, AdapterFactory

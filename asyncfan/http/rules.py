@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 from ..caching.cache import Cache
-from ..caching.functions import as_prefix
+from ..caching.callables import as_prefix
 from ..caching.keys import escape
 from ..caching.level import CacheLevel, Expire
 from .messages import Declared

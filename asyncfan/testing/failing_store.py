@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any, TypeVar
 
-from ..caching.shared.protocol import Granted, Held, Ledger, Store, Stored
+from ..caching.shared.protocol import Granted, Held, Hold, Ledger, Store, Stored, Wish, Write
 
 __all__ = ["FailingStore"]
 
@@ -101,23 +101,21 @@ class FailingStore:
         """See `Store.ledger`."""
         return await self._ask("ledger", self._store.ledger())
 
-    async def lease(
-        self, name: str, token: str, seconds: float, *, unless: bytes | None = None, force: bool = False
-    ) -> Granted | Held | Stored:
+    async def lease(self, wishes: Sequence[Wish], seconds: float) -> list[Granted | Held | Stored]:
         """See `Store.lease`."""
-        return await self._ask("lease", self._store.lease(name, token, seconds, unless=unless, force=force))
+        return await self._ask("lease", self._store.lease(wishes, seconds))
 
-    async def renew(self, name: str, token: str, seconds: float) -> bool:
+    async def renew(self, holds: Sequence[Hold], seconds: float) -> list[bool]:
         """See `Store.renew`."""
-        return await self._ask("renew", self._store.renew(name, token, seconds))
+        return await self._ask("renew", self._store.renew(holds, seconds))
 
-    async def release(self, name: str, token: str) -> None:
+    async def release(self, holds: Sequence[Hold]) -> None:
         """See `Store.release`."""
-        await self._ask("release", self._store.release(name, token))
+        await self._ask("release", self._store.release(holds))
 
-    async def write(self, name: str, token: str, data: bytes, seconds: float | None) -> bool:
+    async def write(self, writes: Sequence[Write]) -> list[bool]:
         """See `Store.write`."""
-        return await self._ask("write", self._store.write(name, token, data, seconds))
+        return await self._ask("write", self._store.write(writes))
 
     async def put(self, name: str, data: bytes, seconds: float | None, message: bytes) -> None:
         """See `Store.put`."""

@@ -8,7 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple
 
-from ..caching.shared.protocol import HEAD, Granted, Held, Ledger, Stored
+from ..caching.shared.protocol import HEAD, Granted, Held, Hold, Ledger, Stored, Wish, Write
 
 __all__ = ["MemoryStore"]
 
@@ -72,6 +72,26 @@ class _Server:
         found = self.find(self.leases, name)
         return found is not None and found.content == token
 
+    def lease(self, wish: Wish, seconds: float) -> Granted | Held | Stored:
+        name, token, unless, force = wish
+        if not force:
+            stored = self.stored(name)
+            if stored is not None and stored.data[:HEAD] != unless:
+                return stored
+            held = self.find(self.leases, name)
+            if held is not None and held.content != token:
+                return Held(self.left(held) or 0.0)
+        self.keep(self.leases, name, token, seconds)
+        self.begin_run()
+        return Granted(self.ledger(()))
+
+    def write(self, name: str, token: str, data: bytes, seconds: float | None) -> bool:
+        if not self.owns(name, token):
+            return False
+        del self.leases[name]
+        self.keep(self.values, name, data, seconds)
+        return True
+
     def ledger(self, tags: Sequence[str]) -> Ledger:
         return Ledger(self.run, self.number, self.floor, {tag: self.tags[tag] for tag in tags if tag in self.tags})
 
@@ -95,8 +115,8 @@ class MemoryStore:
         >>> async def main():
         ...     here = MemoryStore()
         ...     there = here.connect()
-        ...     await here.lease("user:42", "token", 3)
-        ...     await here.write("user:42", "token", b"Ada", None)
+        ...     await here.lease([Wish("user:42", "token")], 3)
+        ...     await here.write([Write("user:42", "token", b"Ada", None)])
         ...     return await there.read(["user:42"])
         >>> asyncio.run(main())
         ([Stored(data=b'Ada', left=None)], Ledger(run='run1', number=0, floor=0, tags={}, patterns={}))
@@ -126,49 +146,35 @@ class MemoryStore:
         with server.lock:
             return Ledger(server.run, server.number, server.floor, dict(server.tags), dict(server.patterns))
 
-    async def lease(
-        self, name: str, token: str, seconds: float, *, unless: bytes | None = None, force: bool = False
-    ) -> Granted | Held | Stored:
+    async def lease(self, wishes: Sequence[Wish], seconds: float) -> list[Granted | Held | Stored]:
         """See `Store.lease`."""
+        await asyncio.sleep(0)
+        with self._server.lock:
+            return [self._server.lease(wish, seconds) for wish in wishes]
+
+    async def renew(self, holds: Sequence[Hold], seconds: float) -> list[bool]:
+        """See `Store.renew`."""
         await asyncio.sleep(0)
         server = self._server
         with server.lock:
-            if not force:
-                stored = server.stored(name)
-                if stored is not None and stored.data[:HEAD] != unless:
-                    return stored
-                held = server.find(server.leases, name)
-                if held is not None and held.content != token:
-                    return Held(server.left(held) or 0.0)
-            server.keep(server.leases, name, token, seconds)
-            server.begin_run()
-            return Granted(server.ledger(()))
+            ours = [server.owns(name, token) for name, token in holds]
+            for name, token in itertools.compress(holds, ours):
+                server.keep(server.leases, name, token, seconds)
+            return ours
 
-    async def renew(self, name: str, token: str, seconds: float) -> bool:
-        """See `Store.renew`."""
-        await asyncio.sleep(0)
-        with self._server.lock:
-            if not self._server.owns(name, token):
-                return False
-            self._server.keep(self._server.leases, name, token, seconds)
-            return True
-
-    async def release(self, name: str, token: str) -> None:
+    async def release(self, holds: Sequence[Hold]) -> None:
         """See `Store.release`."""
         await asyncio.sleep(0)
         with self._server.lock:
-            if self._server.owns(name, token):
-                del self._server.leases[name]
+            for name, token in holds:
+                if self._server.owns(name, token):
+                    del self._server.leases[name]
 
-    async def write(self, name: str, token: str, data: bytes, seconds: float | None) -> bool:
+    async def write(self, writes: Sequence[Write]) -> list[bool]:
         """See `Store.write`."""
         await asyncio.sleep(0)
         with self._server.lock:
-            if not self._server.owns(name, token):
-                return False
-            del self._server.leases[name]
-            self._server.keep(self._server.values, name, data, seconds)
-            return True
+            return [self._server.write(*one) for one in writes]
 
     async def put(self, name: str, data: bytes, seconds: float | None, message: bytes) -> None:
         """See `Store.put`."""

@@ -1,10 +1,12 @@
 """All workloads, by name. A name is also a group: ``hit`` stands for ``hit`` and every ``hit-...``."""
 
 from . import (
+    adaptive,
     batched,
     batches,
     brown_out,
     clear,
+    executors,
     fanout,
     fanout_named,
     hedging,
@@ -20,6 +22,7 @@ from . import (
     stampede,
     stampede_processes,
     stream,
+    stream_head,
     traces,
 )
 
@@ -47,12 +50,15 @@ WORKLOADS = {
         fanout.FANOUT,
         fanout.FANOUT_INSTANT,
         fanout_named.FANOUT_NAMED,
+        executors.EXECUTORS,
         stream.STREAM,
+        stream_head.STREAM_HEAD,
         batched.BATCHED,
         batched.BATCHED_MANY,
         batches.BATCHES,
         batches.BATCHES_NEAR,
         batches.BATCHES_IO,
+        adaptive.ADAPTIVE,
         hedging.HEDGING,
         hedging.HEDGING_MANY,
         hedging.HEDGING_SLOW,

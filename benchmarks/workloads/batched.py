@@ -138,3 +138,19 @@ def strawberry(load):
 
     loader = DataLoader(load, max_batch_size=BATCH)
     return loader.load, loader.load_many
+
+
+@contestants.add("async-batcher", package="async-batcher")
+def async_batcher(load):
+    from async_batcher.batcher import AsyncBatcher
+
+    class Batcher(AsyncBatcher):
+        async def process_batch(self, batch):
+            return await load(batch)
+
+    one = Batcher(max_batch_size=BATCH, max_queue_time=0.001, concurrency=-1).process
+
+    async def many(keys):  # it has no call for many
+        return await asyncio.gather(*map(one, keys))
+
+    return one, many

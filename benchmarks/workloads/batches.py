@@ -126,3 +126,14 @@ def strawberry(load):
     from strawberry.dataloader import DataLoader
 
     return DataLoader(load, max_batch_size=CALLERS).load
+
+
+@contestants.add("async-batcher: a window of 5 ms", package="async-batcher")
+def async_batcher(load):
+    from async_batcher.batcher import AsyncBatcher
+
+    class Batcher(AsyncBatcher):
+        async def process_batch(self, batch):
+            return await load(batch)
+
+    return Batcher(max_batch_size=CALLERS, max_queue_time=0.005, concurrency=-1).process

@@ -229,3 +229,23 @@ def aiostream():
             return [result async for result in results]
 
     return run
+
+
+@contestants.add("quattro: gather", package="quattro")
+def quattro():
+    from quattro import gather
+
+    async def run(fn, items):
+        return await gather(*map(fn, items), concurrency_limit=WORKERS)
+
+    return run
+
+
+@contestants.add("streamable: map", package="streamable")
+def streamable():
+    from streamable import stream
+
+    async def run(fn, items):
+        return [result async for result in stream(items).map(fn, concurrency=WORKERS)]
+
+    return run

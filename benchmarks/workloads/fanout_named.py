@@ -104,3 +104,13 @@ def anyio():
         return results
 
     return run
+
+
+@contestants.add("quattro: gather", package="quattro")
+def quattro():
+    from quattro import gather
+
+    async def run(tasks):
+        return dict(zip(tasks, await gather(*(fn() for fn in tasks.values())), strict=True))
+
+    return run

@@ -149,6 +149,15 @@ async def test_scope_works_for_named_tasks_and_streams():
         assert [len(keys) for _, keys in calls] == [3, 3]
 
 
+async def test_scope_works_for_tasks_that_take_results():
+    """A task that waits for another one is not live yet: two chains ask twice, together, and take no time for it."""
+    load, calls = scope_calls()
+    await gather(
+        a=lambda: load(1), b=lambda: load(2), c=lambda a: load(10 * a), d=lambda b: load(10 * b), e=lambda c, d: c + d
+    )
+    assert calls == [(0, [1, 2]), (1, [10, 20])]
+
+
 async def test_scope_outside_of_a_fan_out_is_quiet():
     """Callers without a fan-out, and tasks that an item starts, do not wait for max_delay."""
     load, calls = scope_calls()

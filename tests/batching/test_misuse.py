@@ -17,7 +17,11 @@ async def select(x=None):
     ("make", "error", "message"),
     [
         (lambda: DataBatcher(0), ValueError, "batch_size must be >= 1, got 0"),
-        (lambda: DataBatcher(None), TypeError, "batch_size must be an int >= 1, got None"),
+        (
+            lambda: DataBatcher(None),
+            TypeError,
+            "batch_size must be an int >= 1, 'auto' or an AdaptiveBatchSize, got None",
+        ),
         (
             lambda: DataBatcher(max_concurrent_batches=0),
             ValueError,

@@ -213,7 +213,7 @@ def test_equal_texts_are_equal_values_of_equal_type():
     """Among 10^6 pairs of hostile values, two texts are equal exactly if type and value are (F17)."""
     pairs = set()  # of every example: each is compared with all others
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(values, min_size=4, max_size=6))
     def look(found):
         seen = {(key_text(value), meaning(value)) for value in itertools.chain.from_iterable(map(look_alikes, found))}

@@ -10,7 +10,7 @@ import asyncio
 import sys
 import time
 
-from asyncfan.caching import cleared, clearing, operation, store
+from asyncfan.caching import cleared, clearing, store, task_loads
 
 from .plan import Plan
 from .world import FOREVER, CountingLoop, World
@@ -20,19 +20,19 @@ def explore(seed):
     """Run one seed on a loop of its own; returns the oracle."""
     plan = Plan.of(seed)
     loop = CountingLoop()
-    before = cleared.SCAN_LIMIT, clearing.LIST_LIMIT, operation.MAX_EAGER_DEPTH
+    before = cleared.SCAN_LIMIT, clearing.LIST_LIMIT, task_loads.MAX_EAGER_DEPTH
     steps = store.STORE_STEPS, store.WORK_SLICE
     if plan.fences:
         cleared.SCAN_LIMIT, clearing.LIST_LIMIT = plan.scan_limit, plan.list_limit
         store.STORE_STEPS = store.WORK_SLICE = 1
-    operation.MAX_EAGER_DEPTH = plan.eager_depth
+    task_loads.MAX_EAGER_DEPTH = plan.eager_depth
     if plan.eager:
         loop.set_task_factory(asyncio.eager_task_factory)
     world = World(plan, loop)
     try:
         loop.run_until_complete(world.run())
     finally:
-        cleared.SCAN_LIMIT, clearing.LIST_LIMIT, operation.MAX_EAGER_DEPTH = before
+        cleared.SCAN_LIMIT, clearing.LIST_LIMIT, task_loads.MAX_EAGER_DEPTH = before
         store.STORE_STEPS, store.WORK_SLICE = steps
         _end(loop)
     return world.oracle

@@ -9,7 +9,7 @@ import itertools
 import math
 from collections import defaultdict
 
-from asyncfan.exceptions import RecursiveLoadError, SelfCancelledError
+from asyncfan.exceptions import AttemptTimeoutError, RecursiveLoadError, SelfCancelledError
 
 # A load learns two turns of the loop after its last waiter left that it is cancelled; who came since waits rightly.
 UNNOTICED_TICKS = 2
@@ -34,7 +34,20 @@ class Value:
 class Call:
     """One call of a cached function, by a client or inside of a load."""
 
-    __slots__ = ("anew", "at", "client", "floor", "name", "number", "parent", "stamp", "target", "tick", "timeout")
+    __slots__ = (
+        "anew",
+        "at",
+        "client",
+        "floor",
+        "name",
+        "number",
+        "parent",
+        "stamp",
+        "target",
+        "tick",
+        "timeout",
+        "together",
+    )
 
     def __repr__(self):
         return f"call {self.number} of {self.target}{' anew' * self.anew}"
@@ -44,9 +57,11 @@ class Load:
     """One run of the function behind the cache."""
 
     __slots__ = (
+        "began_at",
         "call",
         "cancelled",
         "ended",
+        "ended_at",
         "error",
         "name",
         "number",
@@ -54,6 +69,7 @@ class Load:
         "private",
         "stamp",
         "target",
+        "timed_out",
         "value",
     )
 
@@ -64,10 +80,11 @@ class Load:
 class Oracle:
     """Is told what happens; collects what should not."""
 
-    def __init__(self, loop, expire, *, roomy):
+    def __init__(self, loop, expire, stale=None, *, roomy):
         self.loop = loop
         self.roomy = roomy  # no entry has to go for want of room
         self.expire = math.inf if expire is None else expire
+        self.stale = stale or {}  # the freshness options of ``f``
         self.violations = []  # what went wrong, in words
         self.events = []  # (tick, what happened), to print
         self.stamps = itertools.count(1)
@@ -92,6 +109,12 @@ class Oracle:
         """A rule is broken."""
         self.note("VIOLATION", rule, *what)
         self.violations.append(f"{rule}: {' '.join(map(str, what))}")
+
+    def _lives(self, target):
+        """Seconds after which a value of the target is not served on any condition."""
+        if target[0] != "f":
+            return self.expire
+        return self.expire + max(self.stale.get("stale_while_revalidate", 0), self.stale.get("stale_if_error", 0))
 
     # -- what makes older values stale ---------------------------------------------------------------------------
 
@@ -132,11 +155,11 @@ class Oracle:
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
-    def begin_call(self, name, target, client, *, parent, anew, timeout):
-        """A call is about to be made."""
+    def begin_call(self, name, target, client, *, parent, anew, timeout, together=False):
+        """A call is about to be made; ``together`` with others, all of which end with the last."""
         call = Call()
         call.name, call.target, call.client, call.parent, call.anew = name, target, client, parent, anew
-        call.timeout = timeout
+        call.timeout, call.together = timeout, together
         call.stamp = next(self.stamps)
         call.number = call.stamp
         call.tick = self.loop.ticks
@@ -161,8 +184,12 @@ class Oracle:
             self.blame("stale tag", call, value)
         if call.anew and value.stamp < call.stamp:
             self.blame("refresh gave an old value", call, value)
-        if value.kept_at is not None and value.stamp < call.stamp and call.at >= value.kept_at + self.expire:
-            self.blame("expired value", call, value)
+        if value.kept_at is not None and value.stamp < call.stamp:
+            age = call.at - value.kept_at
+            if age >= self._lives(call.target):
+                self.blame("expired value", call, value)
+            elif age >= self.expire + self.stale.get("stale_while_revalidate", 0) and not self._is_excused(call):
+                self.blame("value for bad times, though nothing failed", call, value)
         if value.load is not None and not value.load.ended:
             self.blame("value of a running load", call, value)
         if value.load is not None and value.load.private and value.load.call is not call:
@@ -178,13 +205,24 @@ class Oracle:
             elif not self._is_leaving(call) and not self._is_own_cancel(call, error):
                 self.blame("foreign cancel", call)
         elif isinstance(error, TimeoutError):
-            if not self._is_leaving(call):
+            if not (self._is_leaving(call) or (isinstance(error, AttemptTimeoutError) and self._had_to_stop(call))):
                 self.blame("timeout too soon", call)
         elif isinstance(error, RecursiveLoadError) and not self._took_part(call, error):
             if call.parent is None or not self._waits_for(call.target, call.parent):
                 self.blame("recursion where there is none", call, error)
         elif not self._took_part(call, error):
             self.blame("error of another load", call, repr(error))
+
+    def _had_to_stop(self, call):
+        """A load of the target ran as long as it may, and ended during the call."""
+        return any(
+            self._had_no_time(load) and load.target == call.target and load.ended > call.stamp for load in self.loads
+        )
+
+    def _is_excused(self, call):
+        """A load of the target has failed of late, or took long: then an expired value may be served."""
+        late = call.at + self.stale.get("soft_timeout", math.inf) - 1e-6 <= self.loop.time()
+        return late or any(load.target == call.target and load.ended and load.error is not None for load in self.loads)
 
     def _end_call(self, call, error):
         del self.pending[call]
@@ -229,12 +267,20 @@ class Oracle:
         load = Load()
         load.name, load.target, load.call = name, target, call
         load.error = None
+        load.began_at = load.ended_at = self.loop.time()
+        load.timed_out = False
         load.ended = 0
         load.cancelled = load.own_cancel = load.private = False
         load.stamp = load.number = next(self.stamps)
         load.value = Value(target, load.stamp, load)
         stored = self.stored.get(target)
-        if stored is not None and not call.anew and self._is_fresh(stored) and self._came_after(call, stored):
+        if (
+            stored is not None
+            and not call.anew
+            and not self._is_early(target)
+            and self._is_fresh(stored)
+            and self._came_after(call, stored)
+        ):
             self.blame("load of what is stored", load, stored)
         for other in self.live[target]:
             since = min(call.stamp, other.call.stamp)
@@ -246,6 +292,10 @@ class Oracle:
         self.note(load, "begins for", call)
         return load
 
+    def _is_early(self, target):
+        """Loads of the target may begin before its value expires."""
+        return target[0] == "f" and "refresh_ahead" in self.stale
+
     def _came_after(self, call, value):
         return call.stamp > max(value.load.ended if value.load else value.stamp, self.unshared[call.target])
 
@@ -256,6 +306,10 @@ class Oracle:
     def cancel_load(self, load):
         """A load sees that it is cancelled, though it did not cancel itself."""
         if load.cancelled or load.own_cancel:
+            return
+        if self._had_no_time(load):
+            load.timed_out = True
+            self.note(load, "has run out of time")
             return
         load.cancelled = True
         self.note(load, "is cancelled")
@@ -271,6 +325,7 @@ class Oracle:
                 and min(call.stamp, load.call.stamp) >= self.turned[load.target]
                 and call.tick < self.loop.ticks - UNNOTICED_TICKS
                 and not self._is_leaving(call)
+                and (load.call is call or not call.together)
                 and not (call.parent is not None and call.parent.cancelled)
                 and not self._waits_elsewhere(load.target)
             ):
@@ -284,11 +339,16 @@ class Oracle:
 
     def end_load(self, load, error=None, *, shared=True):
         """A load is about to return its value, or to raise ``error``."""
-        load.ended = next(self.stamps)
+        load.ended, load.ended_at = next(self.stamps), self.loop.time()
         load.error = error
         load.value.kept_at = self.loop.time()
         self.live[load.target].remove(load)
-        if load.name != "page" and not load.cancelled and self._is_abandoned(load.target):
+        if (
+            load.name != "page"
+            and not load.cancelled
+            and not self._may_run_on(load)
+            and self._is_abandoned(load.target)
+        ):
             self.blame("load goes on though nobody waits", load)
         if not shared:
             load.private = True
@@ -296,12 +356,23 @@ class Oracle:
         elif (
             error is None
             and not load.cancelled
+            and not load.timed_out
             and load.call.stamp >= self.turned[load.target]
             and load.call.stamp > self.unshared[load.target]
             and not self._lost_tag(load.value, math.inf, since=load.call.stamp)
         ):
             self.stored[load.target] = load.value
         self.note(load, "gives", load.value) if error is None else self.note(load, "raises", repr(error))
+
+    def _may_run_on(self, load):
+        """Somebody may have been served an expired value for it, or one about to expire; or it ends for want of time."""
+        options = {"stale_while_revalidate", "refresh_ahead", "soft_timeout"}
+        return load.timed_out or (load.name == "f" and not options.isdisjoint(self.stale))
+
+    def _had_no_time(self, load):
+        """The load has run for as long as it may."""
+        until = load.ended_at if load.ended else self.loop.time()
+        return load.name == "f" and until >= load.began_at + self.stale.get("hard_timeout", math.inf) - 1e-6
 
     def _is_abandoned(self, target):
         noticed = self.left[target] < self.loop.ticks - UNNOTICED_TICKS
@@ -316,5 +387,5 @@ class Oracle:
             self.blame("stale peek", target, value)
         elif value.load is not None and not value.load.ended:
             self.blame("value of a running load", target, value)
-        elif self.loop.time() >= value.kept_at + self.expire:
+        elif self.loop.time() >= value.kept_at + self._lives(target):
             self.blame("expired peek", target, value)

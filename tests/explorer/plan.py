@@ -10,6 +10,7 @@ TENANTS = (None, None, None, "a")
 TARGETS = tuple(f"{n}:{k}{t}" for n in NAMES for k in KEYS for t in ("", ":@tenant/a") if n != "page" or not t)
 PATTERNS = ("f:1", "f:1*", "f*", "g:*", "*:1", "page:1", "p*", "f:1:*", "f:*a", "f:1:@tenant/a")
 TAGS = ("t0", "t1")
+STALE = (1, 2)  # of five seeds: these have freshness options
 PAUSES = ((1,) * 6 + (2,) * 4 + (3, 3, 0.2, 0.2, 0.2, 0.7, 0.7, 0.7)) * 2 + (None,)
 
 
@@ -52,6 +53,7 @@ class Plan:
     maxsize: int | None
     policy: str
     expire: float | None
+    stale: dict  # freshness options of ``f``
     turns: tuple  # for each turn of the loop: the actions in it
     loads: tuple  # Behaviours, used in turn
 
@@ -68,9 +70,22 @@ class Plan:
             maxsize=rng.pick((None, 100, 3, 2)),
             policy=rng.pick(("lru", "lfu", "s3fifo")),
             expire=rng.pick((None, 3.0, 0.5)),
+            stale=_stale(random.Random(seed)) if seed % 5 in STALE else {},
             turns=tuple(tuple(_action(rng) for _ in range(rng.pick((0, 1, 1, 2)))) for _ in range(4 + rng.below(12))),
             loads=tuple(_behaviour(rng) for _ in range(7)),
         )
+
+
+def _stale(rng):
+    """Return some freshness options."""
+    most = {
+        "stale_while_revalidate": rng.choice((0.3, 2.0)),
+        "stale_if_error": rng.choice((0.3, 2.0)),
+        "refresh_ahead": rng.choice((True, 20.0)),
+        "soft_timeout": rng.choice((0.1, 0.5)),
+        "hard_timeout": rng.choice((0.1, 0.5)),
+    }
+    return {name: value for name, value in most.items() if rng.random() < 0.5}
 
 
 def _pauses(rng, most):
@@ -96,10 +111,24 @@ def _action(rng):
     kind = rng.pick(
         ("call",) * 10
         + ("cancel",) * 4
-        + ("refresh", "invalidate", "invalidate", "put", "peek", "clear", "clear_tags", "sleep", "sleep", "turn")
+        + (
+            "many",
+            "refresh",
+            "invalidate",
+            "invalidate",
+            "put",
+            "peek",
+            "clear",
+            "clear_tags",
+            "sleep",
+            "sleep",
+            "turn",
+        )
         + (rng.pick(("clear_prefix", "clear_all", "cache_clear", "gc", "close")),)
     )
     name, key, tenant = rng.pick(("f", "f", "g", "page")), rng.pick((0, 1, 1, 1, 2)), rng.pick(TENANTS)
+    if kind == "many":
+        return kind, rng.pick(("f", "f", "g")), rng.pick(((0, 1), (1, 2), KEYS, (1, 1, 2))), tenant
     if kind in {"call", "refresh"}:
         timeout = rng.pick((None, None, None, 0.1, 0.5))
         return kind, name, key, tenant, timeout, rng.pick((0, 0, 1, 2))

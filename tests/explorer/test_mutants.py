@@ -7,8 +7,10 @@ import textwrap
 import pytest
 
 from asyncfan.caching import Operation, compiling
+from asyncfan.caching.aging import Aging
 from asyncfan.caching.flights import Flight
 from asyncfan.caching.index import TextIndex
+from asyncfan.caching.many import Many
 from asyncfan.caching.patterns import Fences
 from asyncfan.caching.tags import Clears
 
@@ -76,7 +78,7 @@ MUTANTS = {
         Operation, "is_fenced", "if flight.checked != number:", "if flight.checked == flight.began != number:"
     ),
     "refresh joins the load in flight": (
-        Operation, "_first_visit", "self.disown(key)", "pass"
+        Operation, "fence", "self.disown(key)", "pass"
     ),
     "an expired entry is served": (
         Operation, "find",
@@ -147,8 +149,7 @@ MUTANTS = {
         Operation, "is_fenced", "return self.has_lost_tag(flight)", "return False"
     ),
     "a tag added after its clear counts as not cleared": (
-        Operation, "has_lost_tag", "flight.began, flight.tags if flight.load is None else flight.load.tags",
-        "flight.began, flight.tags",
+        Operation, "has_lost_tag", "flight.began, flight.known_tags", "flight.began, flight.tags",
     ),
     "who came after a clear of tags gets what is from before": (
         Operation, "settle", "late = self.come_too_late(flight, waiters)", "pass"
@@ -163,7 +164,7 @@ MUTANTS = {
         Operation, "drop", "sweep = self.sweeps.get(first)", "pass"
     ),
     "the cache does not hold its tasks": (
-        Operation, "_launch", "self.cache.tasks.add(task)", "pass"
+        Operation, "start", "self.cache.tasks.add(task)", "pass"
     ),
     "a load that is cancelled before its first step is never settled": (
         Operation, "_never_began", "if flight.waiters is not None:", "if False:"
@@ -191,6 +192,27 @@ MUTANTS = {
     ),
     "a result that belongs to its caller alone is shared": (
         Operation, "_to_share", "return UNSHARED, None", "return loaded.value, None"
+    ),
+    "an expired value is served at once though only a failed load allows it": (
+        Aging, "age", "Age.REFRESH if now < self.stale else Age.FALLBACK", "Age.REFRESH"
+    ),
+    "a load in the background begins beside the one that runs": (
+        Operation, "depart", "if self.in_flight(key) is not None:", "if False:"
+    ),
+    "who has waited long enough gets nothing where the old value is gone": (
+        Operation, "overdue", "return AGAIN", "return None"
+    ),
+    "a value served at once is not counted": (
+        Operation, "_count_hit", "self.stale_hits += counts", "pass"
+    ),
+    "hits of many do not mind clears": (
+        Many, "_look_up", "entry.seal is op.seal and ", ""
+    ),
+    "of equal calls of many only the first gets a value": (
+        Many, "_spread", "for place in others:", "for place in ():"
+    ),
+    "equal calls of many are not counted": (
+        Many, "_look_up", "op.joined += len(left) - len(missing)", "pass"
     ),
     "a failed refresh drops the old entry": (
         Operation, "count_failure", "self.loads_failed += 1", "self.loads_failed += 1; self.table.clear()"

@@ -5,6 +5,7 @@ import contextlib
 import contextvars
 import gc
 import inspect
+import random
 import weakref
 from fnmatch import fnmatchcase
 
@@ -79,8 +80,9 @@ class World:
     def __init__(self, plan, loop):
         self.plan = plan
         self.loop = loop
-        self.oracle = Oracle(loop, plan.expire, roomy=plan.maxsize is None or plan.maxsize > len(TARGETS))
-        self.cache = Cache(plan.maxsize, policy=plan.policy, clock=loop.time)
+        self.oracle = Oracle(loop, plan.expire, plan.stale, roomy=plan.maxsize is None or plan.maxsize > len(TARGETS))
+        chance = random.Random(len(plan.turns))
+        self.cache = Cache(plan.maxsize, policy=plan.policy, clock=loop.time, random=chance.random)
         self.behaviours = 0  # how many were used
         self.calm = False  # all loads succeed at once
         self.clients = []
@@ -92,9 +94,9 @@ class World:
         self.operations = {n: f.cache_clear.__self__.operation for n, f in self.cached.items()} | {"page": self.page}
 
     def _cached(self, name):
-        tags = {"tags": tags_of} if name == "f" else {}
+        options = {"tags": tags_of, **self.plan.stale} if name == "f" else {}
 
-        @self.cache.cache_function(expire=self.plan.expire, key_prefix=name, **tags)
+        @self.cache.cache_function(expire=self.plan.expire, key_prefix=name, **options)
         @_signed
         async def function(key):
             return await self.load(name, key)
@@ -108,6 +110,7 @@ class World:
         how = INSTANT if self.calm else self.plan.loads[self.behaviours % len(self.plan.loads)]
         self.behaviours += 1
         call = caller.get()
+        call = call[key] if isinstance(call, dict) else call  # of `many`
         load = self.oracle.begin_load(name, call.target, call)
         load.value.tags = tags_of(key) if name == "f" else ()
         try:
@@ -224,6 +227,41 @@ class World:
 
     def do_call(self, *args):
         self.start(*args, anew=False)
+
+    def do_many(self, name, keys, tenant):
+        client = Client(len(self.clients), tenant)
+        self.clients.append(client)
+        client.task = self.loop.create_task(self._many(client, name, keys))
+
+    async def _many(self, client, name, keys):
+        """Make several calls in one, and tell the oracle how each ended."""
+        with _within(client.tenant):
+            calls = [
+                self.oracle.begin_call(
+                    name,
+                    self._target(name, key, client.tenant),
+                    client,
+                    parent=None,
+                    anew=False,
+                    timeout=None,
+                    together=True,
+                )
+                for key in keys
+            ]
+            token = caller.set(dict(zip(reversed(keys), reversed(calls), strict=True)))  # of equal ones the first leads
+            try:
+                outcomes = await self.cached[name].many_outcomes(keys)
+            except BaseException as error:
+                for call in calls:
+                    self.oracle.fail(call, error)
+                raise
+            finally:
+                caller.reset(token)
+        for call, outcome in zip(calls, outcomes, strict=True):
+            if outcome.ok:
+                self.oracle.give(call, outcome.value)
+            else:
+                self.oracle.fail(call, outcome.exception)
 
     def do_refresh(self, *args):
         self.start(*args, anew=True)
@@ -402,7 +440,7 @@ class World:
                 if not call.anew and not isinstance(error, RecursiveLoadError)
             ]
             refused = [c for c, e in self.oracle.ended_calls[name] if isinstance(e, RecursiveLoadError) and not c.anew]
-            counted = op.hits + op.misses + op.joined
+            counted = op.hits + op.stale_hits + op.misses + op.joined
             if not len(calls) <= counted <= len(calls) + len(refused):
                 self.oracle.blame("unbalanced calls", name, counted, "counted of", len(calls), "and", len(refused))
             loads = [load for load in self.oracle.loads if load.name == name]

@@ -163,8 +163,9 @@ async def test_a_task_that_cannot_be_pickled_is_named():
         await ParallelProcessor(executor=pool, name="p").execute_parallel({"report": local})
     assert caught.value.__notes__ == [
         (
-            "ProcessPoolExecutor sends functions and arguments to another process: define the function at "
-            "the top of a module, and bind arguments with functools.partial, not with a lambda"
+            f"ProcessPoolExecutor sends functions and arguments to another process, but the function {local!r} cannot "
+            "be pickled: define functions at the top of a module, bind arguments with functools.partial, not with a "
+            "lambda, and open files, locks and connections inside the function"
         ),
         "in p:task 'report'",
     ]

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from asyncfan import AsyncQueryBatcher, DataBatcher, Hedge, Retry, RetryBudget
-from asyncfan.fanout import Limiter, ParallelProcessor, amap, gather, in_thread, on_loop
+from asyncfan import AdaptiveLimit, AsyncQueryBatcher, DataBatcher, Hedge, Retry, RetryBudget
+from asyncfan.fanout import Limiter, ParallelProcessor, amap, gather, gather_into, in_thread, on_loop
 
 
 async def fetch(x=None):
@@ -24,8 +24,48 @@ async def pages():
     [
         (lambda: ParallelProcessor(0), ValueError, "max_workers must be >= 1 or None, got 0"),
         (lambda: ParallelProcessor(-1), ValueError, "max_workers must be >= 1 or None, got -1"),
-        (lambda: ParallelProcessor(True), TypeError, "max_workers must be an int >= 1 or None, got True"),
-        (lambda: ParallelProcessor(2.5), TypeError, "max_workers must be an int >= 1 or None, got 2.5"),
+        (
+            lambda: ParallelProcessor(True),
+            TypeError,
+            "max_workers must be an int >= 1, None, 'auto' or an AdaptiveLimit, got True",
+        ),
+        (
+            lambda: ParallelProcessor(2.5),
+            TypeError,
+            "max_workers must be an int >= 1, None, 'auto' or an AdaptiveLimit, got 2.5",
+        ),
+        (
+            lambda: ParallelProcessor("fast"),
+            ValueError,
+            "max_workers must be an int >= 1, None, 'auto' or an AdaptiveLimit, got 'fast'",
+        ),
+        (
+            lambda: Limiter(max_concurrency=2.5),
+            TypeError,
+            "max_concurrency must be an int >= 1, None, 'auto' or an AdaptiveLimit, got 2.5",
+        ),
+        (
+            lambda: ParallelProcessor("auto", chunk_size=10),
+            TypeError,
+            "chunk_size needs a fixed max_workers: how long a chunk takes says little of one call",
+        ),
+        (lambda: AdaptiveLimit(0), ValueError, "min must be >= 1, got 0"),
+        (lambda: AdaptiveLimit(1, 2.5), TypeError, "max must be an int >= 1, got 2.5"),
+        (lambda: AdaptiveLimit(True), TypeError, "min must be an int >= 1, got True"),
+        (lambda: AdaptiveLimit(10, 5), ValueError, "max must be >= min=10, got 5"),
+        (
+            lambda: AdaptiveLimit(overload=429),
+            TypeError,
+            "overload must be a type of exception, a tuple of them or a function of what a call gave, got 429",
+        ),
+        (
+            lambda: AdaptiveLimit(overload=(OSError, int)),
+            TypeError,
+            (
+                "overload must be a type of exception, a tuple of them or a function of what a call gave, "
+                "got (<class 'OSError'>, <class 'int'>)"
+            ),
+        ),
         (lambda: ParallelProcessor(timeout=0), ValueError, "timeout must be seconds > 0 or None, got 0"),
         (lambda: ParallelProcessor(timeout="1"), TypeError, "timeout must be seconds > 0 or None, got '1'"),
         (
@@ -42,6 +82,27 @@ async def pages():
             lambda: ParallelProcessor(executor=3),
             TypeError,
             "executor must have submit(), as concurrent.futures.Executor does, got 3",
+        ),
+        (lambda: ParallelProcessor(chunk_size=0), ValueError, "chunk_size must be >= 1, 'auto' or None, got 0"),
+        (
+            lambda: ParallelProcessor(chunk_size=2.5),
+            TypeError,
+            "chunk_size must be an int >= 1, 'auto' or None, got 2.5",
+        ),
+        (
+            lambda: ParallelProcessor(chunk_size="many"),
+            ValueError,
+            "chunk_size must be an int >= 1, 'auto' or None, got 'many'",
+        ),
+        (
+            lambda: ParallelProcessor(chunk_size=10, timeout=1),
+            TypeError,
+            "timeout is for one item, and chunk_size sends several in one call: leave one of the two out",
+        ),
+        (
+            lambda: ParallelProcessor(chunk_size="auto", limiter=Limiter("db")),
+            TypeError,
+            "limiter is for one item, and chunk_size sends several in one call: leave one of the two out",
         ),
         (
             lambda: ParallelProcessor(progress=3),
@@ -163,9 +224,35 @@ def test_wrong_options_are_refused_where_they_are_written(make, error, message):
             lambda: gather([fetch]),
             (f"tasks must be a mapping {{name: function}}, got [{fetch!r}]; for a list of items: map(fn, items)"),
         ),
+        (
+            lambda: gather(fetch(1), fetch(2)),
+            "tasks[0]: expected a function, got the coroutine fetch(): pass fetch or lambda: fetch(...)",
+        ),
+        (
+            lambda: gather(fetch(1), b=fetch(2)),
+            "some tasks have names and some have not: name them all, gather(user=get_user, news=get_news), or none",
+        ),
+        (
+            lambda: gather(orders=lambda usr: usr, user=fetch(1)),
+            (
+                "tasks['orders'] takes 'usr', but no task is called that: did you mean 'user'? A task gets the results "
+                "of the tasks that its parameters name; to bind a value, write lambda usr=value: ..."
+            ),
+        ),
+        (
+            lambda: gather(lambda item: item),
+            (
+                "tasks[0] takes 'item', but no task is called that. A task gets the results "
+                "of the tasks that its parameters name; to bind a value, write lambda item=value: ..."
+            ),
+        ),
+        (
+            lambda: gather_into(fetch, user=fetch),
+            f"gather_into takes a class and named tasks, gather_into(Page, user=get_user), got {fetch!r}",
+        ),
         (lambda: amap(None, [1]), "fn: expected a function, got None"),
         (
-            lambda: gather(a=len, hedge=Hedge()),
+            lambda: gather(a=dict, hedge=Hedge()),
             (
                 "tasks['a']: hedge= needs an async function: a thread cannot be cancelled, so that the result would "
                 "wait for the slower attempt anyway"
@@ -186,6 +273,20 @@ async def test_classic_mistakes_get_a_hint(call, message):
     """What is no function, or no mapping, is refused with the right code; no coroutine warns afterwards."""
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         await call()
+
+
+@pytest.mark.parametrize(
+    ("tasks", "ring"),
+    [
+        ({"a": lambda a: a}, "a -> a"),
+        ({"x": fetch, "a": lambda b: b, "b": lambda c, x: c, "c": lambda a: a}, "a -> b -> c -> a"),
+        ({"c": lambda a: a, "a": lambda b: b, "b": lambda a: a}, "a -> b -> a"),
+    ],
+)
+async def test_a_ring_of_tasks_is_shown(tasks, ring):
+    """Tasks that wait for each other are refused, the ring read as "needs"."""
+    with pytest.raises(ValueError, match=f"^tasks wait for each other: {re.escape(ring)}$"):
+        await gather(tasks)
 
 
 async def test_a_running_awaitable_is_not_a_function():

@@ -59,7 +59,7 @@ async def test_outcomes_tell_attempts_and_duration():
         ("error", 3, 6),
     ]
     named = await ParallelProcessor(retry=retry(), on_error="collect").execute_parallel(
-        {"a": lambda: flaky(1)(0), "b": asyncio.sleep}
+        {"a": lambda: flaky(1)(0), "b": lambda: asyncio.sleep("long")}
     )
     assert [(outcome.attempts, outcome.status) for outcome in named.values()] == [(3, "error"), (3, "error")]
 

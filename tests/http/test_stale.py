@@ -14,7 +14,7 @@ from asyncfan.caching.cache import Cache
 from asyncfan.http import cache_response, serving
 from asyncfan.http.messages import Draft
 from asyncfan.http.storing import StoreRule
-from asyncfan.testing import MemoryStore
+from asyncfan.testing import ManualClock, MemoryStore
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ class Site:
 @pytest.mark.parametrize(
     "failure",
     [RuntimeError("broken"), *(PlainTextResponse("sorry", status) for status in (500, 502, 503, 504))],
-    ids=str,
+    ids=["error", "500", "502", "503", "504"],
 )
 async def test_expired_response_is_sent_where_the_handler_fails(failure):
     """With stale_if_error, an exception or a server's error is answered by the last success."""
@@ -108,15 +108,18 @@ async def test_handlers_are_not_run_in_the_background():
     assert await site.get() == ("1", "fwd=miss; stored")
 
 
-async def test_expired_response_is_shared_among_processes():
+@pytest.mark.real_time  # the tier listens in a thread of its own
+async def test_expired_response_is_shared_among_processes(monkeypatch):
     """Where processes share a tier, one may serve in an outage what another has stored."""
-    store = MemoryStore()
-    time = asyncio.get_running_loop().time
-    caches = [Cache(clock=time, store=store) for _ in range(2)]
+    time = ManualClock()
+    monkeypatch.setattr(serving, "StoreRule", functools.partial(StoreRule, clock=time))
+    store = MemoryStore(clock=time)
+    caches = [Cache(clock=time, store=store.connect()) for _ in range(2)]
     one = Site(PlainTextResponse("old"), cache=caches[0], stale_if_error=60)
     other = Site(PlainTextResponse("sorry", 503), cache=caches[1], stale_if_error=60)
     await one.get()
-    await asyncio.sleep(15)
+    await asyncio.wait(caches[0].writes)
+    time.advance(15)
     assert await other.get() == ("old", "fwd=stale; ttl=-5")
     for cache in caches:
         await cache.aclose()

@@ -1,13 +1,18 @@
 """What type checkers see of fan-out and batching: checked by mypy and pyright, never run."""
 
 from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, assert_type
+from typing import Any, Literal, NamedTuple, TypedDict, assert_type
 
 from asyncfan import (
+    AdaptiveBatchSize,
+    AdaptiveLimit,
     AsyncQueryBatcher,
     DataBatcher,
     Hedge,
+    Limiter,
     Outcome,
     ParallelProcessor,
     Retry,
@@ -15,9 +20,11 @@ from asyncfan import (
     amap,
     astream,
     gather,
+    gather_into,
     in_thread,
     on_loop,
 )
+from asyncfan.adapters.ray import RayExecutor
 from asyncfan.fanout import Stream
 from asyncfan.fanout.signatures import OnError
 
@@ -105,6 +112,58 @@ async def gathered_results_keep_their_names() -> None:
     assert_type(mixed["two"], Any)
 
 
+class Page(NamedTuple):
+    user: str
+    price: int
+
+
+@dataclass
+class Sheet:
+    user: str
+    price: int
+
+
+class Table(TypedDict):
+    user: str
+    price: int
+
+
+async def results_without_names_have_a_type_each() -> None:
+    """`gather` of functions gives a tuple of their types, which a class checks like any arguments."""
+    assert_type(await gather(user), tuple[str])
+    assert_type(await gather(user, lambda: price("tea")), tuple[str, int])
+    assert_type(await gather(user, partial(price, "tea"), user), tuple[str, int, str])
+    six = await gather(user, user, user, user, user, partial(price, "tea"))
+    assert_type(six, tuple[str, str, str, str, str, int])
+    assert_type(await gather(user, user, user, user, user, user, user), tuple[Any, ...])
+    assert_type(await gather(user, version), tuple[Any, ...])
+    first, second = await gather(user, partial(price, "tea"))
+    assert_type(first, str)
+    assert_type(second, int)
+    assert_type(Page(*await gather(user, partial(price, "tea"))), Page)
+    Page(*await gather(user, user))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def results_with_names_have_the_types_of_a_class() -> None:
+    """`gather_into` gives what it is given: a named tuple, a dataclass or a typed dictionary."""
+    page = await gather_into(Page, user=user, price=lambda user: price(user + "!"))
+    assert_type(page, Page)
+    assert_type(page.price, int)
+    assert_type(await gather_into(Sheet, user=user, price=price), Sheet)
+    table = await gather_into(Table, user=user, price=version)
+    assert_type(table, Table)
+    assert_type(table["user"], str)
+
+
+async def tasks_may_take_the_results_of_others() -> None:
+    """A task's parameters are names of tasks; results are Any then, unless a class says what they are."""
+    assert_type(await gather(item=user, padded=padded), dict[str, Any])
+    assert_type(await gather(item=user, padded=lambda item: padded(item + "!")), dict[str, Any])
+    assert_type(await gather({"item": user, "padded": padded}), dict[str, Any])
+    processor = ParallelProcessor(2)
+    assert_type(await processor.execute_parallel({"item": user, "padded": padded}), dict[str, Any])
+
+
 async def a_processor_that_raises_gives_what_the_functions_return() -> None:
     """`ParallelProcessor` gives results the type of what the functions return."""
     processor = ParallelProcessor(5, deadline=3)
@@ -170,6 +229,14 @@ async def resilience_keeps_the_types() -> None:
     Retry(on=lambda error: isinstance(error, OSError))
 
 
+async def executors_of_any_make_are_taken() -> None:
+    """Results keep their type, wherever they are worked out, and in chunks too."""
+    with ProcessPoolExecutor() as pool:
+        assert_type(await amap(weigh, ITEMS, executor=pool, chunk_size="auto"), list[float])
+        assert_type(astream(weigh, ITEMS, executor=pool, chunk_size=10), Stream[float])
+    assert_type(await ParallelProcessor(executor=RayExecutor(), chunk_size=10).map(weigh, ITEMS), list[float])
+
+
 async def wrong_calls_are_errors() -> None:
     """Wrong items, options, modes and arguments are found."""
     await amap(price, [1])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
@@ -178,3 +245,17 @@ async def wrong_calls_are_errors() -> None:
     await Retry()(price, 1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
     Retry(on="5xx")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await AsyncQueryBatcher().execute(price, 1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    await amap(weigh, ITEMS, chunk_size="many")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+async def limits_and_sizes_may_adapt() -> None:
+    """``"auto"`` and what it stands for go wherever a number does; anything else does not."""
+    assert_type(await amap(price, ITEMS, max_workers="auto"), list[int])
+    assert_type(await ParallelProcessor(AdaptiveLimit(2, 50)).map(price, ITEMS), list[int])
+    assert_type(await DataBatcher("auto").process_batches(ITEMS, total), list[int])
+    assert_type(
+        await DataBatcher(AdaptiveBatchSize(), max_concurrent_batches=4).process_batches(ITEMS, total), list[int]
+    )
+    Limiter(max_concurrency="auto")
+    AsyncQueryBatcher("auto")
+    ParallelProcessor("fast")  # type: ignore[call-overload]

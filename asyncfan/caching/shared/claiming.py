@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from .asking import Asking
 from .guard import Unavailable
+from .joining import Joined
 from .leases import Lease, Leases
 from .outbox import Outbox
-from .protocol import HEAD, Granted, Held, Store, Stored
+from .protocol import HEAD, Granted, Held, Store, Stored, Wish
 from .reading import Found, Reader
 from .unsent import Unsent
 
@@ -48,6 +48,7 @@ class Claimer:
         self._outbox = outbox
         self._new_token = new_token
         self._random = random
+        self._wishes: Joined[Wish, Granted | Held | Stored] = Joined(self._ask_for)
         self.unavailable: int = 0
 
     async def claim(self, text: str, known: Found | None, *, force: bool) -> Lease | Found | None:
@@ -72,7 +73,7 @@ class Claimer:
         pause = FIRST_PAUSE
         while not self._outbox.behind and loop.time() < give_up:
             with self._unsent.reading() as mark:
-                answer = await self._try(text, token, unless, force=force)
+                answer = await self._wishes(Wish(text, token, unless, force))
                 if isinstance(answer, Granted):
                     return self._leases.begin(text, token, answer.ledger)
                 if isinstance(answer, Stored):
@@ -92,10 +93,8 @@ class Claimer:
             As for `claim`.
         """
         tokens = [self._new_token() for _ in texts]
-        unless = map(self._unless, texts, known)
-        tries = [partial(self._try, *one, force=False) for one in zip(texts, tokens, unless, strict=True)]
         try:
-            answers = await asyncio.gather(*(a_try() for a_try in tries))
+            answers = await self._wishes.each([*map(Wish, texts, tokens, map(self._unless, texts, known))])
         except BaseException as error:
             for text, token in zip(texts, tokens, strict=True):
                 self._leases.release_soon(text, token)
@@ -113,5 +112,9 @@ class Claimer:
     def _unless(self, text: str, known: Found | None) -> bytes | None:
         return self._reader.head_of_refused(text) if known is None else known.head
 
-    async def _try(self, text: str, token: str, unless: bytes | None, *, force: bool) -> Granted | Held | Stored:
-        return await self._ask(lambda: self._store.lease(text, token, self._leases.seconds, unless=unless, force=force))
+    async def _ask_for(self, wishes: Sequence[Wish]) -> Sequence[Granted | Held | Stored]:
+        return await self._ask(lambda: self._store.lease(wishes, self._leases.seconds))
+
+    async def aclose(self) -> None:
+        """End what runs in this event loop."""
+        await self._wishes.aclose()

@@ -71,19 +71,30 @@ class Courier:
         Cancellation:
             The command is not sent if it has not gone yet; else it is carried out, and nobody hears of the reply.
         """
+        (reply,) = await self.send_all([command])
+        return reply
+
+    async def send_all(self, commands: Sequence[Command]) -> list[Any]:
+        """Return the replies to commands, which go together as far as there is room; as for one."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-        self._waiting.append((command, future))
+        futures: list[asyncio.Future[Any]] = [loop.create_future() for _ in commands]
+        self._waiting += zip(commands, futures, strict=True)
         if not self._called and len(self._trips) < self._max_trips:
             self._called = True
             loop.call_soon(self._depart)
-        reply = await future
-        if not isinstance(reply, BaseException):
-            return reply
         try:
-            raise reply
-        finally:
-            del reply, future  # the traceback holds this frame: no cycle through it
+            replies = [future.result() if future.done() else await future for future in futures]
+        except asyncio.CancelledError:
+            for future in futures:
+                future.cancel()
+            raise
+        for reply in replies:
+            if isinstance(reply, BaseException):
+                try:
+                    raise reply
+                finally:
+                    del reply, replies, futures  # the traceback holds this frame: no cycle through it
+        return replies
 
     def _depart(self) -> None:
         self._called = False

@@ -7,8 +7,9 @@ from types import TracebackType
 
 __all__ = ["Deadline"]
 
-# A pass of the event loop that takes long counts as one of them: it kept us from seeing the answer.
-TICKS = 5
+# A pass of the event loop that takes long counts as one of them: it kept us from seeing the answer, which a long one
+# takes several passes to read.
+TICKS = 20
 
 
 class Deadline:

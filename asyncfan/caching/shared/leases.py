@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 from .asking import Asking
 from .guard import Unavailable
-from .protocol import Ledger, Store
+from .joining import Joined
+from .protocol import Hold, Ledger, Store
 
 __all__ = ["Lease", "Leases"]
 
@@ -51,6 +54,8 @@ class Leases:
         self._store = store
         self._ask = ask
         self.seconds = seconds
+        self._renewals: Joined[Hold, bool] = Joined(self._renew_all)
+        self._releases: Joined[Hold, None] = Joined(self._release_all)
         self._tasks: set[asyncio.Task[Any]] = set()  # renewals and releases that run now
         self._held: set[Lease] = set()
 
@@ -73,10 +78,12 @@ class Leases:
         return self._start(self._release(text, token), "asyncfan:shared tier releases")
 
     async def _release(self, text: str, token: str) -> None:
-        try:
-            await self._ask(lambda: self._store.release(text, token))
-        except Unavailable:
-            return  # it ends by itself
+        with contextlib.suppress(Unavailable):  # it ends by itself
+            await self._releases(Hold(text, token))
+
+    async def _release_all(self, holds: Sequence[Hold]) -> Sequence[None]:
+        await self._ask(lambda: self._store.release(holds))
+        return [None] * len(holds)
 
     def _arm(self, lease: Lease) -> None:
         lease.timer = asyncio.get_running_loop().call_later(self.seconds / 3, self._ring, lease)
@@ -87,12 +94,15 @@ class Leases:
 
     async def _renew(self, lease: Lease) -> None:
         try:
-            renewed = await self._ask(lambda: self._store.renew(lease.text, lease.token, self.seconds))
+            renewed = await self._renewals(Hold(lease.text, lease.token))
         except Unavailable:
             return  # there is time for another attempt
         if not renewed and lease.timer is not None:
             lease.lost = True
             self.end(lease)
+
+    async def _renew_all(self, holds: Sequence[Hold]) -> Sequence[bool]:
+        return await self._ask(lambda: self._store.renew(holds, self.seconds))
 
     def _start(self, work: Any, name: str) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work, name=name)
@@ -110,6 +120,8 @@ class Leases:
             task.cancel()
         if mine:
             await asyncio.wait(mine)
+        await self._renewals.aclose()
+        await self._releases.aclose()
 
     def forget(self) -> None:
         """In a forked child: leave the leases to the parent."""

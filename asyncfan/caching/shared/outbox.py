@@ -6,23 +6,26 @@ import asyncio
 import concurrent.futures
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import TypeVar
 
 from ..patterns import Pattern
 from .asking import Asking
 from .messages import clear_message, drop_message
 from .portal import Portal, result_of
-from .protocol import Granted, Store
+from .protocol import Granted, Store, Wish, Write
 from .rounds import Notice, Put, Round
 from .unsent import Unsent
 
 __all__ = ["Outbox"]
 
+T = TypeVar("T")
 log: logging.Logger = logging.getLogger("asyncfan.caching")
 
 NAMES_AT_ONCE = 500  # in one request and its message
+LEASE = 1.0  # seconds that a put may take
 RETRY = 0.2  # seconds between attempts while the server is down
 
 
@@ -134,12 +137,11 @@ class Outbox:
         number = None
         if batch.everything or batch.patterns or batch.tags:
             number = await self._ask(lambda: self._clear(batch))
-        texts = list(batch.texts)
         dropped = 0
-        for first in range(0, len(texts), NAMES_AT_ONCE):
-            dropped += await self._ask(partial(self._drop, texts[first : first + NAMES_AT_ONCE]))
-        for text, put in batch.puts.items():
-            dropped += await self._put(text, put)
+        for names in _slices(batch.texts):
+            dropped += await self._ask(partial(self._drop, names))
+        for some in _slices(batch.puts.items()):
+            dropped += await self._put(some)
         for notice in batch.notices:
             notice.count = dropped
         return number
@@ -152,14 +154,16 @@ class Outbox:
     async def _drop(self, names: Sequence[str]) -> int:
         return await self._store.drop(names, drop_message(self._origin, names))
 
-    async def _put(self, text: str, put: Put) -> bool:
-        """Store a value, already dropped, under a lease: a request that arrives late can then do no harm."""
-        token = self._new_token()
-        granted = await self._ask(lambda: self._store.lease(text, token, 1.0, force=True))
-        if not isinstance(granted, Granted):
-            return False
-        data = put.pack(granted.ledger.run, granted.ledger.number)
-        return bool(await self._ask(lambda: self._store.write(text, token, data, put.seconds)))
+    async def _put(self, puts: Sequence[tuple[str, Put]]) -> int:
+        """Store values, already dropped, under leases: a request that arrives late can then do no harm."""
+        wishes = [Wish(text, self._new_token(), force=True) for text, _ in puts]
+        answers = await self._ask(lambda: self._store.lease(wishes, LEASE))
+        writes = [
+            Write(text, wish.token, put.pack(answer.ledger.run, answer.ledger.number), put.seconds)
+            for (text, put), wish, answer in zip(puts, wishes, answers, strict=True)
+            if isinstance(answer, Granted)
+        ]
+        return sum(await self._ask(lambda: self._store.write(writes)))
 
     def _put_back(self, batch: Round) -> None:
         """Keep what failed for the next attempt, of puts only their drops; whoever waits is told that it failed."""
@@ -211,3 +215,8 @@ class Outbox:
 
     def __repr__(self) -> str:
         return f"<Outbox {len(self)} pending{', behind' if self.behind else ''}>"
+
+
+def _slices(things: Iterable[T]) -> Iterator[list[T]]:
+    listed = list(things)
+    return (listed[first : first + NAMES_AT_ONCE] for first in range(0, len(listed), NAMES_AT_ONCE))

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-__all__ = ["HEAD", "Granted", "Held", "Ledger", "Store", "Stored"]
+__all__ = ["HEAD", "Granted", "Held", "Hold", "Ledger", "Store", "Stored", "Wish", "Write"]
 
 # The first bytes of a value tell it from every other value: they hold its checksum.
 HEAD = 32
@@ -47,6 +47,22 @@ class Ledger:
     patterns: Mapping[str, int] = field(default_factory=dict)
 
 
+class Wish(NamedTuple):
+    """What is asked for who wants to load a key.
+
+    Attributes:
+        name: The key's text.
+        token: Chosen at random by the caller; proves later that the lease is still the caller's.
+        unless: The first `HEAD` bytes of a value that is of no use; any other value that is there is returned.
+        force: Take the lease from whoever has it, whatever is stored.
+    """
+
+    name: str
+    token: str
+    unless: bytes | None = None
+    force: bool = False
+
+
 class Granted(NamedTuple):
     """The lease is the caller's: it loads. The ledger is from before that."""
 
@@ -57,6 +73,29 @@ class Held(NamedTuple):
     """Another one holds the lease, for at most so many seconds more unless it renews it."""
 
     left: float
+
+
+class Hold(NamedTuple):
+    """A lease that the caller has, if nobody took it away."""
+
+    name: str
+    token: str
+
+
+class Write(NamedTuple):
+    """A value that was loaded under a lease.
+
+    Attributes:
+        name: The key's text.
+        token: The lease's.
+        data: The value.
+        seconds: When the server drops it; None: never.
+    """
+
+    name: str
+    token: str
+    data: bytes
+    seconds: float | None
 
 
 class Store(Protocol):
@@ -75,37 +114,25 @@ class Store(Protocol):
         """Return the ledger with all tags and all patterns in it."""
         ...
 
-    async def lease(
-        self, name: str, token: str, seconds: float, *, unless: bytes | None = None, force: bool = False
-    ) -> Granted | Held | Stored:
-        """Ask for the right to load ``name``; makes the ledger if there is none.
+    async def lease(self, wishes: Sequence[Wish], seconds: float) -> list[Granted | Held | Stored]:
+        """Ask for the right to load each of some keys; makes the ledger if there is none.
 
         Args:
-            name: The key's text.
-            token: Chosen at random by the caller; proves later that the lease is still the caller's.
-            seconds: How long the lease is valid unless renewed.
-            unless: The first `HEAD` bytes of a value that is of no use; any other value that is there is returned.
-            force: Take the lease from whoever has it, whatever is stored.
+            wishes: The keys; of two wishes for the same, the first is granted.
+            seconds: How long a lease is valid unless renewed.
         """
         ...
 
-    async def renew(self, name: str, token: str, seconds: float) -> bool:
-        """Make the lease valid for ``seconds`` from now; False if it is no longer the caller's."""
+    async def renew(self, holds: Sequence[Hold], seconds: float) -> list[bool]:
+        """Make leases valid for ``seconds`` from now; False for each that is no longer the caller's."""
         ...
 
-    async def release(self, name: str, token: str) -> None:
-        """Give the lease back, if it is still the caller's."""
+    async def release(self, holds: Sequence[Hold]) -> None:
+        """Give back those of the leases that are still the caller's."""
         ...
 
-    async def write(self, name: str, token: str, data: bytes, seconds: float | None) -> bool:
-        """Store a value and end the lease, if it is still the caller's; says whether it was.
-
-        Args:
-            name: The key's text.
-            token: The lease's.
-            data: The value.
-            seconds: When the server drops it; None: never.
-        """
+    async def write(self, writes: Sequence[Write]) -> list[bool]:
+        """Store each value and end its lease, if that is still the caller's; says of each whether it was."""
         ...
 
     async def put(self, name: str, data: bytes, seconds: float | None, message: bytes) -> None:

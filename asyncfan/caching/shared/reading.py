@@ -12,10 +12,13 @@ from .asking import Asking
 from .clears import Clears
 from .codec import Json, Serializer
 from .envelope import Header, remaining, unpack
+from .joining import Joined
 from .protocol import HEAD, Ledger, Store, Stored
 from .unsent import Unsent
 
 __all__ = ["Coding", "Found", "Reader"]
+
+Question = tuple[str, Sequence[str]]  # a key's text, and the tags that its value is known to have
 
 MAX_HEADS = 10_000
 
@@ -45,7 +48,7 @@ class Found:
     """A value from the server that no clear has meant.
 
     Attributes:
-        value: The value, this caller's own copy.
+        value: The value, a copy for all who asked for it at once.
         fresh: Seconds that it is fresh from now on; None: for good; 0.0: it is stale.
         kept: Seconds from now on that it may be served at all; None: for good.
         tags: What it can be cleared by, beside its key.
@@ -101,6 +104,7 @@ class Reader:
         self._unsent = unsent
         self._went_back = went_back
         self._serializers = coding.serializers
+        self._joined: Joined[Question, Found | None] = Joined(self._read)
         self._heads: dict[str, bytes] = {}  # {text: the head of the value that was refused last}
         self._fetches: dict[asyncio.AbstractEventLoop, asyncio.Task[None]] = {}  # the ledger is on its way
         self.found: int = 0
@@ -108,11 +112,19 @@ class Reader:
         self.unreadable: Counter[str] = Counter()
 
     async def read(self, texts: Sequence[str], tags: Sequence[str]) -> list[Found | None]:
-        """Return what is stored and was not cleared.
+        """Return what is stored and was not cleared; what is asked for at once is one request, whoever asks.
 
         Raises:
             Unavailable: The server cannot be reached.
+
+        Cancellation:
+            The others are read all the same.
         """
+        return await self._joined.each([(text, tags) for text in texts]) if texts else []
+
+    async def _read(self, questions: Sequence[Question]) -> list[Found | None]:
+        texts = [text for text, _ in questions]
+        tags = list({tag: None for _, some in questions for tag in some})
         with self._unsent.reading() as mark:
             run, number = self._clears.seen
             values, ledger = await self._ask(lambda: self._store.read(texts, tags))
@@ -186,6 +198,7 @@ class Reader:
 
     async def aclose(self) -> None:
         """End what runs in this event loop."""
+        await self._joined.aclose()
         task = self._fetches.get(asyncio.get_running_loop())
         if task is not None:
             task.cancel()

@@ -18,11 +18,12 @@ from .claiming import Claimer
 from .clears import Clears, read_pattern
 from .envelope import Header, pack
 from .guard import Guard, Unavailable
+from .joining import Joined
 from .leases import Lease, Leases
 from .messages import Message, drop_message
 from .outbox import Outbox
 from .portal import Portal, result_of
-from .protocol import Held, Store
+from .protocol import Held, Store, Write
 from .putting import put_of
 from .reading import Coding, Found, Reader
 from .reclaiming import ALL, Reclaimer
@@ -105,6 +106,7 @@ class SharedTier:
             new_token=self._new_token,
             random=self._random,
         )
+        self._writes: Joined[Write, bool] = Joined(self._write_all)
         self._reclaimer = Reclaimer(store, self._ask, self._portal)
         self._bus = Bus(store, self._portal, self._heard, self._connected)
         self._deaf = False  # something was read while no messages arrived
@@ -206,7 +208,7 @@ class SharedTier:
         try:
             header = Header(lease.run, lease.number, fresh, kept, tuple(tags), validator, cost)
             data = pack(lease.text, value, header, self._coding.serializer, self._coding.compress_above)
-            stored = await self._ask(lambda: self._store.write(lease.text, lease.token, data, kept))
+            stored = await self._writes(Write(lease.text, lease.token, data, kept))
         except (Unavailable, UnstorableValueError) as error:
             self._leases.release_soon(lease.text, lease.token)
             self._failed += 1
@@ -218,6 +220,9 @@ class SharedTier:
         self._stored += stored
         self._fenced += not stored
         return "stored" if stored else "fenced"
+
+    async def _write_all(self, writes: Sequence[Write]) -> Sequence[bool]:
+        return await self._ask(lambda: self._store.write(writes))
 
     async def announce(self, text: str) -> None:
         """Have other processes drop what they hold of a key in memory, since a newer value has been written.
@@ -362,16 +367,20 @@ class SharedTier:
         The tier may be used again; what could not be sent is sent then.
         """
         await self._leases.aclose()
-        await self._reader.aclose()
         try:
             async with asyncio.timeout(CLOSING):
                 await self._outbox.flush()
         except TimeoutError:
             log.warning("the shared cache was closed before %d invalidations reached it", len(self._outbox))
         atexit.unregister(self._outbox.flush_here)
-        await self._portal.aclose(self._store.aclose)
+        await self._portal.aclose(self._end_here)
         self._bus.forget()
-        await self._store.aclose()
+        await self._end_here()
+
+    async def _end_here(self) -> None:
+        """End what runs in this event loop."""
+        for part in (self._reader, self._claimer, self._writes, self._store):
+            await part.aclose()
 
     def after_fork(self) -> None:
         """In a forked child: forget the parent's thread, leases and pending invalidations."""

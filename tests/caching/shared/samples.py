@@ -193,7 +193,9 @@ TAGGED = [
 
 
 def shown(value):
-    """Return how a test that is run with a value is called."""
+    """Return how a test that is run with a value is called: the same in every process."""
+    if isinstance(value, set | frozenset):
+        return f"{type(value).__name__} of {sorted(map(ascii, value))}"[:40]
     try:
         return ascii(value)[:40]
     except ValueError:

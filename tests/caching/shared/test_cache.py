@@ -12,8 +12,10 @@ import pytest
 
 from asyncfan import Cache, RecursiveLoadError, batched, cache_response, current_load
 from asyncfan.caching import MISSING
+from asyncfan.caching.shared import SharedTier
+from asyncfan.caching.shared.guard import Guard
 from asyncfan.caching.tiering import Passage
-from asyncfan.testing import FailingStore, MemoryStore
+from asyncfan.testing import FailingStore, Gate, MemoryStore
 
 pytestmark = pytest.mark.real_time  # the tier listens and sends in a thread of its own
 
@@ -165,6 +167,63 @@ async def test_load_that_began_before_another_process_cleared_is_stored_nowhere(
     await slow.aclose()
 
 
+class SlowTags(FailingStore):
+    """A way to the server on which the answers about tags alone are held back."""
+
+    def __init__(self, store):
+        super().__init__(store)
+        self.gate = Gate()
+
+    async def read(self, names, tags=()):
+        """Read at once, answer late."""
+        found = await super().read(names, tags)
+        if not names:
+            await self.gate.enter()
+        return found
+
+
+async def cleared_while_found(clock, age):
+    """A call that finds a value, whose tag another process clears before the finder can tell; what it gives, and next.
+
+    ``age`` is the value's, of 10 seconds that it is fresh and 100 that it is served if a load fails.
+    """
+    server = MemoryStore(clock=clock)
+    store = SlowTags(server.connect())
+    a, b = (Cache(store=SharedTier(one, guard=Guard(deadline=10)), clock=clock) for one in (server.connect(), store))
+
+    @a.cache_function(expire=10, stale_if_error=90, key_prefix="f", tags="n:{n}")
+    async def load(n):
+        return "old"
+
+    @b.cache_function(expire=10, stale_if_error=90, key_prefix="f")
+    async def find(n):
+        raise ConnectionError
+
+    await load(1)
+    await until(lambda: len(server))
+    clock.advance(age)
+    call = asyncio.create_task(find(1))
+    await store.gate.reached()
+    await a.clear_tags("n:1")
+    await until(lambda: b.clears.number)
+    store.gate.open()
+    given = await asyncio.gather(call, return_exceptions=True)
+    given += await asyncio.gather(find(1), return_exceptions=True)
+    for one in (a, b):
+        await one.aclose()
+    return [one if isinstance(one, str) else type(one) for one in given]
+
+
+async def test_value_whose_tag_was_cleared_while_it_was_found_is_not_kept(clock):
+    """The reader learns of the tag from the value itself; a clear of it may have been heard before that."""
+    assert await cleared_while_found(clock, age=1) == ["old", ConnectionError]  # the first one called before the clear
+
+
+async def test_expired_value_whose_tag_was_cleared_while_it_was_found_rescues_nobody(clock):
+    """Nor is it kept for the case that loads fail."""
+    assert await cleared_while_found(clock, age=20) == [ConnectionError, ConnectionError]
+
+
 async def test_memory_keeps_a_value_no_longer_than_memory_expire(clock):
     """So long may a lost message let it stay; then the server is asked."""
     server = MemoryStore()
@@ -179,6 +238,29 @@ async def test_memory_keeps_a_value_no_longer_than_memory_expire(clock):
     assert f.peek() is MISSING
     assert await f() == 1
     assert cache.stats().functions[0].shared_hits == 1
+    await cache.aclose()
+
+
+@pytest.mark.parametrize("options", [{}, {"stale_while_revalidate": 50}], ids=["plain", "stale"])
+async def test_value_older_than_memory_expire_is_served_on_no_condition(clock, options):
+    """Its invalidation may be lost: it neither rescues a failing load nor bridges one in the background."""
+    server = MemoryStore(clock=clock)
+    cache = Cache(store=server.connect(), memory_expire=5, clock=clock)
+    loads = []
+
+    @cache.cache_function(expire=1 if options else 100, key_prefix="f", tags="t", **options)
+    async def f():
+        loads.append(1)
+        if len(loads) > 1:
+            raise ConnectionError
+        return 1
+
+    await f()
+    await until(lambda: len(server))
+    await server.drop(["f"], b"")  # which this process does not hear
+    clock.advance(6)
+    with pytest.raises(ConnectionError):
+        await f()
     await cache.aclose()
 
 

@@ -29,7 +29,9 @@ class Kept:
     __hash__ = None
 
 
-@pytest.mark.parametrize("value", [None, {1: {2}}, Kept([1]), Kept(Kept(1)), len], ids=repr)
+@pytest.mark.parametrize(
+    "value", [None, {1: {2}}, Kept([1]), Kept(Kept(1)), len], ids=lambda value: type(value).__name__
+)
 def test_signed_value_comes_back(value):
     """What pickle keeps is kept."""
     unsafe = UnsafePickle(secret=SECRET)

@@ -65,5 +65,5 @@ async def test_a_busy_event_loop_does_not_use_it_up():
 
 
 def test_it_shows_how_much_of_it_is_over():
-    """In fifths."""
-    assert repr(Deadline(1)) == "<Deadline 0/5 over>"
+    """In twentieths."""
+    assert repr(Deadline(1)) == "<Deadline 0/20 over>"

@@ -102,6 +102,7 @@ def test_unstorable_value_is_refused_when_written():
         (signed(packed("a" * 999, compress_above=10)[:-9]), "compression"),
         (signed(packed("a" * 999, compress_above=10) + b"more"), "compression"),
     ],
+    ids=lambda part: part if isinstance(part, str) else "data",  # each head is another one
 )
 def test_bytes_that_are_no_value_are_a_miss(data, reason):
     """Whatever is found in a server is a miss unless it is ours, whole and of this version; the reason is counted."""

@@ -11,6 +11,8 @@ from asyncfan.caching.shared.guard import Guard, Unavailable
 from asyncfan.caching.shared.protocol import Granted, Stored
 from tests.servers import free_port
 
+from .single import lease
+
 pytestmark = pytest.mark.real_time
 
 # The figures to hold are for a machine at rest; here they tell deadlines from the seconds of a client's own retries.
@@ -188,14 +190,14 @@ async def test_a_full_server_fails_writes_only(server, connect, guard):
     await store.put("a", b"data", None, b"")
     server.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
     server.command("CONFIG", "SET", "maxmemory", "1mb")
-    for call in (lambda: store.put("b", b"x" * 1000, None, b""), lambda: store.lease("b", "t", 10)):
+    for call in (lambda: store.put("b", b"x" * 1000, None, b""), lambda: lease(store, "b", "t", 10)):
         with pytest.raises(OutOfMemoryError):
             await guard(call)
     assert (await guard(lambda: store.read(["a"])))[0] == [Stored(b"data", None)]
     assert await guard(lambda: store.drop(["a"], b"")) == 1
     assert (guard.state, guard.failed) == ("closed", 2)
     server.command("CONFIG", "SET", "maxmemory", "0")
-    assert isinstance(await guard(lambda: store.lease("b", "t", 10)), Granted)
+    assert isinstance(await guard(lambda: lease(store, "b", "t", 10)), Granted)
 
 
 async def test_an_evicting_server_only_forgets(server, connect):

@@ -13,10 +13,11 @@ from urllib.parse import quote
 
 import pytest
 
-from asyncfan.adapters import redis_listening
-from asyncfan.adapters.redis import RedisStore
+from asyncfan.adapters.redis import RedisStore, listening
 from asyncfan.caching.shared.protocol import Granted, Ledger, Stored
 from tests.servers import ValkeyCluster
+
+from .single import lease, write
 
 pytestmark = pytest.mark.real_time
 
@@ -96,9 +97,9 @@ async def test_a_wrong_password_is_said_without_it(guarded, connect, caplog):
 async def test_value_and_lease_share_a_slot(plain, connect):
     """The braces in their keys see to that; the ledger is one hash."""
     store = connect(plain.url, namespace="keys")
-    await store.lease("user:42", "token", 10)
-    await store.write("user:42", "token", b"Ada", None)
-    await store.lease("user:43", "token", 10)
+    await lease(store, "user:42", "token", 10)
+    await write(store, "user:42", "token", b"Ada", None)
+    await lease(store, "user:43", "token", 10)
     await store.clear(tags=["t"], patterns=["p*"], message="")
     with plain.client() as client:
         assert set(client.scan_iter("keys:*")) == {b"keys:{user:42}", b"keys:{user:43}:lease", b"keys:ledger"}
@@ -122,8 +123,8 @@ async def test_a_key_of_another_type_is_no_value(plain, connect):
         client.rpush("foreign:{a}", "x")
         client.rpush("foreign:{a}:lease", "x")
     assert (await store.read(["a"]))[0] == [None]
-    assert isinstance(await store.lease("a", "t", 10), Granted)
-    assert await store.write("a", "t", b"data", None)
+    assert isinstance(await lease(store, "a", "t", 10), Granted)
+    assert await write(store, "a", "t", b"data", None)
     assert (await store.read(["a"]))[0] == [Stored(b"data", None)]
 
 
@@ -132,7 +133,7 @@ async def test_a_lost_ledger_begins_another_run(plain, connect):
     store = connect(plain.url, namespace="lost")
     runs = set()
     for _ in range(10):
-        runs.add((await store.lease("a", "t", 10)).ledger.run)
+        runs.add((await lease(store, "a", "t", 10)).ledger.run)
         await store.clear(tags=["t"], message="")
         with plain.client() as client:
             client.delete("lost:ledger")
@@ -279,7 +280,7 @@ def _settle(true):
 
 async def test_a_dead_peer_is_noticed(server, connect, monkeypatch):
     """It neither says goodbye nor answers."""
-    monkeypatch.setattr(redis_listening, "BEAT", 0.1)
+    monkeypatch.setattr(listening, "BEAT", 0.1)
     messages = connect(server.url).listen()
     assert await anext(messages) == b""
     server.freeze()
@@ -292,7 +293,7 @@ async def test_a_dead_peer_is_noticed(server, connect, monkeypatch):
 
 async def test_a_quiet_peer_is_not_taken_for_dead(plain, connect, monkeypatch):
     """It answers when it is asked for a sign of life."""
-    monkeypatch.setattr(redis_listening, "BEAT", 0.02)
+    monkeypatch.setattr(listening, "BEAT", 0.02)
     store = connect(plain.url)
     messages = store.listen()
     assert await anext(messages) == b""

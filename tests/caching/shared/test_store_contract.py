@@ -11,6 +11,8 @@ import pytest
 from asyncfan.caching.shared.protocol import HEAD, Granted, Held, Ledger, Stored
 from asyncfan.testing import MemoryStore
 
+from .single import lease, release, renew, write
+
 pytestmark = pytest.mark.real_time
 
 DATA = b"h" * HEAD + b"data \0\r\n\xff"
@@ -48,8 +50,8 @@ def store(process):
 
 async def hold(store, name, token, data, seconds=None):
     """Write a value the way a load does."""
-    assert isinstance(await store.lease(name, token, 10, force=True), Granted)
-    assert await store.write(name, token, data, seconds)
+    assert isinstance(await lease(store, name, token, 10, force=True), Granted)
+    assert await write(store, name, token, data, seconds)
 
 
 async def until(true, timeout=5.0):
@@ -171,30 +173,30 @@ async def test_the_ledger_is_not_older_than_the_values(process):
 
 async def test_a_lease_is_granted_to_one_only(process):
     """Of many that ask at once, one is to load; all others hear for how long at most."""
-    answers = await asyncio.gather(*(process().lease("a", f"t{i}", 10) for i in range(10)))
+    answers = await asyncio.gather(*(lease(process(), "a", f"t{i}", 10) for i in range(10)))
     assert sum(isinstance(answer, Granted) for answer in answers) == 1
     assert all(0 < answer.left <= 10 for answer in answers if isinstance(answer, Held))
 
 
 async def test_a_lease_makes_the_ledger(store):
     """A value can then carry its run and number."""
-    granted = await store.lease("a", "t", 10)
+    granted = await lease(store, "a", "t", 10)
     assert granted.ledger.run
     assert granted.ledger == Ledger(granted.ledger.run, 0, 0) == await store.ledger()
 
 
 async def test_a_later_lease_finds_the_ledger_as_it_is(store):
     """The run stays, the number counts."""
-    first = await store.lease("a", "t", 10)
+    first = await lease(store, "a", "t", 10)
     await store.clear(patterns=["x"], message="")
-    second = await store.lease("b", "t", 10)
+    second = await lease(store, "b", "t", 10)
     assert (second.ledger.run, second.ledger.number) == (first.ledger.run, 1)
 
 
 async def test_a_lease_is_not_needed_where_there_is_a_value(store):
     """It is returned with the time it has left."""
     await hold(store, "a", "t", DATA, 20)
-    stored = await store.lease("a", "t2", 10)
+    stored = await lease(store, "a", "t2", 10)
     assert isinstance(stored, Stored)
     assert stored.data == DATA
     assert 15 < stored.left <= 20
@@ -203,81 +205,81 @@ async def test_a_lease_is_not_needed_where_there_is_a_value(store):
 async def test_a_value_of_no_use_is_no_obstacle(store):
     """It is known by its first bytes."""
     await hold(store, "a", "t", DATA)
-    assert isinstance(await store.lease("a", "t2", 10, unless=DATA[:HEAD]), Granted)
+    assert isinstance(await lease(store, "a", "t2", 10, unless=DATA[:HEAD]), Granted)
 
 
 async def test_another_value_than_the_useless_one_is_returned(store):
     """Somebody has loaded it meanwhile."""
     await hold(store, "a", "t", OTHER)
-    assert await store.lease("a", "t2", 10, unless=DATA[:HEAD]) == Stored(OTHER, None)
+    assert await lease(store, "a", "t2", 10, unless=DATA[:HEAD]) == Stored(OTHER, None)
 
 
 async def test_a_value_shorter_than_a_head_is_compared_whole(store):
     """Foreign bytes that are of no use do not stop loads for ever."""
     await store.put("a", b"junk", None, b"")
-    assert isinstance(await store.lease("a", "t", 10, unless=b"junk"), Granted)
+    assert isinstance(await lease(store, "a", "t", 10, unless=b"junk"), Granted)
 
 
 async def test_an_empty_value_of_no_use_is_no_obstacle(store):
     """Nothing can be shorter."""
     await store.put("a", b"", None, b"")
-    assert await store.lease("a", "t", 10) == Stored(b"", None)
-    assert isinstance(await store.lease("a", "t", 10, unless=b""), Granted)
+    assert await lease(store, "a", "t", 10) == Stored(b"", None)
+    assert isinstance(await lease(store, "a", "t", 10, unless=b""), Granted)
 
 
 async def test_a_lease_can_be_forced(store):
     """It is taken from whoever has it, whatever is stored, and the other one can no longer write."""
     await hold(store, "a", "t", DATA)
-    await store.lease("a", "t1", 10, unless=DATA[:HEAD])
-    assert isinstance(await store.lease("a", "t2", 10, force=True), Granted)
-    assert not await store.write("a", "t1", OTHER, None)
+    await lease(store, "a", "t1", 10, unless=DATA[:HEAD])
+    assert isinstance(await lease(store, "a", "t2", 10, force=True), Granted)
+    assert not await write(store, "a", "t1", OTHER, None)
     assert (await store.read(["a"]))[0] == [Stored(DATA, None)]
 
 
 async def test_an_expired_lease_goes_to_the_next(store):
     """Its holder has died; it cannot write any more if it has not."""
-    await store.lease("a", "t1", 0.05)
+    await lease(store, "a", "t1", 0.05)
 
     async def granted():
-        return isinstance(await store.lease("a", "t2", 10), Granted)
+        return isinstance(await lease(store, "a", "t2", 10), Granted)
 
     await until(granted)
-    assert not await store.write("a", "t1", DATA, None)
+    assert not await write(store, "a", "t1", DATA, None)
 
 
 async def test_asking_again_with_the_same_token_is_granted(store):
     """The answer to the first question may have been lost."""
-    await store.lease("a", "t", 10)
-    assert isinstance(await store.lease("a", "t", 10), Granted)
+    await lease(store, "a", "t", 10)
+    assert isinstance(await lease(store, "a", "t", 10), Granted)
 
 
 async def test_a_renewed_lease_lives_longer(store):
     """From now on, for as long as is said."""
-    await store.lease("a", "t1", 10)
-    assert await store.renew("a", "t1", 30) is True
-    assert 25 < (await store.lease("a", "t2", 10)).left <= 30
+    await lease(store, "a", "t1", 10)
+    assert await renew(store, "a", "t1", 30) is True
+    assert 25 < (await lease(store, "a", "t2", 10)).left <= 30
 
 
 async def test_a_lease_of_another_is_not_renewed(store):
     """Its holder learns that it has lost it."""
-    await store.lease("a", "t1", 10)
-    assert await store.renew("a", "t2", 30) is False
-    assert await store.renew("b", "t2", 30) is False
-    assert (await store.lease("a", "t2", 10)).left <= 10
+    await lease(store, "a", "t1", 10)
+    assert await renew(store, "a", "t2", 30) is False
+    assert await renew(store, "b", "t2", 30) is False
+    assert (await lease(store, "a", "t2", 10)).left <= 10
 
 
 async def test_a_released_lease_goes_to_the_next(store):
     """At once."""
-    await store.lease("a", "t1", 10)
-    await store.release("a", "t1")
-    assert isinstance(await store.lease("a", "t2", 10), Granted)
+    await lease(store, "a", "t1", 10)
+    await release(store, "a", "t1")
+    assert isinstance(await lease(store, "a", "t2", 10), Granted)
 
 
 async def test_a_lease_of_another_is_not_released(store):
     """A late holder takes nothing from the next one."""
-    await store.lease("a", "t1", 10)
-    await store.release("a", "t2")
-    assert isinstance(await store.lease("a", "t3", 10), Held)
+    await lease(store, "a", "t1", 10)
+    await release(store, "a", "t2")
+    assert isinstance(await lease(store, "a", "t3", 10), Held)
 
 
 # -- writing
@@ -285,21 +287,21 @@ async def test_a_lease_of_another_is_not_released(store):
 
 async def test_a_write_ends_the_lease(store):
     """The next one finds the value, and once that is dropped, a free lease."""
-    await store.lease("a", "t1", 10)
-    assert await store.write("a", "t1", DATA, None) is True
-    assert await store.lease("a", "t2", 10) == Stored(DATA, None)
+    await lease(store, "a", "t1", 10)
+    assert await write(store, "a", "t1", DATA, None) is True
+    assert await lease(store, "a", "t2", 10) == Stored(DATA, None)
     await store.remove(["a"])
-    assert isinstance(await store.lease("a", "t2", 10), Granted)
+    assert isinstance(await lease(store, "a", "t2", 10), Granted)
 
 
 async def test_a_write_without_the_lease_changes_nothing(store):
     """Not without any, nor with another's token, nor twice (F30)."""
-    assert await store.write("a", "t1", DATA, None) is False
-    await store.lease("a", "t1", 10)
-    assert await store.write("a", "t2", DATA, None) is False
+    assert await write(store, "a", "t1", DATA, None) is False
+    await lease(store, "a", "t1", 10)
+    assert await write(store, "a", "t2", DATA, None) is False
     assert (await store.read(["a"]))[0] == [None]
-    assert await store.write("a", "t1", DATA, None) is True
-    assert await store.write("a", "t1", OTHER, None) is False
+    assert await write(store, "a", "t1", DATA, None) is True
+    assert await write(store, "a", "t1", OTHER, None) is False
     assert (await store.read(["a"]))[0] == [Stored(DATA, None)]
 
 
@@ -322,9 +324,9 @@ async def test_the_shortest_expiry_is_not_for_ever(store):
 
 async def test_put_stores_whoever_holds_the_lease_and_takes_it_away(store):
     """A load that began before cannot write over it."""
-    await store.lease("a", "t1", 10)
+    await lease(store, "a", "t1", 10)
     await store.put("a", DATA, 20, b"")
-    assert not await store.write("a", "t1", OTHER, None)
+    assert not await write(store, "a", "t1", OTHER, None)
     (stored,), _ = await store.read(["a"])
     assert stored.data == DATA
     assert 15 < stored.left <= 20
@@ -334,9 +336,9 @@ async def test_drop_removes_values_and_takes_leases_away(store):
     """A load that began before stores nothing; the count is of values."""
     await hold(store, "a", "t", DATA)
     await hold(store, "b", "t", DATA)
-    await store.lease("c", "t1", 10)
+    await lease(store, "c", "t1", 10)
     assert await store.drop(["a", "b", "c", "d"], b"") == 2
-    assert not await store.write("c", "t1", DATA, None)
+    assert not await write(store, "c", "t1", DATA, None)
     assert (await store.read(["a", "b", "c", "d"]))[0] == [None] * 4
 
 
@@ -354,9 +356,9 @@ async def test_remove_removes_values_only(store):
     """Leases stay, and the count is of what was there."""
     await hold(store, "a", "t", DATA)
     await hold(store, "b", "t", DATA)
-    await store.lease("b", "t1", 10, unless=DATA[:HEAD])
+    await lease(store, "b", "t1", 10, unless=DATA[:HEAD])
     assert await store.remove(["a", "b", "c"]) == 2
-    assert await store.write("b", "t1", OTHER, None)
+    assert await write(store, "b", "t1", OTHER, None)
 
 
 async def test_remove_takes_any_number_of_names(store):
@@ -412,7 +414,7 @@ async def test_clearing_everything_raises_the_floor(store):
 
 async def test_a_clear_keeps_the_run(store):
     """Another run would say that clears were forgotten."""
-    run = (await store.lease("a", "t", 10)).ledger.run
+    run = (await lease(store, "a", "t", 10)).ledger.run
     await store.clear(tags=["a"], message="")
     await store.clear(everything=True, message="")
     assert (await store.ledger()).run == run
@@ -475,7 +477,7 @@ async def test_writing_and_removing_tell_nobody(process):
     async with listening(process()) as messages:
         await hold(store, "a", "t", DATA)
         await store.remove(["a"])
-        await store.release("a", "t")
+        await release(store, "a", "t")
         await store.drop([], b"the first one")
         assert await heard(messages) == b"the first one"
 
@@ -488,7 +490,7 @@ async def test_scan_yields_the_names_with_a_beginning(store):
     await asyncio.gather(*(hold(store, f"user:{i}", "t", DATA) for i in range(30)))
     await hold(store, "users", "t", DATA)
     await hold(store, "other:user:1", "t", DATA)
-    await store.lease("user:leased", "t", 10)
+    await lease(store, "user:leased", "t", 10)
     assert set(await names_of(store, "user:")) == {f"user:{i}" for i in range(30)}
     assert set(await names_of(store, "")) == {*(f"user:{i}" for i in range(30)), "users", "other:user:1"}
     assert await names_of(store, "nothing") == []

@@ -35,6 +35,10 @@ class Keys:
         """Return the keys of values."""
         return [self.value(name) for name in names]
 
+    def leases(self, names: Sequence[str]) -> list[str]:
+        """Return the keys of values' leases."""
+        return [self.lease(name) for name in names]
+
     def both(self, names: Sequence[str]) -> list[str]:
         """Return the keys of values, each followed by its lease's."""
         return [key(name) for name in names for key in (self.value, self.lease)]

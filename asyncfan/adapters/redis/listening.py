@@ -9,7 +9,8 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
-from .redis_server import Server
+from .address import drop
+from .server import Server
 
 __all__ = ["messages"]
 
@@ -36,7 +37,7 @@ async def messages(server: Server) -> AsyncIterator[bytes]:
     except RedisError as error:
         raise ConnectionError(str(error)) from error
     finally:
-        await connection.disconnect(nowait=True)
+        await drop(connection)
 
 
 async def _next(connection: AbstractConnection) -> Any:

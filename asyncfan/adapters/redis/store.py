@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Sequence
 from itertools import chain
 from typing import Any
 
-from ..caching.shared.protocol import Ledger, Stored
-from .redis_address import read
-from .redis_leases import Leases
-from .redis_ledger import CLEAR, WHOLE, ledger, whole_ledger
-from .redis_listening import messages
-from .redis_server import Server
-from .redis_values import DROP, PUT, READ, REMOVE, VALUES, milliseconds, values
+from ...caching.shared.protocol import Ledger, Stored
+from .address import read
+from .leases import Leases
+from .ledger import CLEAR, WHOLE, ledger, whole_ledger
+from .listening import messages
+from .server import Server
+from .values import DROP, PUT, READ, REMOVE, VALUES, milliseconds, values
 
 __all__ = ["RedisStore"]
 

@@ -9,9 +9,9 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError, ResponseError
 
-from ..caching.shared.courier import Command
-from ..caching.shared.deadline import Deadline
-from .redis_address import Address
+from ...caching.shared.courier import Command
+from ...caching.shared.deadline import Deadline
+from .address import Address, drop
 
 __all__ = ["Connections"]
 
@@ -40,7 +40,7 @@ class Connections:
             async with Deadline(self._address.patience):
                 await connection.connect()  # type: ignore[no-untyped-call]
         except BaseException as error:
-            await connection.disconnect(nowait=True)
+            await drop(connection)
             if isinstance(error, RedisError):  # a wrong password, too; a node is not the whole cluster
                 raise (ConnectionError if self._place else ConnectionRefusedError)(str(error)) from error
             raise
@@ -67,7 +67,7 @@ class Connections:
                 await connection.send_packed_command(connection.pack_commands(commands))
                 replies = [await _reply(connection) for _ in commands]
         except BaseException as error:
-            await connection.disconnect(nowait=True)
+            await drop(connection)
             if isinstance(error, RedisError):  # garbage, too: nobody can say what it means
                 raise ConnectionError(str(error)) from error
             raise
@@ -76,7 +76,7 @@ class Connections:
 
     async def _drop_idle(self) -> None:
         while self._idle:
-            await self._idle.pop().disconnect(nowait=True)
+            await drop(self._idle.pop())
 
     async def aclose(self) -> None:
         """Close the connections that are not in use."""

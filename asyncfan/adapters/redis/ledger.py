@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..caching.shared.protocol import Ledger
+from ...caching.shared.protocol import Ledger
 
 __all__ = ["CLEAR", "LEDGER", "WHOLE", "ledger", "whole_ledger"]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
 
-from ..caching.shared.courier import Courier
-from .redis_address import Address
-from .redis_connections import Connections
+from ...caching.shared.courier import Courier
+from .address import Address
+from .connections import Connections
 
 __all__ = ["Node"]
 

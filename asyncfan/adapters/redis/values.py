@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..caching.shared.protocol import Stored
+from ...caching.shared.protocol import Stored
 
 __all__ = ["DROP", "GET", "PUT", "READ", "REMOVE", "SET", "VALUES", "milliseconds", "seconds", "values"]
 
@@ -21,9 +21,9 @@ end
 """
 
 SET = """
-local function set(data, milliseconds)
-  if milliseconds == '' then redis.call('SET', KEYS[1], data)
-  else redis.call('SET', KEYS[1], data, 'PX', milliseconds) end
+local function set(key, data, milliseconds)
+  if milliseconds == '' then redis.call('SET', key, data)
+  else redis.call('SET', key, data, 'PX', milliseconds) end
 end
 """
 
@@ -53,7 +53,7 @@ return values({ledger}, 2)
 )
 
 # Takes the keys of a value and its lease, data, milliseconds, channel and message.
-PUT = SET + "set(ARGV[1], ARGV[2]) redis.call('DEL', KEYS[2]) redis.call('PUBLISH', ARGV[3], ARGV[4])"
+PUT = SET + "set(KEYS[1], ARGV[1], ARGV[2]) redis.call('DEL', KEYS[2]) redis.call('PUBLISH', ARGV[3], ARGV[4])"
 
 # Takes the keys of values and their leases, and perhaps channel and message.
 DROP = """

@@ -10,7 +10,7 @@ from redis.asyncio.connection import AbstractConnection, Connection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-__all__ = ["Address", "read"]
+__all__ = ["Address", "drop", "read"]
 
 _CLUSTER = "+cluster"
 _POOL_OPTIONS = ("max_connections", "timeout")  # of redis-py's pools, which are not used here
@@ -79,3 +79,11 @@ def read(url: str, timeout: float, options: Mapping[str, Any]) -> Address:
     if hasattr(made, "driver_info"):  # redis-py reads its package's metadata for it, 1 ms for each connection
         kwargs["driver_info"] = made.driver_info
     return address
+
+
+async def drop(connection: AbstractConnection) -> None:
+    """Close a connection at once: TLS would say goodbye first, and wait for an answer that may never come."""
+    writer = getattr(connection, "_writer", None)
+    if writer is not None:
+        writer.transport.abort()
+    await connection.disconnect(nowait=True)

@@ -12,12 +12,12 @@ from ..fanout.checks import positive_int, positive_number
 from .dispatch import RULES, Rule
 from .loader import Loader
 from .quick import quick
-from .wrappers import Batched, BatchedMethod, Decorator, LoadFunction, LoadMethod
 
 if TYPE_CHECKING:
     from ..fanout.limiter import Limiter
     from .answers import Answers
     from .stats import LoaderStats
+    from .wrappers import Batched, BatchedMethod, Decorator, LoadFunction, LoadMethod
 
 __all__ = ["BatchedFunction", "batched"]
 

@@ -11,9 +11,9 @@ from redis.asyncio.connection import AbstractConnection
 from redis.crc import key_slot
 from redis.exceptions import ResponseError
 
-from .redis_address import Address
-from .redis_node import Node
-from .redis_slots import owners, redirection
+from .address import Address
+from .node import Node
+from .slots import owners, redirection
 
 __all__ = ["Cluster"]
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
-from ..caching.shared.per_loop import PerLoop
-from .redis_address import Address
-from .redis_cluster import Cluster
-from .redis_keys import Keys
-from .redis_node import Node
+from ...caching.shared.per_loop import PerLoop
+from .address import Address
+from .cluster import Cluster
+from .keys import Keys
+from .node import Node
 
-__all__ = ["Server", "together"]
+__all__ = ["Server", "Spell", "together"]
+
+Spell = Callable[[Sequence[str]], list[str]]  # names -> keys
+Rest = Sequence[Sequence[Any]]
 
 # So many names go into one script: the server does nothing else meanwhile, for about a millisecond.
 SLICE = 1000
@@ -28,7 +32,7 @@ class Server:
     def __init__(self, address: Address, namespace: str) -> None:
         self.keys: Keys = Keys(namespace)
         self._address = address
-        self._clients: PerLoop[Node | Cluster] = PerLoop(self._open, _close)
+        self._clients: PerLoop[Node | Cluster] = PerLoop(self._open, lambda client: client.aclose())
 
     def _open(self) -> Node | Cluster:
         return Cluster(self._address) if self._address.cluster else Node(self._address)
@@ -42,12 +46,17 @@ class Server:
         """Run a script where its keys are: all of them in one slot."""
         return await self.client.call(keys[0] if keys else self.keys.ledger, "EVAL", script, len(keys), *keys, *args)
 
-    async def each(self, script: str, spell: Callable[[Sequence[str]], list[str]], names: Sequence[str]) -> list[Any]:
-        """Return a script's replies for names: slice after slice; in a cluster, all nodes of a slice at once."""
+    async def each(self, script: str, spell: Spell, names: Sequence[str], *args: Any, rest: Rest = ()) -> list[Any]:
+        """Return a script's replies for names: slice after slice; in a cluster, all nodes of a slice at once.
+
+        Every slice gets ``args``, and of the ``rest`` what is for its own names.
+        """
         width = 1 if self._address.cluster else SLICE
         replies: list[Any] = []
-        for some in _slices(names, SLICE):
-            replies += await together(*(self.run(script, spell(part)) for part in _slices(some, width)))
+        for some in _slices(range(len(names)), SLICE):
+            parts = [slice(part[0], part[-1] + 1) for part in _slices(some, width)]
+            runs = (self.run(script, spell(names[at]), *args, *chain.from_iterable(rest[at])) for at in parts)
+            replies += await together(*runs)
         return replies
 
     def split(self, names: Sequence[str], last: int) -> tuple[Sequence[str], Sequence[str]]:
@@ -74,8 +83,8 @@ class Server:
         return f"<Server {self._address.shown} {self.keys!r}, {len(self._clients)} event loops>"
 
 
-def _slices(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    return (names[i : i + size] for i in range(0, len(names), size))
+def _slices(numbers: range, size: int) -> Iterator[range]:
+    return (numbers[i : i + size] for i in range(0, len(numbers), size))
 
 
 async def together(*calls: Awaitable[Any]) -> list[Any]:
@@ -85,7 +94,3 @@ async def together(*calls: Awaitable[Any]) -> list[Any]:
         if isinstance(reply, BaseException):
             raise reply
     return replies
-
-
-async def _close(client: Node | Cluster) -> None:
-    await client.aclose()

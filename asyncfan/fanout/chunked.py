@@ -1,0 +1,151 @@
+"""A fan-out that sends its items to threads or an executor in chunks: one call there, one outcome an item."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from functools import partial
+from itertools import islice
+from typing import Any, Literal
+
+from ..exceptions import UnsendableError
+from .calling import Elsewhere
+from .parcel import Lost, Raised
+from .run import Run
+from .sending import like
+from .stream import StreamRun
+from .worker import awaitable
+
+__all__ = ["ChunkedRun", "ChunkedStreamRun", "in_chunks"]
+
+_SECONDS = 0.05  # how long a chunk is to take there: the way there and back takes an engine 0.2 to 2 ms
+_MOST = 1000  # items of a chunk, however short they are: their results are handled in one pass of the loop
+
+
+class ChunkedRun(Run):
+    """The books of a fan-out in chunks: one task takes them from the source, and each has a task while it is away.
+
+    With an async source, a chunk is what has come while all that may be away are: nobody waits for it to be full.
+    """
+
+    worker: tuple[Any, ...]  # the run's, set here too
+
+    def __init__(self, *args: Any, size: int | Literal["auto"], **facts: Any) -> None:
+        super().__init__(*args, waits=True, **facts)
+        self.auto: bool = size == "auto"
+        self.size: int = 1 if size == "auto" else size
+        self._ready: list[tuple[int, Any]] = []  # items of an async source that wait for a chunk
+        self._away = 0  # chunks that are away
+        self._items_away = 0
+        self._seen = 0  # items taken from a source that need not be waited for
+        self._back: asyncio.Future[None] | None = None  # while somebody waits for a chunk to come back
+
+    @property
+    def running(self) -> int:
+        """How many items are away."""
+        return self._items_away
+
+    def busy(self) -> int:
+        """Return how many tasks have items."""
+        return self._away
+
+    def open(self, items: Iterable[Any] | AsyncIterable[Any]) -> bool:
+        """Get ready to pull from ``items``; False if there is no time for it."""
+        opened = super().open(items)
+        if self.source is not None:
+            self.worker = (self._take_and_send,)
+        return opened
+
+    async def _take_and_send(self) -> None:
+        source = self.source or iter(())
+        while not (self.hold and await awaitable(self.must_end())):
+            chunk = list(islice(source, self.size))
+            if not chunk:
+                self.source_ended()
+                return
+            self._seen += len(chunk)
+            self._send(chunk)
+            while self._away >= self.max_workers:
+                await self._wait()
+
+    async def _wait_and_work(self, take: Callable[[], Awaitable[Any]], turn: asyncio.Lock) -> None:
+        while (pair := await self._next_pair(take, turn)) is not None:
+            self._ready.append(pair)
+            self._send_ready()
+            while len(self._ready) >= self.size:
+                await self._wait()
+
+    def _send_ready(self) -> None:
+        while self._ready and not self.closed and self._away < self.max_workers:
+            chunk = self._ready[: self.size]
+            del self._ready[: self.size]
+            self._send(chunk)
+
+    async def _wait(self) -> None:
+        self._back = self.loop.create_future()
+        await self._back
+
+    def _send(self, chunk: list[tuple[int, Any]]) -> None:
+        self._away += 1
+        self.spawn(f"asyncfan:{self.name}:chunk", self._outcomes, chunk)
+
+    async def _outcomes(self, chunk: list[tuple[int, Any]]) -> None:
+        started = self.clock()
+        self._items_away += len(chunk)
+        try:
+            parcel, seconds = await self.call([item for _, item in chunk])
+        except GeneratorExit:  # the loop is gone
+            raise
+        except BaseException as error:  # noqa: BLE001 - sorted out by `failed`
+            for i, _ in chunk:
+                self.failed(i, like(error), started)
+                self._tell()
+        else:
+            if self.auto:
+                self._adapt(seconds)
+            for (i, _), answer, took in zip(chunk, parcel.values, seconds, strict=True):
+                self._settle(i, answer, took)
+        self._away -= 1
+        self._items_away -= len(chunk)
+        self._send_ready()
+        if self._back is not None and not self._back.done():
+            self._back.set_result(None)
+
+    def _settle(self, i: int, answer: Any, took: float) -> None:
+        if isinstance(answer, Raised | Lost):
+            error = answer.error if isinstance(answer, Raised) else UnsendableError(answer.why)
+            self.failed(i, error, self.clock() - took)
+        else:
+            self.put(i, answer if i & self.sample else self.measured(i, answer, self.clock() - took))
+            self.succeeded += 1
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.progress is not None:
+            self.tell()
+
+    def _adapt(self, seconds: list[float]) -> None:
+        fitting = _SECONDS * len(seconds) / max(sum(seconds), 1e-9)
+        if self.total is not None and self.max_workers < self.total:  # all are to end at about the same time
+            fitting = min(fitting, (self.total - self._seen) / (2 * self.max_workers))
+        self.size = max(1, min(round(fitting), 10 * len(seconds), _MOST))
+
+
+class ChunkedStreamRun(ChunkedRun, StreamRun):
+    """The books of a stream in chunks; its window is ``window`` chunks."""
+
+    def __init__(self, *args: Any, window: int, **facts: Any) -> None:
+        super().__init__(*args, window=window, **facts)
+        self._chunks = window
+        self.window = window * self.size
+
+    def _adapt(self, seconds: list[float]) -> None:
+        super()._adapt(seconds)
+        self.window = self._chunks * self.size
+
+
+def in_chunks(call: Elsewhere, size: int | Literal["auto"], kind: Any) -> tuple[Callable[..., Any], Any]:
+    """Return what replaces ``call`` and the ``kind`` of run where items are sent in chunks."""
+    if kind is Run:
+        return call.in_chunk, partial(ChunkedRun, size=size)
+    return call.in_chunk, partial(ChunkedStreamRun, size=size, **kind.keywords)

@@ -1,0 +1,207 @@
+"""What callers ask of a server at once is one question, and each of them leaves alone."""
+
+import asyncio
+
+import pytest
+
+from asyncfan import Cache
+from asyncfan.caching.shared import SharedTier, joining
+from asyncfan.caching.shared.guard import Guard, Unavailable
+from asyncfan.caching.shared.joining import MAX_KEYS, MAX_TRIPS, Joined
+from asyncfan.caching.shared.portal import Portal
+from asyncfan.testing import FailingStore, Gate, MemoryStore
+
+
+class Server:
+    """Answers each question with itself when its gate is open, and remembers what came together."""
+
+    def __init__(self):
+        self.asked = []
+        self.gate = Gate()
+
+    async def __call__(self, questions):
+        self.asked.append(list(questions))
+        await self.gate.enter()
+        return list(questions)
+
+
+@pytest.fixture
+def server():
+    """A server that answers when its gate is opened."""
+    return Server()
+
+
+async def test_questions_of_one_pass_are_asked_together(server):
+    """One by one or many at a time: each gets its own answer."""
+    joined = Joined(server)
+    server.gate.open()
+    answers = await asyncio.gather(joined((1,)), joined.each([(2,), (3,)]), joined((4,)))
+    assert answers == [(1,), [(2,), (3,)], (4,)]
+    assert server.asked == [[(1,), (2,), (3,), (4,)]]
+
+
+async def test_a_cancelled_caller_leaves_the_others_their_answers(server):
+    """What is asked already is answered, to those who still wait."""
+    joined = Joined(server)
+    calls = [asyncio.create_task(joined.each([(n,), (-n,)])) for n in range(1, 4)]
+    await server.gate.reached()
+    calls[1].cancel()
+    await asyncio.sleep(0)
+    server.gate.open()
+    assert [await calls[0], await calls[2]] == [[(1,), (-1,)], [(3,), (-3,)]]
+    assert calls[1].cancelled()
+
+
+async def test_what_nobody_waits_for_any_more_is_not_asked(server):
+    """All of a caller's questions go with it."""
+    joined = Joined(server)
+    before = []
+    for n in range(MAX_TRIPS):
+        before.append(asyncio.create_task(joined((n,))))
+        await asyncio.sleep(0.1)
+    gone = asyncio.create_task(joined.each([(-1,), (-2,)]))
+    stays = asyncio.create_task(joined((-3,)))
+    await asyncio.sleep(0.1)
+    gone.cancel()
+    await asyncio.sleep(0.1)
+    server.gate.open()
+    assert await stays == (-3,)
+    assert server.asked[MAX_TRIPS:] == [[(-3,)]]
+    await asyncio.gather(*before)
+
+
+async def test_a_failure_is_everybodys():
+    """Each gets an error of its own."""
+
+    async def ask(_questions):
+        raise Unavailable("the server did not answer in time")
+
+    joined = Joined(ask)
+    errors = await asyncio.gather(joined((1,)), joined.each([(2,), (3,)]), return_exceptions=True)
+    assert [str(error) for error in errors] == ["the server did not answer in time"] * 2
+    assert errors[0] is not errors[1]
+
+
+async def test_whoever_waits_when_it_is_closed_does_without(server):
+    """It can be used again."""
+    joined = Joined(server)
+    call = asyncio.create_task(joined((1,)))
+    await server.gate.reached()
+    await joined.aclose()
+    with pytest.raises(Unavailable, match="the connections were closed"):
+        await call
+    server.gate.open()
+    assert await joined((2,)) == (2,)
+
+
+def test_each_event_loop_asks_for_itself():
+    """No answer has to find its way to another thread."""
+
+    async def ask(questions):
+        return [(asyncio.get_running_loop(),) for _ in questions]
+
+    joined = Joined(ask)
+
+    async def main():
+        assert await joined((1,)) == (asyncio.get_running_loop(),)
+
+    asyncio.run(main())
+    asyncio.run(main())
+    assert repr(joined) == "<Joined in 0 event loops>"
+
+
+def test_waiting_questions_are_soon_asked():
+    """With all the time that a server may take they go faster than an event loop asks: nothing piles up."""
+    assert MAX_KEYS * MAX_TRIPS / Guard().deadline >= 20_000
+
+
+# -- the tier
+
+
+@pytest.fixture
+async def node():
+    """Make a cache in virtual time, as one process has it; `store` counts what it asks."""
+    loop, server, made = asyncio.get_running_loop(), MemoryStore(), []
+
+    def make(**options):
+        store = FailingStore(server.connect(), delay=(0.01, 0.01))
+        tier = SharedTier(store, guard=Guard(clock=loop.time), portal=Portal("home", loop))
+        cache = Cache(store=tier, clock=loop.time, **options)
+        cache.shared = store
+        made.append(cache)
+        return cache
+
+    yield make
+    for cache in made:
+        await cache.aclose()
+
+
+async def crowd(cache, loads, number=200):
+    """Call a function with many keys at once; returns how often the server was asked for what."""
+
+    @cache.cache_function(expire=100, key_prefix="f", tags="n:{n}")
+    async def f(n):
+        loads.append(n)
+        return n
+
+    assert await asyncio.gather(*map(f, range(number))) == list(range(number))
+    while cache.writes:
+        await asyncio.sleep(0.01)
+    return {name: cache.shared.calls[name] for name in ("read", "lease", "write", "ledger")}
+
+
+async def test_cold_keys_asked_for_at_once_are_read_leased_and_written_together(node):
+    """Three round trips for all; in another process, one that finds them, and one for the ledger."""
+    loads = []
+    assert await crowd(node(), loads) == {"read": 1, "lease": 1, "write": 1, "ledger": 0}
+    assert await crowd(node(), loads) == {"read": 1, "lease": 0, "write": 0, "ledger": 1}
+    assert loads == list(range(200))
+
+
+async def test_failing_loads_give_their_leases_back_together(node):
+    """A crowd of them is no crowd to the server."""
+    cache = node()
+
+    @cache.cache_function(expire=100)
+    async def f(n):
+        raise ZeroDivisionError
+
+    await asyncio.gather(*map(f, range(200)), return_exceptions=True)
+    assert cache.shared.calls["release"] == 1
+
+
+async def test_leases_are_renewed_together(node):
+    """Two hundred slow loads send one request a second."""
+    cache = node()
+
+    @cache.cache_function(expire=100)
+    async def f(n):
+        await asyncio.sleep(2.5)
+
+    await asyncio.gather(*map(f, range(200)))
+    assert cache.shared.calls["renew"] == 2
+
+
+async def test_a_slow_server_answers_a_crowd_larger_than_one_request(node, monkeypatch):
+    """The last keys wait for the others, longer than the deadline: that is the server's alone."""
+    monkeypatch.setattr(joining, "MAX_KEYS", 25)
+    cache = node()
+    cache.shared.delay = (0.04, 0.04)
+    assert (await crowd(cache, [], 200))["write"] == 8
+    assert cache.tier.stats().unavailable == 0
+    assert cache.tier.stats().stored == 200
+
+
+@pytest.mark.parametrize("number", [100, 400])
+async def test_a_frozen_server_holds_a_crowd_up_for_two_deadlines(node, number, monkeypatch):
+    """One for the values and one for the leases; then it is known to be frozen."""
+    monkeypatch.setattr(joining, "MAX_KEYS", 100)
+    cache = node()
+    await crowd(cache, [], 1)
+    cache.shared.freeze()
+    began = asyncio.get_running_loop().time()
+    loads = []
+    await crowd(cache, loads, number)
+    assert asyncio.get_running_loop().time() - began <= 0.21
+    assert len(loads) == number
+    cache.shared.thaw()
