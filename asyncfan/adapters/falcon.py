@@ -45,8 +45,8 @@ class Adapter(Undeclared):
     def parts(self, visit: Placed) -> RequestParts:
         """Return the request's parts, with the path that a middleware may have rewritten."""
         request: Request = visit.request
-        same = request.path == request.scope["path"]
-        return parts_of(request.scope if same else {**request.scope, "path": request.path})
+        method = "" if visit.inner else request.method
+        return parts_of({**request.scope, "method": method, "path": request.path})
 
     async def body(self, visit: Placed) -> bytes | None:
         """Read the body, and lay it out for the responder again; None if somebody has read some of it."""
@@ -60,10 +60,8 @@ class Adapter(Undeclared):
 
     async def call(self, visit: Placed) -> None:
         """Run the responder, a plain function in a thread."""
-        try:
+        with visit.running():
             await super().call(visit)
-        finally:
-            here.set(visit)
 
     async def freeze(self, visit: Placed, result: Any) -> tuple[Any, Draft | None]:
         """Draft what was written; no stream, no events, nothing with work to do after it was sent."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -22,22 +23,36 @@ class Placed(Visit):
         response: What the handler writes on.
         before: The headers that it had then: defaults, and what guards and middlewares wrote.
         kept: Whatever else the adapter has to put back.
+        inner: Whether another decorated handler has called this one, to write on the same response: then it only runs.
     """
 
     response: Any = None
     before: Headers = ()
     kept: Any = None
+    inner: bool = False
+    _runs: bool = False
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """What is called inside on the same response is `inner`; afterwards `here` is this one again."""
+        self._runs = True
+        try:
+            yield
+        finally:
+            self._runs = False
+            here.set(self)
 
 
-# The visit whose response is to be written. A handler that calls another decorated one replaces it, so adapters set it
-# again when their handler has returned.
+# The visit whose response `Adapter.emit` is to write on.
 here: ContextVar[Placed] = ContextVar("asyncfan_response_in_place")
 
 
 def placed(request: Any, args: tuple[Any, ...], kwargs: dict[str, Any], response: Any, before: Headers) -> Placed:
     """Return the visit of a call, and remember it for `Adapter.emit`."""
     extra = tuple(pair for pair in before if pair[0] not in _OVERWRITTEN)
-    visit = Placed(request, args, kwargs, extra, response, before)
+    around = here.get(None)
+    inner = around is not None and around.response is response and around._runs  # noqa: SLF001 - its own class's
+    visit = Placed(request, args, kwargs, extra, response, before, inner=inner)
     here.set(visit)
     return visit
 

@@ -45,7 +45,8 @@ class Adapter(Undeclared):
         """Return the request's parts, its URL as it came."""
         request = visit.request.request
         path, query = request.path.encode(), request.query.encode()
-        return RequestParts(request.method, request.protocol, path, query, _encoded(request.headers.get_all()))
+        method = "" if visit.inner else request.method
+        return RequestParts(method, request.protocol, path, query, _encoded(request.headers.get_all()))
 
     async def body(self, visit: Placed) -> bytes | None:
         """Return the body, which Tornado has read; None where the handler was given a stream of it."""
@@ -54,11 +55,8 @@ class Adapter(Undeclared):
 
     async def call(self, visit: Placed) -> None:
         """Run the method; what it finishes is sent when it has returned."""
-        try:
-            with unsent(visit.response):
-                await super().call(visit)
-        finally:
-            here.set(visit)
+        with visit.running(), unsent(visit.response):
+            await super().call(visit)
 
     async def freeze(self, visit: Placed, result: Any) -> tuple[Any, Draft | None]:
         """Draft what was written, unless it is on its way."""
