@@ -14,6 +14,7 @@ from ..caching.callables import prefix_of
 from ..caching.level import CacheLevel, Expire
 from .frameworks import adapter_at_decoration, adapter_of, discovered
 from .messages import Adapter, AdapterFactory
+from .names import refuse_twin
 from .options import Options
 from .serving import Server
 
@@ -28,6 +29,7 @@ def endpoint(
     """Return the handler that answers from ``home`` where it may, and runs ``fn`` where it must."""
     name = f"{fn.__module__}.{fn.__qualname__}"
     prefix = prefix_of(fn, options.prefix)
+    refuse_twin(fn, home, prefix, name)
     server = Server(home, prefix, name, options)
     plainly = functools.partial(_cached_plainly, fn, home, options.expire, options.prefix, options.level)
     return _wrapper(fn, server, factory, plainly)
