@@ -51,13 +51,14 @@ def adapter_at_decoration(fn: Callable[..., Any]) -> Adapter | None:
     """Return the adapter of a loaded framework that shapes the handler itself, if one does.
 
     It wants more parameters of it, or that a plain function stays one. Of several, the one whose framework the
-    handler's module speaks of.
+    handler's annotations, or else its module, speak of.
     """
-    spoken = set(_packages_in(fn.__globals__))
-    wanting: list[tuple[bool, Adapter]] = []
+    annotated, spoken = set(_packages_in(fn.__annotations__)), set(_packages_in(fn.__globals__))
+    wanting: list[tuple[int, Adapter]] = []
     for module in list(_ADAPTERS):
         if module in sys.modules:
-            adapter, speaks = _load(module)(fn), module.partition(".")[0] in spoken
+            package = module.partition(".")[0]
+            adapter, speaks = _load(module)(fn), 2 * (package in annotated) + (package in spoken)
             if adapter.signature is not None or (speaks and getattr(adapter, "blocking", False)):
                 wanting.append((speaks, adapter))
     return max(wanting, key=lambda pair: pair[0])[1] if wanting else None
