@@ -1,8 +1,8 @@
 """BlackSheep: arguments arrive parsed by their annotations, a returned value becomes a response.
 
 At shutdown: ``app.on_stop += close``, with ``async def close(app): await cache.aclose()``. A middleware may put
-``async with scope(tenant=...)`` around its handler. BlackSheep lets a handler end whose client has hung up; where a
-middleware around the application cancels it, what it has started is cancelled too.
+``async with scope(tenant=...)`` around its handler. BlackSheep lets a handler end whose client has hung up, unless a
+middleware around the application cancels it. Its requests cannot be watched: there is no ``audit=True``.
 """
 
 from __future__ import annotations

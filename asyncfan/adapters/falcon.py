@@ -15,6 +15,7 @@ from typing import Any
 from falcon.asgi import Request, Response
 from falcon.asgi.stream import BoundedStream
 
+from ..http.auditing import Watched
 from ..http.messages import Draft, RequestParts
 from .asgi_scope import parts_of
 from .in_place import Placed, drafted, here, overlaid, placed
@@ -62,6 +63,10 @@ class Adapter(Undeclared):
         """Run the responder, a plain function in a thread."""
         with visit.running():
             await super().call(visit)
+
+    def watch(self, visit: Placed, saw: Callable[[str, str], None]) -> None:
+        """Tell of the headers that are read of the request, of which cookies are one."""
+        visit.request._asgi_headers = Watched(visit.request._asgi_headers, lambda name: saw("header", name))  # noqa: SLF001
 
     async def freeze(self, visit: Placed, result: Any) -> tuple[Any, Draft | None]:
         """Draft what was written; no stream, no events, nothing with work to do after it was sent."""

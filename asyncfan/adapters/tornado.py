@@ -1,9 +1,8 @@
 """Tornado: the handler object holds request and response, its methods write on it and return nothing.
 
 At shutdown: ``await cache.aclose()`` at the end of the application's ``main``. ``prepare`` may enter
-``scope(tenant=...)`` for the rest of the request's task, which Tornado does not cancel for a client that hangs up:
-``on_connection_close`` may. ``identity=`` is called with the handler. What a method finishes is sent when
-it returns; a plain ``def`` runs in a thread, so must not ``flush``.
+``scope(tenant=...)`` for the rest of the request's task; ``on_connection_close`` may cancel that, as Tornado does not.
+``identity=`` is called with the handler. A plain ``def`` runs in a thread, so must not ``flush``.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from tornado import gen
 from tornado.httputil import HTTPHeaders
 from tornado.web import RequestHandler
 
+from ..http.auditing import Watched
 from ..http.messages import Draft, Headers, RequestParts
 from .in_place import Placed, drafted, here, overlaid, placed
 from .misplaced import refuse_guard
@@ -52,6 +52,12 @@ class Adapter(Undeclared):
         """Return the body, which Tornado has read; None where the handler was given a stream of it."""
         body: bytes | None = visit.request.request.body
         return None if getattr(type(visit.request), "_stream_request_body", False) else body
+
+    def watch(self, visit: Placed, saw: Callable[[str, str], None]) -> None:
+        """Tell of the headers and cookies that are read of the request."""
+        request = visit.request.request
+        request._cookies = Watched(request.cookies, lambda name: saw("cookie", name))  # noqa: SLF001
+        request.headers = Watched(request.headers, lambda name: saw("header", name))
 
     async def call(self, visit: Placed) -> None:
         """Run the method; what it finishes is sent when it has returned."""

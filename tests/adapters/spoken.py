@@ -241,6 +241,10 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
         site.batches.append(sorted(keys))
         return {key: f"row {key}" for key in keys}
 
+    @at("/audited", audit=True)
+    async def audited(ask):
+        return Answer(f"{ask.header('x-color')}, {ask.header('authorization')}")
+
     @at("/loaded")
     async def loaded(ask):
         rows = await amap(load, (1, 2, 1))
