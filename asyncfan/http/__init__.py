@@ -4,6 +4,7 @@ decorator      `cache_response`: what may be said of an endpoint
 endpoint       the decorated handler: finds its framework's request
 in_thread      a plain handler that stays one
 frameworks     which adapter speaks for which framework
+names          no two handlers go by one
 messages       what http and an adapter hand each other
 serving        a request's way: key, lookup, one flight for all who wait, answer
 keys           which requests are the same request

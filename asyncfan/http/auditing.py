@@ -29,12 +29,12 @@ class Watched:
         self._inner = inner
         self._saw = saw
 
-    def __getitem__(self, name: str) -> Any:
-        self._saw(name)
+    def __getitem__(self, name: str | bytes) -> Any:
+        self._saw(_text(name))
         return self._inner[name]
 
     def __contains__(self, name: object) -> bool:
-        self._saw(str(name))
+        self._saw(_text(name))
         return name in self._inner
 
     def __iter__(self) -> Iterator[Any]:
@@ -51,13 +51,17 @@ class Watched:
             return found
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            self._saw(args[0] if args and isinstance(args[0], str) else _EVERYTHING)
+            self._saw(_text(args[0]) if args and isinstance(args[0], str | bytes) else _EVERYTHING)
             return found(*args, **kwargs)
 
         return call
 
     def __repr__(self) -> str:
         return f"<Watched {type(self._inner).__name__} of {len(self)}>"
+
+
+def _text(name: object) -> str:
+    return name.decode("latin-1") if isinstance(name, bytes) else str(name)
 
 
 class Audit:

@@ -15,6 +15,7 @@ from ..caching.level import CacheLevel, Expire
 from .frameworks import adapter_at_decoration, adapter_of, adapters_around, discovered
 from .in_thread import Thread
 from .messages import Adapter, AdapterFactory
+from .names import refuse_twin
 from .options import Options
 from .serving import Server
 
@@ -34,6 +35,7 @@ def endpoint(
     name = f"{fn.__module__}.{fn.__qualname__}"
     prefix = prefix_of(fn, options.prefix)
     bound = adapter_at_decoration(fn) if factory is None else factory(fn)
+    refuse_twin(fn, home, prefix, name)
     server = Server(home, prefix, name, options)
     plainly = functools.partial(_cached_plainly, fn, home, options.expire, options.prefix, options.level)
     if bound is not None and getattr(bound, "blocking", False):

@@ -14,12 +14,18 @@ __all__ = ["adapter_at_decoration", "adapter_of", "adapters_around", "discovered
 
 # {module of the request's class, or one whose presence says that the framework is in use: "module:class"}
 _ADAPTERS: dict[str, str] = {
+    "aiohttp.web_request": "asyncfan.adapters.aiohttp:Adapter",
+    "aiohttp.web_urldispatcher": "asyncfan.adapters.aiohttp:Adapter",  # a View
     "django.http.request": "asyncfan.adapters.django:Adapter",
+    "falcon.asgi.request": "asyncfan.adapters.falcon:Adapter",
     "fastapi.routing": "asyncfan.adapters.fastapi:Adapter",
     "flask.globals": "asyncfan.adapters.flask:Adapter",
     "litestar.connection.request": "asyncfan.adapters.litestar:Adapter",
     "quart.globals": "asyncfan.adapters.quart:Adapter",
+    "sanic.request.types": "asyncfan.adapters.sanic:Adapter",
+    "blacksheep.messages": "asyncfan.adapters.blacksheep:Adapter",
     "starlette.requests": "asyncfan.adapters.starlette:Adapter",
+    "tornado.web": "asyncfan.adapters.tornado:Adapter",
 }
 # Those whose handlers are not given the request, which is in a context variable. Quart has Flask loaded, too.
 _AROUND = ("quart.globals", "flask.globals")
@@ -30,7 +36,7 @@ _discovered: list[bool] = []  # empty until entry points have been read
 def register(module: str, adapter: str) -> None:
     """Let `cache_response` know a framework; nothing is imported until the framework itself has been.
 
-    A distribution does the same by an entry point, read when a handler is called with no request that is known::
+    A distribution does the same by an entry point, which is read when a handler is called without a known request::
 
         [project.entry-points."asyncfan.adapters"]
         "framework.requests" = "package.module:Class"
@@ -51,14 +57,16 @@ def adapter_at_decoration(fn: Callable[..., Any]) -> Adapter | None:
     """Return the adapter of a loaded framework that shapes the handler itself, if one does.
 
     It wants more parameters of it, or that a plain function stays one. Of several, the one whose framework the
-    handler's module speaks of, and was the last to.
+    handler's annotations, or else its module, speak of, and were the last to.
     """
+    annotated = set(_packages_in(fn.__annotations__))
     spoken = {package: place for place, package in enumerate(_packages_in(fn.__globals__))}
-    wanting: list[tuple[int, Adapter]] = []  # (where the module speaks of its framework, -1 for nowhere; and it)
+    wanting: list[tuple[tuple[bool, int], Adapter]] = []  # (where its framework is spoken of, -1 for nowhere; and it)
     for module in list(_ADAPTERS):
         if module in sys.modules:
-            adapter, place = _load(module)(fn), spoken.get(module.partition(".")[0], -1)
-            if adapter.signature is not None or (place >= 0 and getattr(adapter, "blocking", False)):
+            package = module.partition(".")[0]
+            adapter, place = _load(module)(fn), (package in annotated, spoken.get(package, -1))
+            if adapter.signature is not None or (place > (False, -1) and getattr(adapter, "blocking", False)):
                 wanting.append((place, adapter))
     return max(wanting, key=lambda pair: pair[0])[1] if wanting else None
 

@@ -1,4 +1,4 @@
-"""Real servers for the adapters' tests, each in a thread, reached through sockets."""
+"""Real servers for the adapters' tests: uvicorn, Hypercorn and the frameworks' own, in threads, through sockets."""
 
 import asyncio
 import contextlib
@@ -76,13 +76,26 @@ def serve(server):
 
 
 class Hypercorn(threading.Thread):
-    """Hypercorn in a thread, running one application."""
+    """Hypercorn in a thread, running whatever application a test gives it.
 
-    def __init__(self, app):
+    Attributes:
+        app: The application that answers from now on.
+    """
+
+    def __init__(self):
         super().__init__(daemon=True)
-        self.app = app
-        self.socket = socket.create_server(("127.0.0.1", 0), backlog=100)
+        self.app = None
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.ended = threading.Event()
+
+    @property
+    def url(self):
+        """Where it listens."""
+        return "http://{}:{}".format(*self.socket.getsockname())
+
+    async def answer(self, scope, receive, send):
+        if scope["type"] == "http":
+            await self.app(scope, receive, send)
 
     def run(self):
         config = Config()
@@ -93,11 +106,11 @@ class Hypercorn(threading.Thread):
             while not self.ended.is_set():
                 await asyncio.sleep(0.01)
 
-        asyncio.run(hypercorn.asyncio.serve(self.app, config, shutdown_trigger=until_ended))
+        asyncio.run(hypercorn.asyncio.serve(self.answer, config, shutdown_trigger=until_ended))
 
     def __enter__(self):
         self.start()
-        return "http://{}:{}".format(*self.socket.getsockname())
+        return self
 
     def __exit__(self, *_):
         self.ended.set()
@@ -108,15 +121,50 @@ class Hypercorn(threading.Thread):
 
 @pytest.fixture(scope="session")
 def hypercorn_server():
-    """Return the one Hypercorn of the session, and what it is to run."""
-    running = {}
+    """The one Hypercorn of the session."""
+    with Hypercorn() as server:
+        yield server
 
-    async def answer(scope, receive, send):
-        if scope["type"] == "http":
-            await running["app"](scope, receive, send)
 
-    with Hypercorn(answer) as url:
-        yield url, running
+@pytest.fixture
+def serve_behind_hypercorn(hypercorn_server):
+    """Let Hypercorn run an application, and return a client of it."""
+    with httpx.Client(base_url=hypercorn_server.url) as client:
+
+        def start(app):
+            hypercorn_server.app = app
+            return client
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def loop_thread():
+    """The one event loop in a thread that frameworks' own servers run in."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+    loop.close()
+
+
+@pytest.fixture
+def serve_itself(loop_thread):
+    """Let a framework's own server run a site, and return a client of it."""
+
+    def wait(coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, loop_thread).result(10)
+
+    with contextlib.ExitStack() as stack:
+
+        def start(site):
+            port, end = wait(site.serve())
+            stack.callback(lambda: wait(end()))
+            return stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}"))
+
+        yield start
 
 
 @pytest.fixture(scope="session", params=[Waitress, Reference], ids=["waitress", "wsgiref"])

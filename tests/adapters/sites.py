@@ -21,6 +21,7 @@ from starlette.responses import (
 )
 from starlette.routing import Route
 
+import asyncfan
 from asyncfan.caching.cache import Cache
 from asyncfan.caching.level import CacheLevel
 from asyncfan.http import cache_response
@@ -33,6 +34,8 @@ class Site:
         calls: {name of an endpoint: how often its handler ran}
         arrived: {path: how many requests have come in}
         released: The handler of /slow goes on when it is set.
+        batches: What the loader of /loaded was asked for.
+        ended: Calls of the fan-out of /fan that were cancelled.
         together: Handlers of /sync go on when eight of them are there.
     """
 
@@ -42,12 +45,16 @@ class Site:
         self.released = threading.Event()
         self.together = threading.Barrier(8)
         self.cache = Cache()
+        self.batches = []
+        self.ended = []
         self.inner = make(endpoints(self))
 
     async def __call__(self, scope, receive, send):
-        if scope["type"] == "http":
-            self.arrived[scope["path"]] += 1
-        await self.inner(scope, receive, send)
+        assert scope["type"] == "http"
+        self.arrived[scope["path"]] += 1
+        tenant = dict(scope["headers"]).get(b"x-tenant")
+        async with asyncfan.scope(**({} if tenant is None else {"tenant": tenant})):
+            await self.inner(scope, receive, send)
 
 
 def cancelling(app):
@@ -232,5 +239,29 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
     @at("/quiet", expose_status=False, honor_client_cache_control=False)
     async def quiet(request: Request):
         return Response(f"quiet {count('quiet')}")
+
+    @asyncfan.batched
+    async def load(keys):
+        site.batches.append(sorted(keys))
+        return {key: f"row {key}" for key in keys}
+
+    @at("/loaded")
+    async def loaded(request: Request):
+        rows = await asyncfan.amap(load, (1, 2, 1))
+        return Response(f"{rows} {await load(1)}", headers={"Cache-Control": "no-store"})
+
+    @at("/fan")
+    async def fan(request: Request):
+        count("fan")
+
+        async def one(i):
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                site.ended.append(i)
+                raise
+
+        await asyncfan.amap(one, range(3))
+        return Response("never")
 
     return routes

@@ -3,7 +3,6 @@
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -65,13 +64,7 @@ def site(place):
 @pytest.fixture
 def client(site, place, request):
     """Return a client of a server that runs the site."""
-    if place[1] == "uvicorn":
-        yield request.getfixturevalue("serve")(site)
-        return
-    url, running = request.getfixturevalue("hypercorn_server")
-    running["app"] = site
-    with httpx.Client(base_url=url) as client:
-        yield client
+    return request.getfixturevalue("serve" if place[1] == "uvicorn" else "serve_behind_hypercorn")(site)
 
 
 def test_stream_passes_untouched(client, site):

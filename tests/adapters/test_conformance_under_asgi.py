@@ -3,7 +3,6 @@
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -22,12 +21,6 @@ pytestmark = [
 SITES = {"django": DjangoSite, "litestar": LitestarSite, "quart": QuartSite}
 
 
-@pytest.fixture(params=["uvicorn", "hypercorn"])
-def asgi_server(request):
-    """Return which server."""
-    return request.param
-
-
 @pytest.fixture(params=sorted(SITES))
 def site(request):
     """Return the endpoints in one framework."""
@@ -37,13 +30,7 @@ def site(request):
     return site
 
 
-@pytest.fixture
-def client(site, asgi_server, request):
+@pytest.fixture(params=["serve", "serve_behind_hypercorn"], ids=["uvicorn", "hypercorn"])
+def client(site, request):
     """Return a client of a server that runs the site."""
-    if asgi_server == "uvicorn":
-        yield request.getfixturevalue("serve")(site)
-        return
-    url, running = request.getfixturevalue("hypercorn_server")
-    running["app"] = site
-    with httpx.Client(base_url=url) as client:
-        yield client
+    return request.getfixturevalue(request.param)(site)

@@ -1,6 +1,8 @@
 """Each mistake with @cache_response fails where it is made, in words."""
 
+import importlib
 import re
+import sys
 
 import httpx
 import pytest
@@ -150,3 +152,50 @@ async def test_methods_that_are_named_run_the_others():
 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         assert (await client.delete("/")).json() == "dropped"
+
+
+TWINS = """
+from asyncfan.caching.cache import Cache
+from asyncfan.http import cache_response
+
+cache = Cache()
+
+@cache_response(cache=cache)
+async def show(request): ...
+
+@cache_response(cache=cache{option})
+async def show(request, more): ...
+"""
+
+
+def test_two_handlers_of_one_name_and_prefix(tmp_path, monkeypatch):
+    """What nobody could clear or count alone is refused where its module is loaded."""
+    file = tmp_path / "their_twins.py"
+    file.write_text(TWINS.format(option=""))
+    monkeypatch.syspath_prepend(tmp_path)
+    message = (
+        f"their_twins.show is defined twice, in lines 7 and 10 of {file}, so that clearing and figures could not "
+        'tell the two handlers apart. Give one of them another name, or a prefix of its own: @cache_response(prefix="show:2")'
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        importlib.import_module("their_twins")
+
+
+def test_prefix_of_its_own_makes_a_twin_another(tmp_path, monkeypatch):
+    """With the prefix that the message asks for, it is no mistake."""
+    (tmp_path / "their_others.py").write_text(TWINS.format(option=', prefix="show:2"'))
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("their_others")
+
+
+def test_module_that_is_edited_and_loaded_again_has_no_twins(tmp_path, monkeypatch):
+    """A handler that has moved in its file is the same one."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    file = tmp_path / "their_edited.py"
+    text = TWINS.format(option=', prefix="show:2"').replace("cache = Cache()", "from asyncfan import cache")
+    file.write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("their_edited")
+    monkeypatch.setitem(sys.modules, "their_edited", module)
+    file.write_text("\n\n" + text)
+    importlib.reload(module)

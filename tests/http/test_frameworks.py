@@ -95,3 +95,62 @@ async def test_methods_of_a_class_are_handlers():
     async with _client(Starlette(routes=[Route("/", Endpoint)])) as client:
         assert [(await client.get("/")).text for _ in range(2)] == ["Endpoint"] * 2
     assert len(calls) == 1
+
+
+OTHERS = """
+import asyncio, sys
+sys.path.insert(0, sys.argv[1])
+from their_framework import Request, Response
+from asyncfan import Cache, cache_response
+
+calls = []
+
+@cache_response(cache=Cache())
+async def handler(resource, request):
+    calls.append(request)
+    return Response(b"text")
+
+async def main():
+    assert "their_adapter" not in sys.modules
+    print([(await handler(None, Request())).body for _ in range(2)], len(calls), "their_adapter" in sys.modules)
+
+asyncio.run(main())
+"""
+
+
+def test_third_party_registers_by_entry_point(tmp_path):
+    """A distribution's entry point names its framework's module and its adapter, which is loaded by the first request."""
+    (tmp_path / "their_framework.py").write_text(
+        "class Request: pass\nclass Response:\n    def __init__(self, body): self.body, self.headers = body, {}\n"
+    )
+    (tmp_path / "their_adapter.py").write_text(
+        "from asyncfan.adapters.undeclared import Undeclared\n"
+        "from asyncfan.http.messages import Draft, RequestParts, Visit\n"
+        "class Adapter(Undeclared):\n"
+        "    def open(self, args, kwargs): return Visit(args[1], args, kwargs)\n"
+        "    def parts(self, visit): return RequestParts('GET', 'http', b'/', b'', [])\n"
+        "    async def freeze(self, visit, result): return result, Draft(200, (), result.body)\n"
+        "    def emit(self, status, headers, body): return type('Made', (), {'body': body})()\n"
+        "    def mark(self, visit, result, name, value): return result\n"
+    )
+    told = tmp_path / "their_framework-1.0.dist-info"
+    told.mkdir()
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: their-framework\nVersion: 1.0\n")
+    (told / "entry_points.txt").write_text("[asyncfan.adapters]\ntheir_framework = their_adapter:Adapter\n")
+    found = subprocess.run(
+        [sys.executable, "-c", OTHERS, str(tmp_path)], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert found.stdout.splitlines() == ["[b'text', b'text'] 1 True"]
+
+
+def test_entry_points_are_read_only_where_no_request_is_known():
+    """A known framework's request is found without reading any distribution's metadata."""
+    code = (
+        "import asyncio, sys; from starlette.requests import Request; from starlette.responses import Response\n"
+        "from asyncfan.http import cache_response, frameworks\n"
+        "@cache_response()\nasync def handler(request): return Response()\n"
+        "scope = {'type': 'http', 'method': 'GET', 'path': '/', 'query_string': b'', 'headers': []}\n"
+        "asyncio.run(handler(Request(scope)))\nassert not frameworks._discovered\n"
+        "asyncio.run(handler(1))\nassert frameworks._discovered\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,41 @@
+"""What the parameters of a BlackSheep handler read of a request."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, get_type_hints
+
+from blacksheep import Request
+from blacksheep.server.bindings import FromCookie, FromHeader, RequestUser
+from guardpost import Identity
+
+from ..http.messages import Declared
+
+__all__ = ["annotations_of", "declared", "takes_request"]
+
+
+def annotations_of(fn: Callable[..., Any]) -> dict[str, Any]:
+    """Return the annotations of the parameters, as BlackSheep will read them."""
+    try:
+        return get_type_hints(fn)
+    except NameError:  # one that only type checkers know
+        return dict(fn.__annotations__)
+
+
+def takes_request(kinds: Mapping[str, Any]) -> bool:
+    """Return whether a handler with these annotations is given the request."""
+    return any(_is(kind, Request) for kind in kinds.values())
+
+
+def declared(kinds: Mapping[str, Any]) -> Declared:
+    """Return what they read; one that takes its user from a guard depends on whatever the guard looks at."""
+    headers = {(kind.name or name).lower().encode() for name, kind in kinds.items() if _is(kind, FromHeader)}
+    cookies = {b"cookie" for kind in kinds.values() if _is(kind, FromCookie)}
+    asks_who = any(_is(kind, RequestUser, Identity) for kind in kinds.values())
+    return Declared(own_headers=frozenset(headers | cookies), opaque=asks_who)
+
+
+def _is(kind: Any, *wanted: type) -> bool:
+    kind = getattr(kind, "__origin__", kind)
+    return inspect.isclass(kind) and issubclass(kind, wanted)
