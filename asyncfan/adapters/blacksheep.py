@@ -42,7 +42,7 @@ class Adapter(Undeclared):
         self._names = tuple(own.parameters)
         self._adds = "request" not in own.parameters and not takes_request(kinds)
         self._declared = declared(kinds)
-        self.signature: inspect.Signature = own
+        self.signature = own
         if self._adds:
             added = inspect.Parameter(_ADDED, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=Request)
             self.signature = own.replace(parameters=[*own.parameters.values(), added])
