@@ -17,20 +17,33 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from aiohttp_site import AiohttpSite
 from blacksheep_site import BlackSheepSite
+from django_site import DjangoSite
 from falcon_site import FalconSite
+from litestar_site import LitestarSite
+from quart_site import QuartSite
 from sanic_site import SanicSite
 from sites import FRAMEWORKS, Site
 from tornado_site import TornadoSite
 
-pytestmark = pytest.mark.real_time
+pytestmark = [
+    pytest.mark.real_time,
+    # Django's, of any file that it sends under ASGI
+    pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume synchronous iterators:Warning"),
+]
 
 # {framework, and an ASGI server if it is not uvicorn: its endpoints}
 PLACES = {name: functools.partial(Site, make) for name, make in FRAMEWORKS.items()} | {
     "aiohttp": AiohttpSite,
     "blacksheep": BlackSheepSite,
     "blacksheep behind hypercorn": BlackSheepSite,
+    "django": DjangoSite,
+    "django behind hypercorn": DjangoSite,
     "falcon": FalconSite,
     "falcon behind hypercorn": FalconSite,
+    "litestar": LitestarSite,
+    "litestar behind hypercorn": LitestarSite,
+    "quart": QuartSite,
+    "quart behind hypercorn": QuartSite,
     "sanic": SanicSite,
     "tornado": TornadoSite,
 }
