@@ -11,6 +11,7 @@ from flask.views import MethodView
 from asyncfan import current_scope, scope
 from asyncfan.caching.cache import Cache
 from asyncfan.http import cache_response
+from asyncfan.testing import MemoryStore
 
 wrong_app = Flask("wrong_app")
 wrong_blueprint = Blueprint("wrong_blueprint", __name__)
@@ -171,6 +172,29 @@ def test_scope_of_a_guard_reaches_the_view_and_the_key(app, cache):
         return current_scope()["tenant"]
 
     assert [response.text for response in asked(app, times=3)] == ["acme", "umbrella", "acme"]
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize("sort", ["plain", "async"])
+def test_response_reaches_the_shared_tier(sort):
+    """What a view answered is told the other processes before its event loop ends."""
+    server = MemoryStore()
+    told = []
+    for _ in range(2):
+        cache, app = Cache(store=server.connect(), memory_expire=60), Flask(__name__)
+
+        def view():
+            return "x"
+
+        async def async_view():
+            return "x"
+
+        cached = cache_response(cache=cache, prefix="view")(view if sort == "plain" else async_view)
+        app.add_url_rule("/", "view", cached)
+        told.append(app.test_client().get("/").headers["cache-status"])
+        asyncio.run(cache.aclose())
+    assert told[0] == "asyncfan; fwd=miss; stored"
+    assert told[1].startswith("asyncfan; hit")
 
 
 def test_error_of_a_view_is_flasks_own(app, cache):
