@@ -240,3 +240,20 @@ def test_decorators_in_the_wrong_order(router):
     )
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         cache_response(cache=Cache())(wrong)
+
+
+def test_interrupted_view_leaves_no_flight_behind(app, cache):
+    """A view that the process interrupts ends its request's loop, and the next request runs it anew."""
+    endings = [KeyboardInterrupt(), None]
+
+    @app.get("/")
+    @cache_response(cache=cache)
+    def view():
+        ending = endings.pop(0)
+        if ending is not None:
+            raise ending
+        return "x"
+
+    with pytest.raises(KeyboardInterrupt):
+        app.test_client().get("/")
+    assert app.test_client().get("/").text == "x"
