@@ -60,7 +60,7 @@ async def test_raised_answers_of_aiohttp_reach_each_client():
 
     app = web.Application()
     app.router.add_get("/", missing)
-    async with TestServer(app) as server, ClientSession() as client:
+    async with asyncio.timeout(30), TestServer(app) as server, ClientSession() as client:
         answers = [asyncio.ensure_future(client.get(server.make_url("/"))) for _ in range(5)]
         while not calls:
             await asyncio.sleep(0)
