@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
-from django.conf import settings
+from django import conf  # not settings: looked at too early they are an error
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, RawPostDataException
 from django.views import View
@@ -49,7 +49,7 @@ class Adapter:
         request: Any = visit.request
         scope = getattr(request, "scope", None)
         parts = wsgi_environ.parts_of(request.environ) if scope is None else asgi_scope.parts_of(scope)
-        if settings.USE_X_FORWARDED_HOST or settings.USE_X_FORWARDED_PORT:
+        if conf.settings.USE_X_FORWARDED_HOST or conf.settings.USE_X_FORWARDED_PORT:
             others = [pair for pair in parts.headers if pair[0] != b"host"]
             parts = parts._replace(headers=[*others, (b"host", request.get_host().encode())])
         return parts._replace(scheme=request.scheme, query=request.META["QUERY_STRING"].encode())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.conf import settings
+from django import conf  # not settings: looked at too early they are an error
 from django.http import HttpResponse
 from django.http.response import ResponseHeaders
 from django.utils import timezone, translation
@@ -38,9 +38,9 @@ def response_of(status: int, headers: Headers, body: bytes) -> HttpResponse:
 def around() -> dict[str, str | None]:
     """Return what middlewares have chosen for this request: language and time zone, where they are not usual."""
     found: dict[str, str | None] = {}
-    if settings.USE_I18N and (language := translation.get_language()) != settings.LANGUAGE_CODE:
+    if conf.settings.USE_I18N and (language := translation.get_language()) != conf.settings.LANGUAGE_CODE:
         found["*language"] = language
-    if settings.USE_TZ and (zone := timezone.get_current_timezone_name()) != settings.TIME_ZONE:
+    if conf.settings.USE_TZ and (zone := timezone.get_current_timezone_name()) != conf.settings.TIME_ZONE:
         found["*zone"] = zone
     return found
 
