@@ -53,7 +53,7 @@ def with_urls(get_response):
 class DjangoSite(sites.Site):
     """The endpoints in Django."""
 
-    lacks: ClassVar = {"test_background_task_runs_once_a_request": "Django has no work to do after a response"}
+    lacks: ClassVar = {"test_background_task_runs_once_a_request": "its responses have no work to do after they were sent"}
 
     def __init__(self):
         super().__init__(lambda _: None)
