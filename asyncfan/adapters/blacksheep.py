@@ -17,13 +17,12 @@ from blacksheep.server.normalization import ensure_response
 
 from ..http.messages import Declared, Draft, RequestParts, Visit
 from .asgi_scope import parts_of
-from .blacksheep_declared import annotations_of, declared, takes_request
+from .blacksheep_declared import annotations_of, declared, with_request
 from .misplaced import refuse_registered
 from .undeclared import Undeclared
 
 __all__ = ["Adapter"]
 
-_ADDED = "asyncfan_request"
 _OF_CONTENT = frozenset({b"content-type", b"content-length"})  # BlackSheep writes them by itself, for each content
 
 
@@ -40,12 +39,9 @@ class Adapter(Undeclared):
         own = inspect.signature(fn)
         kinds = annotations_of(fn)
         self._names = tuple(own.parameters)
-        self._adds = "request" not in own.parameters and not takes_request(kinds)
         self._declared = declared(kinds)
-        self.signature = own
-        if self._adds:
-            added = inspect.Parameter(_ADDED, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=Request)
-            self.signature = own.replace(parameters=[*own.parameters.values(), added])
+        self.signature = with_request(own, kinds)
+        self._adds = self.signature is not own
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visit | None:
         """Return the visit of the request among the arguments; the last one is ours, where it was added."""

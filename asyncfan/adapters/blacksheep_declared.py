@@ -12,20 +12,28 @@ from guardpost import Identity
 
 from ..http.messages import Declared
 
-__all__ = ["annotations_of", "declared", "takes_request"]
+__all__ = ["annotations_of", "declared", "with_request"]
+
+_ADDED = "asyncfan_request"
+_FILLED = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
 
 
 def annotations_of(fn: Callable[..., Any]) -> dict[str, Any]:
     """Return the annotations of the parameters, as BlackSheep will read them."""
     try:
         return get_type_hints(fn)
-    except NameError:  # one that only type checkers know
+    except (NameError, TypeError):  # one that only type checkers know
         return dict(fn.__annotations__)
 
 
-def takes_request(kinds: Mapping[str, Any]) -> bool:
-    """Return whether a handler with these annotations is given the request."""
-    return any(_is(kind, Request) for kind in kinds.values())
+def with_request(signature: inspect.Signature, kinds: Mapping[str, Any]) -> inspect.Signature:
+    """Return ``signature``, with a parameter for the request if it has none and BlackSheep could fill it."""
+    parameters = list(signature.parameters.values())
+    takes = "request" in signature.parameters or any(_is(kind, Request) for kind in kinds.values())
+    if takes or any(parameter.kind not in _FILLED for parameter in parameters):
+        return signature
+    added = inspect.Parameter(_ADDED, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=Request)
+    return signature.replace(parameters=[*parameters, added])
 
 
 def declared(kinds: Mapping[str, Any]) -> Declared:

@@ -29,6 +29,8 @@ _CONTEXT: Any = vars(flask.globals).get("request_ctx", flask.globals.app_ctx)  #
 class Adapter(Around):
     """Ties one Flask view, a function or a method of a `MethodView`, to the cache."""
 
+    loop_ends: bool = True
+
     def __init__(self, fn: Callable[..., Any]) -> None:
         self._fn = fn
         self.blocking: bool = not inspect.iscoroutinefunction(fn)

@@ -62,7 +62,8 @@ class Adapter(Around):
 
     def emit(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> quart.Response:
         """Return a response of ready parts."""
-        response: quart.Response = with_headers(quart.current_app.response_class(body, status), headers)
+        make: Any = quart.current_app.response_class
+        response: quart.Response = with_headers(make(body, status), headers)
         return response
 
 

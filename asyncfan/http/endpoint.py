@@ -61,7 +61,10 @@ def _wrapper(
         if detects:
             adapter, visit = _detected(found, fn, args, kwargs)
             if adapter is not None and visit is not None:
-                return await server.serve(adapter, visit)
+                answer = await server.serve(adapter, visit)
+                if getattr(adapter, "loop_ends", False):
+                    await server.settled()
+                return answer
         if not plain:
             plain.append(_awaitable(fn, plainly()))
         return await plain[0](*args, **kwargs)

@@ -66,25 +66,25 @@ class Thread:
         try:
             task = loop.create_task(request, name="asyncfan:request")
             task.add_done_callback(lambda _: loop.stop())
-            loop.run_forever()
-            while (turn := self._turn) is not None:
-                self._turn = None
-                turn()
-                loop.run_forever()
+            try:
+                self._drive(loop)
+            finally:
+                if not task.done():  # the thread was interrupted
+                    task.cancel()
+                    self._drive(loop)
             return task.result()
         finally:
-            _close(loop)
+            if left := asyncio.all_tasks(loop):  # what a shared tier is to be told
+                loop.run_until_complete(asyncio.wait(left))
+            loop.close()
+
+    def _drive(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run the loop until the request's task has ended, and the handler in between."""
+        loop.run_forever()
+        while (turn := self._turn) is not None:
+            self._turn = None
+            turn()
+            loop.run_forever()
 
     def __repr__(self) -> str:
         return f"<Thread of a request{', its handler is next' if self._turn else ''}>"
-
-
-def _close(loop: asyncio.AbstractEventLoop) -> None:
-    """End a request's loop: what was left to tell a shared tier is told first."""
-    left = asyncio.all_tasks(loop)
-    for task in left:
-        if task.get_name() == "asyncfan:request":  # it was interrupted
-            task.cancel()
-    if left:
-        loop.run_until_complete(asyncio.wait(left))
-    loop.close()

@@ -201,7 +201,12 @@ class Blocking(Protocol):
 
     Such a handler stays a plain function. Its visits get an `in_thread.Thread` as ``thread``, by which `Adapter.call`
     runs it; None, where it was not known at decoration whose handler it is.
+
+    Attributes:
+        loop_ends: Whether an async handler's event loop ends with its request.
     """
+
+    loop_ends: bool
 
     @property
     def blocking(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections.abc import Callable, Hashable, Mapping
@@ -269,6 +270,13 @@ class Server:
 
     def _mark(self, adapter: Adapter, visit: Any, result: Any, status: str) -> Any:
         return adapter.mark(visit, result, "cache-status", f"asyncfan; {status}") if self._expose_status else result
+
+    async def settled(self) -> None:
+        """Wait until what this event loop is telling a shared tier is told: it ends with the request."""
+        loop = asyncio.get_running_loop()
+        left = [task for task in list(self._operation.cache.writes) if task.get_loop() is loop]
+        if left:
+            await asyncio.wait(left)
 
     def forget(self, parts: RequestParts) -> None:
         """Drop what is stored for a GET of a request's path, whatever its query: a request has changed it."""

@@ -3,13 +3,11 @@
 import asyncio
 import json
 import threading
-import time
 import types
 from pathlib import Path
 from typing import ClassVar
 
 import django
-import sites
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.http import FileResponse, HttpResponse, JsonResponse, StreamingHttpResponse
@@ -18,6 +16,7 @@ from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils.decorators import async_only_middleware
 from django.views import View
+from within import Within
 
 from asyncfan.caching.level import CacheLevel
 from asyncfan.http import cache_response
@@ -50,13 +49,13 @@ def with_urls(get_response):
     return middleware
 
 
-class DjangoSite(sites.Site):
+class DjangoSite(Within):
     """The endpoints in Django."""
 
     lacks: ClassVar = {"test_background_task_runs_once_a_request": "its responses have no work to do after they were sent"}
 
     def __init__(self):
-        super().__init__(lambda _: None)
+        super().__init__()
         urls = types.ModuleType("urls")
         urls.urlpatterns = endpoints(self)
         app = get_asgi_application()
@@ -194,11 +193,23 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small views
 
     @at("/sync/<str:x>")
     def sync(request, x):
-        time.sleep(0.3)
+        site.together.wait(10)
         return HttpResponse(threading.current_thread().name)
 
     @at("/quiet", expose_status=False, honor_client_cache_control=False)
     async def quiet(request):
         return HttpResponse(f"quiet {count('quiet')}")
+
+    @at("/audited", audit=True)
+    async def audited(request):
+        return HttpResponse(f"{request.headers.get('x-color')}, {request.headers.get('authorization')}")
+
+    @at("/loaded")
+    async def loaded(request):
+        return HttpResponse(await site.loaded(), headers={"Cache-Control": "no-store"})
+
+    @at("/fan")
+    async def fan(request):
+        return HttpResponse(await site.fan())
 
     return patterns

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import threading
-import time
 from typing import Annotated, Any, ClassVar
 
 import sites
@@ -12,12 +11,13 @@ from litestar.background_tasks import BackgroundTask
 from litestar.enums import RequestEncodingType
 from litestar.params import Body, FromPath, FromQuery, HeaderParameter
 from litestar.response import File, Redirect, Stream
+from within import Within
 
 from asyncfan.caching.level import CacheLevel
 from asyncfan.http import cache_response
 
 
-class LitestarSite(sites.Site):
+class LitestarSite(Within):
     """The endpoints in Litestar."""
 
     lacks: ClassVar = {
@@ -25,7 +25,7 @@ class LitestarSite(sites.Site):
     }
 
     def __init__(self):
-        super().__init__(lambda _: None)
+        super().__init__()
         self.inner = sites.cancelling(Litestar(endpoints(self), openapi_config=None))
 
 
@@ -158,11 +158,23 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
 
     @at("/sync/{x:str}")
     def sync(x: FromPath[str]) -> str:
-        time.sleep(0.3)
+        site.together.wait(10)
         return threading.current_thread().name
 
     @at("/quiet", expose_status=False, honor_client_cache_control=False)
     async def quiet() -> str:
         return f"quiet {count('quiet')}"
+
+    @at("/audited", audit=True)
+    async def audited(request: Request) -> str:
+        return f"{request.headers.get('x-color')}, {request.headers.get('authorization')}"
+
+    @at("/loaded")
+    async def loaded() -> Response[str]:
+        return Response(await site.loaded(), headers={"Cache-Control": "no-store"}, media_type="text/plain")
+
+    @at("/fan")
+    async def fan() -> str:
+        return await site.fan()
 
     return handlers

@@ -3,23 +3,22 @@
 import asyncio
 import json
 import threading
-import time
 from typing import ClassVar
 
-import sites
 from quart import Quart, Response, after_this_request, jsonify, redirect, request, send_file
+from within import Within
 
 from asyncfan.caching.level import CacheLevel
 from asyncfan.http import cache_response
 
 
-class QuartSite(sites.Site):
+class QuartSite(Within):
     """The endpoints in Quart."""
 
     lacks: ClassVar = {}
 
     def __init__(self):
-        super().__init__(lambda _: None)
+        super().__init__()
         self.inner = Quart(__name__)
         endpoints(self, self.inner)
 
@@ -148,9 +147,21 @@ def endpoints(site, app):  # noqa: C901, PLR0915 - a list of small handlers
 
     @at("/sync/<x>")
     def sync(x):
-        time.sleep(0.3)
+        site.together.wait(10)
         return threading.current_thread().name
 
     @at("/quiet", expose_status=False, honor_client_cache_control=False)
     async def quiet():
         return f"quiet {count('quiet')}"
+
+    @at("/audited", audit=True)
+    async def audited():
+        return f"{request.headers.get('x-color')}, {request.headers.get('authorization')}"
+
+    @at("/loaded")
+    async def loaded():
+        return await site.loaded(), {"Cache-Control": "no-store"}
+
+    @at("/fan")
+    async def fan():
+        return await site.fan()

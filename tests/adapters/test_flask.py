@@ -11,6 +11,7 @@ from flask.views import MethodView
 from asyncfan import current_scope, scope
 from asyncfan.caching.cache import Cache
 from asyncfan.http import cache_response
+from asyncfan.testing import MemoryStore
 
 wrong_app = Flask("wrong_app")
 wrong_blueprint = Blueprint("wrong_blueprint", __name__)
@@ -173,6 +174,29 @@ def test_scope_of_a_guard_reaches_the_view_and_the_key(app, cache):
     assert [response.text for response in asked(app, times=3)] == ["acme", "umbrella", "acme"]
 
 
+@pytest.mark.real_time
+@pytest.mark.parametrize("sort", ["plain", "async"])
+def test_response_reaches_the_shared_tier(sort):
+    """What a view answered is told the other processes before its event loop ends."""
+    server = MemoryStore()
+    told = []
+    for _ in range(2):
+        cache, app = Cache(store=server.connect(), memory_expire=60), Flask(__name__)
+
+        def view():
+            return "x"
+
+        async def async_view():
+            return "x"
+
+        cached = cache_response(cache=cache, prefix="view")(view if sort == "plain" else async_view)
+        app.add_url_rule("/", "view", cached)
+        told.append(app.test_client().get("/").headers["cache-status"])
+        asyncio.run(cache.aclose())
+    assert told[0] == "asyncfan; fwd=miss; stored"
+    assert told[1].startswith("asyncfan; hit")
+
+
 def test_error_of_a_view_is_flasks_own(app, cache):
     """abort() ends in the application's error handler, and nothing is stored."""
 
@@ -216,3 +240,20 @@ def test_decorators_in_the_wrong_order(router):
     )
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         cache_response(cache=Cache())(wrong)
+
+
+def test_interrupted_view_leaves_no_flight_behind(app, cache):
+    """A view that the process interrupts ends its request's loop, and the next request runs it anew."""
+    endings = [KeyboardInterrupt(), None]
+
+    @app.get("/")
+    @cache_response(cache=cache)
+    def view():
+        ending = endings.pop(0)
+        if ending is not None:
+            raise ending
+        return "x"
+
+    with pytest.raises(KeyboardInterrupt):
+        app.test_client().get("/")
+    assert app.test_client().get("/").text == "x"

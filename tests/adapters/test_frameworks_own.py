@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import inspect
 import re
 import types
 
@@ -20,6 +21,7 @@ from sanic import Blueprint
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
+from asyncfan.adapters.blacksheep import Adapter as BlackSheepAdapter
 from asyncfan.caching.cache import Cache
 from asyncfan.http import cache_response
 
@@ -58,7 +60,7 @@ async def test_raised_answers_of_aiohttp_reach_each_client():
 
     app = web.Application()
     app.router.add_get("/", missing)
-    async with TestServer(app) as server, ClientSession() as client:
+    async with asyncio.timeout(30), TestServer(app) as server, ClientSession() as client:
         answers = [asyncio.ensure_future(client.get(server.make_url("/"))) for _ in range(5)]
         while not calls:
             await asyncio.sleep(0)
@@ -309,6 +311,15 @@ async def test_method_of_a_blacksheep_controller_is_a_handler():
     async with client_of(app) as client:
         assert [(await client.get("/home/7")).json() for _ in range(2)] == [{"number": 7}] * 2
     assert calls == [7]
+
+
+def test_handlers_of_other_frameworks_keep_their_parameters():
+    """A handler that BlackSheep could not call is left as it is."""
+
+    @cache_response(cache=Cache(), adapter=BlackSheepAdapter)
+    async def handler(*, a: int, **rest: int): ...
+
+    assert list(inspect.signature(handler).parameters) == ["a", "rest"]
 
 
 # ---- misuse: what a program would otherwise find out in production
