@@ -7,5 +7,8 @@ runner.py      all measurements, interleaved, each in a fresh process
 result.py      bests, ratios and verdicts
 plots/         the figures of the README, and what draws them: ``python -m benchmarks plots``
 soak.py        a chaos run of the shared cache: ``python -m benchmarks soak --seconds N``
+conformance.py framework by check, over the adapters' own suite: ``python -m benchmarks conformance``
+controls.py    the same suite over what else caches responses: ``python -m benchmarks conformance --incumbents``
+browser.py     what a real browser sees of a cached page: ``python -m benchmarks browser``
 table.py       the results as text, Markdown and JSON
 """

@@ -5,19 +5,19 @@ import json
 import sys
 from pathlib import Path
 
-from . import plots, soak, table
+from . import browser, conformance, plots, soak, table
 from .runner import run
 from .workload import Workload
 from .workloads import WORKLOADS
+
+OTHERS = {"browser": browser, "conformance": conformance, "plots": plots, "soak": soak}  # {name: what has a main}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure what was asked for and print it. Returns 1 if a contestant failed, 0 otherwise."""
     given = sys.argv[1:] if arguments is None else arguments
-    if given[:1] == ["soak"]:
-        return soak.main(given[1:])
-    if given[:1] == ["plots"]:
-        return plots.main(given[1:])
+    if given and given[0] in OTHERS:
+        return OTHERS[given[0]].main(given[1:])
     options = parse(given)
     if options.list:
         print(

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks import __main__ as command_line
+from benchmarks import conformance, runner, soak, table
 from benchmarks import run as one_measurement
-from benchmarks import runner, soak, table
 from benchmarks.result import Entry, Result
 from benchmarks.workload import Bar, Contestants, NotOfferedError, Workload
 from benchmarks.workloads import WORKLOADS, fanout, hit, miss, stampede
@@ -285,3 +285,40 @@ def test_soak_finds_a_leak(a_call, leaks):
     rows = [(n * 1_000, 5_000_000 + n * 1_000 * a_call + n % 3 * 100_000) for n in range(40)]
     grown, calls = soak.growth(rows)
     assert (grown > soak.NOISE + soak.LEAK * calls) == leaks
+
+
+def report(check="a check", when="call", outcome="passed", reason=""):
+    """Return what pytest tells of a part of a test."""
+    told = SimpleNamespace(when=when, passed=False, failed=False, skipped=False, longrepr=("", 1, f"Skipped: {reason}"))
+    told.user_properties = [("check", ("django", check))]
+    setattr(told, outcome, True)
+    return told
+
+
+def test_check_passes_if_each_case_did_that_the_framework_can_have(tmp_path):
+    """One failed case, or a failing fixture, fails its check; a check is lacking only if all of its cases are."""
+    notes = conformance.Notes(tmp_path)
+    for told in (
+        report("whole", "setup", "skipped", "no such thing"),
+        report("whole"),
+        report("lacking", "setup", "skipped", "django: no such thing"),
+        report("lacking", "teardown"),
+        report("broken", outcome="failed"),
+        report("broken"),
+        report("left open"),
+        report("left open", "teardown", "failed"),
+    ):
+        notes.pytest_runtest_logreport(told)
+    assert notes.found == {
+        "django": {"whole": "✓", "lacking": "no such thing", "broken": "FAILS", "left open": "FAILS"},
+    }
+
+
+def test_conformance_fails_if_a_check_did_or_did_not_run(monkeypatch, capsys):
+    """The command's exit code is 1 unless every check passed or has a reason to be lacking."""
+    checks = [check for group in conformance.groups().values() for check in group]
+    for outcome, code in (("✓", 0), ("a reason", 0), ("FAILS", 1), ("not run", 1)):
+        found = {"django": dict.fromkeys(checks, "✓") | {checks[0]: outcome}}
+        monkeypatch.setattr(conformance, "collected", lambda *_, found=found: found)
+        assert command_line.main(["conformance"]) == code
+        assert (f"django, {checks[0]}: {outcome}" in capsys.readouterr().out) == bool(code)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import conformance
+
 README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text() if README.exists() else ""
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
@@ -42,3 +44,13 @@ def test_the_two_commands_of_the_readme_are_the_ones_that_ci_runs():
     assert command in TEXT
     assert all(word in gate for word in shlex.split(command) if word != "&&")
     assert "pip install . && python -m asyncfan demo" in TEXT
+
+
+@pytest.mark.real_time  # another process collects them
+def test_conformance_table_has_the_frameworks_and_checks_that_the_suite_has():
+    """Its rows are the frameworks, its columns the groups of checks with their numbers; what became of them is not compared."""
+    header, *rows = conformance.summary(conformance.collected(conformance.files(), "--collect-only"))
+    table = TEXT[TEXT.index("| framework |") :].partition("\n\n")[0].splitlines()
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    assert lines[0] == header
+    assert [line[0] for line in lines[2:]] == [row[0] for row in rows]

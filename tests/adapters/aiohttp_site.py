@@ -23,7 +23,7 @@ class AiohttpAsk(Ask):
 class AiohttpSite(Site):
     lacks = dict.fromkeys(
         ("test_background_task_runs_once_a_request", "/background"),
-        "aiohttp's responses have no work to do after they were sent",
+        "its responses have no work to do after they were sent",
     )
 
     def ask(self, request):

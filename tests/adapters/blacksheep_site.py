@@ -28,7 +28,7 @@ class BlackSheepAsk(Ask):
 class BlackSheepSite(Site):
     lacks = dict.fromkeys(
         ("test_background_task_runs_once_a_request", "/background"),
-        "BlackSheep's responses have no work to do after they were sent",
+        "its responses have no work to do after they were sent",
     )
 
     def __init__(self):

@@ -52,7 +52,9 @@ def with_urls(get_response):
 class DjangoSite(Within):
     """The endpoints in Django."""
 
-    lacks: ClassVar = {"test_background_task_runs_once_a_request": "Django has no work to do after a response"}
+    lacks: ClassVar = {
+        "test_background_task_runs_once_a_request": "its responses have no work to do after they were sent"
+    }
 
     def __init__(self):
         super().__init__()

@@ -30,7 +30,7 @@ class SanicAsk(Ask):
 class SanicSite(Site):
     lacks = dict.fromkeys(
         ("test_background_task_runs_once_a_request", "/background"),
-        "Sanic's responses have no work to do after they were sent",
+        "its responses have no work to do after they were sent",
     )
 
     def ask(self, request):

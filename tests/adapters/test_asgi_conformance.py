@@ -15,10 +15,11 @@ from asyncfan.adapters.asgi import CacheMiddleware, Rule
 
 pytestmark = pytest.mark.real_time
 
-# A middleware lets what nobody named reach the application, and knows nothing of work that is done after a response.
-del test_unsafe_method_without_methods_is_refused  # noqa: F821
-del test_background_task_runs_once_a_request  # noqa: F821
-del test_what_cannot_be_repeated_passes_untouched  # noqa: F821
+LACKS = {
+    "test_unsafe_method_without_methods_is_refused": "a middleware lets what no rule names reach the application",
+    "test_background_task_runs_once_a_request": "a middleware knows nothing of work that is done after a response",
+    "test_what_cannot_be_repeated_passes_untouched": "a middleware knows nothing of work that is done after a response",
+}
 
 
 class MiddlewareSite(sites.Site):
@@ -56,8 +57,10 @@ def place(request):
 
 
 @pytest.fixture
-def site(place):
+def site(place, request):
     """Return the endpoints in one framework, behind the middleware."""
+    if reason := LACKS.get(request.node.originalname):
+        pytest.skip(reason)
     return MiddlewareSite(place[0])
 
 

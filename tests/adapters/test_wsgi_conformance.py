@@ -14,18 +14,20 @@ from test_conformance import twice
 
 pytestmark = pytest.mark.real_time
 
-# A middleware lets what nobody named reach the application; WSGI tells it neither of work to do afterwards nor of a
-# client that has gone; and a request inside of this process needs ASGI.
-del test_unsafe_method_without_methods_is_refused  # noqa: F821
-del test_background_task_runs_once_a_request  # noqa: F821
-del test_what_cannot_be_repeated_passes_untouched  # noqa: F821
-del test_followers_of_a_disconnected_leader_elect_another  # noqa: F821
-del test_many_hosts_do_not_grow_the_memory_of_keys  # noqa: F821
+LACKS = {
+    "test_unsafe_method_without_methods_is_refused": "a middleware lets what no rule names reach the application",
+    "test_background_task_runs_once_a_request": "a middleware knows nothing of work that is done after a response",
+    "test_what_cannot_be_repeated_passes_untouched": "a middleware knows nothing of work that is done after a response",
+    "test_followers_of_a_disconnected_leader_elect_another": "WSGI does not tell of a client that has gone",
+    "test_many_hosts_do_not_grow_the_memory_of_keys": "a request inside of this process needs ASGI",
+}
 
 
 @pytest.fixture
-def site():
+def site(request):
     """Return the endpoints behind the middleware."""
+    if reason := LACKS.get(request.node.originalname):
+        pytest.skip(reason)
     site = RuledSite()
     yield site
     site.inner.close()

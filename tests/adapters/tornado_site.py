@@ -53,7 +53,7 @@ class Handler(RequestHandler):
 class TornadoSite(Site):
     lacks = dict.fromkeys(
         ("test_background_task_runs_once_a_request", "/background"),
-        "Tornado's responses have no work to do after they were sent",
+        "its responses have no work to do after they were sent",
     )
 
     def ask(self, handler):
