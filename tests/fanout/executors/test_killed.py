@@ -21,7 +21,8 @@ def pool(request):
 
         pool = LokyPool(2)
     else:
-        pool = ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))
+        # one worker: shutdown() of CPython's waits for ever for another that starts while the pool breaks
+        pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
     yield pool
     pool.shutdown(wait=True)
 
