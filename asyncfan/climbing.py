@@ -86,11 +86,13 @@ class Climber:
     """
 
     def __init__(self, least: int, most: int, worth: float, enough: float) -> None:
-        self.least, self.most, self._worth = least, most, worth
+        self.least: int = least
+        self.most: int = most
+        self._worth = worth
         self._noticed = max(worth, 1 - worth)  # how much the gain of a step can differ from what is asked for
         self.value: int = self.bounded(math.sqrt(least) * math.sqrt(most))
         self._enough = enough
-        self.here = Measured(memory=enough)
+        self.here: Measured = Measured(memory=enough)
         self.tried: tuple[int, Measured] | None = None
         self._way = 1.0  # up or down, the next trial
         self._stride = FIRST

@@ -21,8 +21,8 @@ class Exchange:
     """
 
     def __init__(self, send: Send | None, limit: int) -> None:
-        self.known = asyncio.Event()
-        self.live = False  # it is sent on as it comes, from when what was held back has been sent
+        self.known: asyncio.Event = asyncio.Event()
+        self.live: bool = False  # it is sent on as it comes, from when what was held back has been sent
         self._send = send
         self._limit = limit
         self._opened = asyncio.Event()  # what was held back has been sent

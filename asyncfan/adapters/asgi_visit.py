@@ -23,12 +23,12 @@ class Visit:
     __slots__ = ("_app", "_early", "_receive", "_send", "_task", "args", "body", "extra", "kwargs", "request", "rule")
 
     def __init__(self, scope: Scope, app: ASGIApp, receive: Receive, send: Send | None, rule: Rule) -> None:
-        self.request = scope
-        self.rule = rule
+        self.request: Scope = scope
+        self.rule: Rule = rule
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
         self.extra: Headers = ()
-        self.body = b""
+        self.body: bytes = b""
         self._app = app
         self._receive = receive
         self._send = send

@@ -40,7 +40,7 @@ class Adapter(Undeclared):
         kinds = annotations_of(fn)
         self._names = tuple(own.parameters)
         self._declared = declared(kinds)
-        self.signature = with_request(own, kinds)
+        self.signature: inspect.Signature | None = with_request(own, kinds)
         self._adds = self.signature is not own
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visit | None:

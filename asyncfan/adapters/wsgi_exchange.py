@@ -22,7 +22,7 @@ class Exchange:
     """
 
     def __init__(self, app: WSGIApp, environ: Environ, limit: int) -> None:
-        self.whole = False
+        self.whole: bool = False
         self._closed = False
         self._limit = limit
         self._status = ""

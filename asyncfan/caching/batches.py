@@ -52,7 +52,7 @@ class Batch:
         max_workers: int | None = None,
         how: Freshness | None = None,
     ) -> None:
-        self.loads = BatchLoads(operation, load, how)
+        self.loads: BatchLoads = BatchLoads(operation, load, how)
         self.size = size
         self.max_workers = max_workers
 

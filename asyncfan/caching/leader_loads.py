@@ -41,6 +41,9 @@ class Loaded(NamedTuple, Generic[V]):
 class LeaderLoads(TaskLoads):
     """The part of an operation whose loads are led by a caller: they end with it, and the waiters elect another."""
 
+    loads_cancelled: int  # counted here too
+    shared_hits: int
+
     async def lead(
         self,
         key: Any,

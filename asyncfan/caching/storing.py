@@ -23,6 +23,9 @@ log: logging.Logger = logging.getLogger("asyncfan.caching")
 class Storing(Boarding):
     """The part of an operation that makes an entry, an old value or an error of what a load gave or raised."""
 
+    shared_hits: int  # counted here too
+    rescued: int
+
     def succeeded(self, flight: Flight, value: Any, started: float) -> Entry | None:
         """Count a load that gave a value, and return what is to be stored of it."""
         passage = flight.passage

@@ -28,6 +28,8 @@ MAX_EAGER_DEPTH = 16
 class TaskLoads(Storing):
     """The part of an operation whose loads are tasks, which the cache owns."""
 
+    loads_cancelled: int  # counted here too
+
     async def fetch(
         self,
         key: Any,

@@ -21,6 +21,8 @@ V = TypeVar("V")
 class ThreadLoads(Storing):
     """The part of an operation whose loads run in the thread of their first caller, or in one that the cache owns."""
 
+    loads_cancelled: int  # counted here too
+
     def fetch_in_thread(
         self,
         key: Any,

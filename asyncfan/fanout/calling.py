@@ -117,8 +117,8 @@ class Elsewhere:
     __slots__ = ("executor", "function")
 
     def __init__(self, function: Callable[..., Any], executor: SupportsSubmit | None) -> None:
-        self.function = function
-        self.executor = executor  # None: the threads of the loop
+        self.function: Callable[..., Any] = function
+        self.executor: SupportsSubmit | None = executor  # None: the threads of the loop
 
     async def __call__(self, *args: Any) -> Any:
         """Call the function there; an awaitable that it returns is awaited here."""

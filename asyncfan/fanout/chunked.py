@@ -29,6 +29,7 @@ class ChunkedRun(Run):
     """
 
     worker: tuple[Any, ...]  # the run's, set here too
+    succeeded: int
 
     def __init__(self, *args: Any, size: int | Literal["auto"], **facts: Any) -> None:
         super().__init__(*args, waits=True, **facts)
@@ -133,6 +134,8 @@ class ChunkedRun(Run):
 
 class ChunkedStreamRun(ChunkedRun, StreamRun):
     """The books of a stream in chunks; its window is ``window`` chunks."""
+
+    window: int  # the stream's, set here too
 
     def __init__(self, *args: Any, window: int, **facts: Any) -> None:
         super().__init__(*args, window=window, **facts)

@@ -73,7 +73,7 @@ class Tally:
     __slots__ = ("attempts", "meter")
 
     def __init__(self, meter: Meter) -> None:
-        self.meter = meter
+        self.meter: Meter = meter
         self.attempts: int = 1
 
     def __call__(self, calls: int, hedges: int) -> None:

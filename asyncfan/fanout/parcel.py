@@ -27,7 +27,7 @@ class Lost:
     __slots__ = ("why",)
 
     def __init__(self, why: str) -> None:
-        self.why = why
+        self.why: str = why
 
     def __reduce__(self) -> Any:
         return Lost, (self.why,)
@@ -39,8 +39,8 @@ class Raised:
     __slots__ = ("cloud", "error")
 
     def __init__(self, error: BaseException, *, cloud: bool) -> None:
-        self.error = error
-        self.cloud = cloud
+        self.error: BaseException = error
+        self.cloud: bool = cloud
 
     def __reduce__(self) -> Any:
         error = self.error
@@ -58,8 +58,8 @@ class Parcel:
     __slots__ = ("cloud", "values")
 
     def __init__(self, values: Sequence[Any], *, cloud: bool) -> None:
-        self.values = values
-        self.cloud = cloud  # whether cloudpickle may help
+        self.values: Sequence[Any] = values
+        self.cloud: bool = cloud  # whether cloudpickle may help
 
     def __reduce__(self) -> Any:
         try:

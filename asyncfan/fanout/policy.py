@@ -49,9 +49,9 @@ class Policy:
     __slots__ = ("first", "max_errors", "min_success")
 
     def __init__(self, first: int | None, min_success: int | None, max_errors: int | None) -> None:
-        self.first = first
-        self.min_success = min_success
-        self.max_errors = max_errors
+        self.first: int | None = first
+        self.min_success: int | None = min_success
+        self.max_errors: int | None = max_errors
 
     @property
     def wanted(self) -> str:

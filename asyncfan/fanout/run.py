@@ -41,6 +41,9 @@ class Run(Crew):
     """One fan-out, from its first item to its last worker's end; made and used up by one call."""
 
     worker: tuple[Any, ...]  # the crew's, set here too
+    hold: bool
+    limit: SharedLimit | None
+    max_workers: float
     fatal: BaseException | None
     cause: BaseException | None
 
