@@ -161,7 +161,7 @@ def test_one_cache_serves_several_event_loops(server):
 
     assert asyncio.run(main(2)) == [1, 2]
     assert asyncio.run(last()) == [1, 3]
-    assert made == [1, 2, 3]
+    assert sorted(made) == [1, 2, 3]  # two connections: which reply comes first is nobody's promise
 
 
 def test_plain_functions_share_values_too(server):
