@@ -94,7 +94,7 @@ class Cache(Decorating, Items, Invalidation):
         super().__init__(lambda: self.operation("", "get_or_set"))
         _check_bound("maxsize", maxsize)
         _check_bound("max_bytes", max_bytes)
-        order = make_order(policy, _evicted, maxsize=maxsize, scale=make_scale(max_bytes, weigher))
+        order = make_order(policy, _evicted, _moved, maxsize=maxsize, scale=make_scale(max_bytes, weigher))
         self.maxsize: int | None = maxsize if isinstance(policy, str) else getattr(policy, "maxsize", None)
         self.max_bytes: int | None = max_bytes
         self.weigher = weigher
@@ -202,6 +202,10 @@ class Cache(Decorating, Items, Invalidation):
 
 def _evicted(entry: Entry) -> None:
     entry.seal.operation.drop(entry, "size")
+
+
+def _moved(entry: Entry) -> None:
+    entry.seal.operation.store.moved(entry)
 
 
 def _opened(store: str | SharedStore | SharedTier, namespace: str) -> SharedTier:

@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncfan.caching import MISSING, Cache
-from asyncfan.caching.policies import POLICIES, S3FIFOCache
+from asyncfan.caching.policies import POLICIES
+from asyncfan.caching.queues import MAIN, MAX_READS
+from asyncfan.caching.s3fifo import S3FIFOCache
 from asyncfan.caching.store import SWEEP_SLICE
 from asyncfan.testing import ManualClock
 
@@ -367,7 +369,7 @@ class Model:
         while sum(self.sizes.values()) + size > self.capacity:
             self.evict()
         if key in self.ghosts:
-            self.ghosts.remove(key)
+            self.ghosts[self.ghosts.index(key)] = None
             self.main.append(key)
         else:
             self.small.append(key)
@@ -423,11 +425,24 @@ def assert_same(capacity, requests, *, sized):
         elif weight <= capacity:
             found[key] = size
             model.insert(key, weight)
-        assert [node.key for node in found._small.walk()] == model.small
-        assert [node.key for node in found._main.walk()] == model.main
-        assert list(found._ghosts) == model.ghosts  # the hash of a small number is the number
-        assert {key: node.reads for key, node in found._nodes.items()} == model.reads
-        assert found.currsize == found._small.weight + found._main.weight == sum(model.sizes.values()) <= capacity
+        assert_same_queues(found._queues, model, lambda node: node.key)
+        assert found.currsize == found._queues.weight == sum(model.sizes.values()) <= capacity
+    assert remembered(found._queues.ghosts) == {hash((key,)) & 0xFFFFFFFF for key in model.ghosts if key is not None}
+
+
+def assert_same_queues(queues, model, key_of):
+    """The same keys are in the same places, and were read as often."""
+    small, main = list(queues.small.walk())[::-1], list(queues.main.walk())[::-1]
+    assert [key_of(item) for item in small] == model.small
+    assert [key_of(item) for item in main] == model.main
+    assert {key_of(item): item.place & MAX_READS for item in small + main} == model.reads
+    assert [item.place & MAIN for item in small + main] == [0] * len(small) + [MAIN] * len(main)
+
+
+def remembered(ghosts):
+    """The fingerprints that are still of use."""
+    pairs = zip(ghosts._prints, ghosts._numbers, strict=True)
+    return {fingerprint for fingerprint, number in pairs if number > ghosts._forgotten}
 
 
 ACTION = st.sampled_from(["get", "get", "get", "delete", "pop"])
@@ -465,7 +480,7 @@ def test_s3fifo_is_a_mapping_as_cachetools_has_them():
     with pytest.raises(ValueError, match="value too large"):
         found["c"] = "x" * 11
     found.clear()
-    assert (len(found), found.currsize, len(found._small), len(found._main)) == (0, 0, 0, 0)
+    assert (len(found), found.currsize, len(found._queues)) == (0, 0, 0)
     with pytest.raises(KeyError, match="S3FIFOCache is empty"):
         found.popitem()
 
@@ -481,8 +496,8 @@ def test_s3fifo_keeps_within_its_size_as_values_grow(writes, capacity):
         if size <= capacity:
             found[key] = size
             assert found[key] == size
-        assert sum(found.values()) == found.currsize == found._small.weight + found._main.weight <= capacity
-        assert len(found) == len(found._nodes) == len(found._small) + len(found._main)
+        assert sum(found.values()) == found.currsize == found._queues.weight <= capacity
+        assert len(found) == len(found._nodes) == len(found._queues)
 
 
 # -- mappings of the user's ------------------------------------------------------------------------------------------------
