@@ -38,19 +38,19 @@ class Bounded(ABC):
         """Take in an entry, once others have made room for it: it must not be the one that goes."""
         if self._scale is not None and not self._scale.takes(entry):
             return False
-        entry.place = COMING
-        while len(self) >= self._maxsize or self._weight() + entry.weight > self._max_weight:
-            self._evict()
-        if entry.place is COMING:  # else the finalizer of a value that went has removed it
-            self._take_in(entry)
+        entry.place = COMING  # until the finalizer of a value that goes removes it
+        while entry.place is COMING:
+            if len(self) >= self._maxsize or self._weight() + entry.weight > self._max_weight:
+                self._evict()
+            else:
+                self._take_in(entry)
         return True
 
     def remove(self, entry: Entry) -> None:
         """Let go of an entry, also of one that is about to come in."""
-        if entry.older is None:
-            entry.place = None
-        else:
+        if entry.older is not None:
             self._let_go(entry)
+        pass  # it and what is noted there would keep each other alive
 
     @abstractmethod
     def touch(self, entry: Entry) -> None:

@@ -86,7 +86,6 @@ class Frequency(Bounded):
         elif group.newest is entry:
             group.newest = entry.older
         self._ring.discard(entry)
-        entry.place = None  # it and its group would keep each other alive
 
     def _evict(self) -> None:
         entry = self._ring.oldest

@@ -13,8 +13,7 @@ class Ghosts:
     """A queue of fingerprints, of which each is forgotten when so many others have come after it.
 
     They stand in arrays, hashed into buckets: a dictionary or a set of as many numbers is four to eight times as
-    large. A bucket is twice as large as what is to be remembered in it on average, so that one in a hundred is
-    forgotten early.
+    large. A bucket is twice as large as what it has to remember on average, so that one in fifty is forgotten early.
     """
 
     def __init__(self) -> None:
@@ -60,8 +59,8 @@ class Ghosts:
     def _grow(self, room: int) -> None:
         """Make place for twice as many, and forget all: it is seldom, and to move them would take long."""
         buckets = room * 2 // WAYS + 64
-        self._prints = array("I", bytes(4 * WAYS * buckets))
-        self._numbers = array("Q", bytes(8 * WAYS * buckets))
+        self._prints = array("I", (0,)) * (WAYS * buckets)
+        self._numbers = array("Q", (0,)) * (WAYS * buckets)
 
     def __repr__(self) -> str:
         return f"<Ghosts {sum(number > self._forgotten for number in self._numbers)}>"
