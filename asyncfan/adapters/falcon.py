@@ -17,7 +17,7 @@ from falcon.asgi.stream import BoundedStream
 
 from ..http.auditing import Watched
 from ..http.messages import Draft, RequestParts
-from .asgi_scope import parts_of
+from .asgi.scope import parts_of
 from .in_place import Placed, drafted, here, overlaid, placed
 from .misplaced import refuse_guard
 from .undeclared import Undeclared

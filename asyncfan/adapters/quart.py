@@ -17,8 +17,8 @@ import quart.globals
 from quart.wrappers.response import DataBody
 
 from ..http.messages import Draft, RequestParts
-from .asgi_scope import parts_of
-from .flask_views import Around, AroundVisit, encoded, refuse_misplaced, with_headers
+from .asgi.scope import parts_of
+from .flask.views import Around, AroundVisit, encoded, refuse_misplaced, with_headers
 
 __all__ = ["Adapter"]
 

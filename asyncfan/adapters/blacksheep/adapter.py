@@ -15,11 +15,11 @@ from blacksheep import Content, Request, Response, StreamedContent
 from blacksheep.server.bindings import ClientInfo, FromCookie, FromHeader
 from blacksheep.server.normalization import ensure_response
 
-from ..http.messages import Declared, Draft, RequestParts, Visit
-from .asgi_scope import parts_of
-from .blacksheep_declared import annotations_of, declared, with_request
-from .misplaced import refuse_registered
-from .undeclared import Undeclared
+from ...http.messages import Declared, Draft, RequestParts, Visit
+from ..asgi.scope import parts_of
+from ..misplaced import refuse_registered
+from ..undeclared import Undeclared
+from .declared import annotations_of, declared, with_request
 
 __all__ = ["Adapter"]
 

@@ -16,11 +16,11 @@ from litestar import Request, Response
 from litestar.exceptions import InternalServerException
 from litestar.response.base import ASGIResponse
 
-from ..http.auditing import Watched
-from ..http.messages import Declared, Draft, RequestParts
-from .asgi_scope import parts_of
-from .litestar_ready import Ready
-from .litestar_route import Route, RouteVisit, with_request
+from ...http.auditing import Watched
+from ...http.messages import Declared, Draft, RequestParts
+from ..asgi.scope import parts_of
+from .ready import Ready
+from .route import Route, RouteVisit, with_request
 
 __all__ = ["Adapter"]
 

@@ -17,9 +17,9 @@ from typing import Any
 import flask
 import flask.globals
 
-from ..http.messages import Draft, RequestParts
-from .flask_views import Around, AroundVisit, encoded, refuse_misplaced, with_headers
-from .wsgi_environ import parts_of
+from ...http.messages import Draft, RequestParts
+from ..wsgi.environ import parts_of
+from .views import Around, AroundVisit, encoded, refuse_misplaced, with_headers
 
 __all__ = ["Adapter"]
 

@@ -16,12 +16,12 @@ from tornado import gen
 from tornado.httputil import HTTPHeaders
 from tornado.web import RequestHandler
 
-from ..http.auditing import Watched
-from ..http.messages import Draft, Headers, RequestParts
-from .in_place import Placed, drafted, here, overlaid, placed
-from .misplaced import refuse_guard
-from .tornado_finish import unsent
-from .undeclared import Undeclared
+from ...http.auditing import Watched
+from ...http.messages import Draft, Headers, RequestParts
+from ..in_place import Placed, drafted, here, overlaid, placed
+from ..misplaced import refuse_guard
+from ..undeclared import Undeclared
+from .finish import unsent
 
 __all__ = ["Adapter"]
 
