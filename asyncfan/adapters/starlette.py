@@ -64,7 +64,7 @@ class Adapter(Undeclared):
             return result, None
         return result, Draft(result.status_code, tuple(result.raw_headers), bytes(result.body))
 
-    def emit(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Response:
+    def emit(self, visit: Any, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Response:  # noqa: ARG002 - others need it
         """Return a response of ready parts."""
         return _Prebuilt(status, headers, body)
 

@@ -36,6 +36,6 @@ class Adapter(Behind):
         """Read the body, and keep it for the application."""
         return await visit.read_body()
 
-    def emit(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Ready:
+    def emit(self, visit: Visit, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Ready:  # noqa: ARG002 - others need it
         """Return a response of ready parts."""
         return Ready(status, headers, body)

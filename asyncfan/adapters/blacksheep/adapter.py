@@ -78,7 +78,7 @@ class Adapter(Undeclared):
             headers.append((b"content-type", content.type or b"application/octet-stream"))
         return response, Draft(response.status, (*headers, (b"content-length", b"%d" % len(body))), body)
 
-    def emit(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Response:
+    def emit(self, visit: Any, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Response:  # noqa: ARG002 - others need it
         """Return a new response of ready parts."""
         rest = [pair for pair in headers if pair[0] not in _OF_CONTENT]
         by_name = dict(headers)

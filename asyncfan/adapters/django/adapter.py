@@ -78,7 +78,7 @@ class Adapter(Undeclared):
         """Draft a plain response; none that streams, has yet to be rendered, or that a cookie will be added to."""
         return result, draft_of(visit.request, result)
 
-    def emit(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> HttpResponse:
+    def emit(self, visit: Any, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> HttpResponse:  # noqa: ARG002 - others need it
         """Return a response of ready parts."""
         return response_of(status, headers, body)
 

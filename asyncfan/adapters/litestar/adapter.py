@@ -82,7 +82,7 @@ class Adapter:
         parts = made.status_code, made.encode_headers(), made.body
         return Ready(*parts), Draft(*parts)
 
-    def emit(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Response[bytes]:
+    def emit(self, visit: Any, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Response[bytes]:  # noqa: ARG002 - others need it
         """Return a response of ready parts."""
         return Ready(status, headers, body)
 

@@ -40,6 +40,6 @@ class Adapter(Behind):
         """Return the body, which was read in the request's thread."""
         return visit.body
 
-    def emit(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Ready:
+    def emit(self, visit: Visit, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Ready:  # noqa: ARG002 - others need it
         """Return a response of ready parts."""
         return Ready(status, headers, body)
