@@ -1,4 +1,4 @@
-"""A cluster as one event loop sees it: each key's command goes to the node that has its slot."""
+"""A cluster as one event loop sees it: each key's scripts run at the node that has its slot."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
 from redis.crc import key_slot
-from redis.exceptions import ResponseError
 
 from .address import Address
+from .errands import Errand, deliver
 from .node import Node
+from .runs import Run
 from .slots import owners, redirection
 
 __all__ = ["Cluster"]
 
-# A slot may move once more while a command follows it.
-MAX_HOPS = 3
+# A slot may move once more while an errand follows it, and a node may not know the script.
+MAX_HOPS = 5
 
 
 class Cluster:
@@ -30,24 +31,41 @@ class Cluster:
         self._slots: list[Node] = []  # each slot's node; empty: to be looked up
         self._lookup: asyncio.Task[None] | None = None
 
-    async def call(self, key: str, *command: Any) -> Any:
-        """Return the reply of the node that has ``key``, as `Node.call` does."""
+    async def runs(self, runs: Sequence[Run]) -> list[Any]:
+        """Return the replies to runs of scripts, each from the node that has its slot; as `Node.runs` does."""
         slots = await self._known()
-        call = slots[key_slot(key.encode())].call
+        errands = [Errand(run, slots[key_slot(run.place.encode())]) for run in runs]
+        left = errands
         for _ in range(MAX_HOPS):
             try:
-                return await call(key, *command)
-            except ResponseError as error:
-                moved, where = redirection(error)
-                if not where:
-                    raise
-                call = self._node(where).call if moved else self._node(where).ask
-                if moved:
-                    self._forget(slots)
+                await deliver(left)
             except OSError:
                 self._forget(slots)
                 raise
-        raise ConnectionError(f"no node has the slot of {key}")
+            left = [errand for errand in left if errand.unknown() or self._sent_on(errand, slots)]
+            if not left:
+                return [errand.reply for errand in errands]
+        raise ConnectionError(f"no node has the slot of {left[0].run.place}")
+
+    def _sent_on(self, errand: Errand, slots: list[Node]) -> bool:
+        """Say whether a node has sent an errand on to another one.
+
+        Raises:
+            Exception: It answered with another error.
+        """
+        if not isinstance(errand.reply, Exception):
+            return False
+        error, errand.reply = errand.reply, None
+        moved, where = redirection(error)
+        if not where:
+            try:
+                raise error
+            finally:
+                del error  # the traceback holds this frame: no cycle through it
+        if moved:
+            self._forget(slots)
+        errand.node, errand.asking = self._node(where), not moved
+        return True
 
     async def nodes(self) -> Sequence[Node]:
         """Return the nodes that have slots."""
@@ -77,7 +95,7 @@ class Cluster:
     async def _look_up(self) -> None:
         for node in [*self._nodes.values()][::-1]:
             with contextlib.suppress(OSError):
-                self._slots = [self._node(where) for where in owners(await node.call("", "CLUSTER", "SLOTS"))]
+                self._slots = [self._node(where) for where in owners(await node.call("CLUSTER", "SLOTS"))]
                 return
         raise ConnectionError("no node of the cluster can be reached")
 

@@ -12,6 +12,7 @@ from .address import Address
 from .cluster import Cluster
 from .keys import Keys
 from .node import Node
+from .runs import Run
 
 __all__ = ["Server", "Spell", "together"]
 
@@ -44,7 +45,8 @@ class Server:
 
     async def run(self, script: str, keys: Sequence[str], *args: Any) -> Any:
         """Run a script where its keys are: all of them in one slot."""
-        return await self.client.call(keys[0] if keys else self.keys.ledger, "EVAL", script, len(keys), *keys, *args)
+        (reply,) = await self.client.runs([Run(keys[0] if keys else self.keys.ledger, script, keys, args)])
+        return reply
 
     async def each(self, script: str, spell: Spell, names: Sequence[str], *args: Any, rest: Rest = ()) -> list[Any]:
         """Return a script's replies for names: slice after slice; in a cluster, all nodes of a slice at once.
@@ -55,8 +57,11 @@ class Server:
         replies: list[Any] = []
         for some in _slices(range(len(names)), SLICE):
             parts = [slice(part[0], part[-1] + 1) for part in _slices(some, width)]
-            runs = (self.run(script, spell(names[at]), *args, *chain.from_iterable(rest[at])) for at in parts)
-            replies += await together(*runs)
+            runs = []
+            for part in parts:
+                keys = spell(names[part])
+                runs.append(Run(keys[0], script, keys, [*args, *chain.from_iterable(rest[part])]))
+            replies += await self.client.runs(runs)
         return replies
 
     def split(self, names: Sequence[str], last: int) -> tuple[Sequence[str], Sequence[str]]:
@@ -69,7 +74,7 @@ class Server:
         for node in await self.client.nodes():
             cursor = b"0"
             while True:
-                cursor, keys = await node.call("", "SCAN", cursor, "MATCH", self.keys.pattern(start), "COUNT", SLICE)
+                cursor, keys = await node.call("SCAN", cursor, "MATCH", self.keys.pattern(start), "COUNT", SLICE)
                 if keys:
                     yield [self.keys.name(key) for key in keys]
                 if cursor == b"0":

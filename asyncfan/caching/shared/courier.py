@@ -76,6 +76,17 @@ class Courier:
 
     async def send_all(self, commands: Sequence[Command]) -> list[Any]:
         """Return the replies to commands, which go together as far as there is room; as for one."""
+        replies = await self.replies(commands)
+        for reply in replies:
+            if isinstance(reply, BaseException):
+                try:
+                    raise reply
+                finally:
+                    del reply, replies  # the traceback holds this frame: no cycle through it
+        return replies
+
+    async def replies(self, commands: Sequence[Command]) -> list[Any]:
+        """Return the replies to commands as `send_all` does, but those that are errors as exceptions."""
         loop = asyncio.get_running_loop()
         futures: list[asyncio.Future[Any]] = [loop.create_future() for _ in commands]
         self._waiting += zip(commands, futures, strict=True)
@@ -83,18 +94,11 @@ class Courier:
             self._called = True
             loop.call_soon(self._depart)
         try:
-            replies = [future.result() if future.done() else await future for future in futures]
+            return [future.result() if future.done() else await future for future in futures]
         except asyncio.CancelledError:
             for future in futures:
                 future.cancel()
             raise
-        for reply in replies:
-            if isinstance(reply, BaseException):
-                try:
-                    raise reply
-                finally:
-                    del reply, replies, futures  # the traceback holds this frame: no cycle through it
-        return replies
 
     def _depart(self) -> None:
         self._called = False
