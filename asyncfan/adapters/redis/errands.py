@@ -64,5 +64,5 @@ async def deliver(errands: Sequence[Errand]) -> None:
 async def _deliver(node: Node, errands: Sequence[Errand], *, asking: bool) -> None:
     commands = [errand.run.whole if errand.whole else errand.run.short for errand in errands]
     replies = await (node.ask if asking else node.replies)(commands)
-    for errand, errand.reply in zip(errands, replies, strict=True):
-        pass
+    for errand, reply in zip(errands, replies, strict=True):
+        errand.reply = reply

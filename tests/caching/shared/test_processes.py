@@ -238,8 +238,12 @@ async def test_an_invalidation_of_a_dead_server_is_replayed_within_a_second_of_i
     assert await g(1) == 2
 
 
-async def test_ten_thousand_callers_of_different_keys_all_share(server, caches):
+@pytest.mark.parametrize(("kind", "number"), [("server", 10_000), ("cluster", 3_000)])
+async def test_thousands_of_callers_of_different_keys_all_share(kind, number, caches, request):
     """As a cache is by default: nobody does without the server, which is asked over a few connections (F28)."""
+    server = request.getfixturevalue(kind)
+    servers = getattr(server, "nodes", [server])
+    before = [one.connections_received() for one in servers]
     loads = []
 
     async def load(n):
@@ -247,18 +251,19 @@ async def test_ten_thousand_callers_of_different_keys_all_share(server, caches):
         return n
 
     for _ in range(2):
-        cache = caches(server.url)
+        cache = caches(server.url, namespace="crowd")
         f = cache.cache_function(expire=100, key_prefix="f")(load)
-        assert await asyncio.gather(*map(f, range(10_000))) == list(range(10_000))
+        assert await asyncio.gather(*map(f, range(number))) == list(range(number))
 
         async def written(cache=cache):
             return not cache.writes
 
         await until(written)
         stats = cache.tier.stats()
-        assert (stats.unavailable, stats.failed, stats.fenced, stats.stored + stats.found) == (0, 0, 0, 10_000)
-    assert sorted(loads) == list(range(10_000))
-    assert server.connections_received() <= 2 * (4 + 5)
+        assert (stats.unavailable, stats.failed, stats.fenced, stats.stored + stats.found) == (0, 0, 0, number)
+    assert sorted(loads) == list(range(number))
+    for one, connections in zip(servers, before, strict=True):
+        assert one.connections_received() - connections <= 2 * (4 + 5)
 
 
 async def test_ten_thousand_cancelled_callers_cost_no_connections(server, caches):
