@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-__all__ = ["Unkeyable", "escape", "is_atom", "key_text", "register_key", "short_text", "untyped"]
+__all__ = ["Unkeyable", "escape", "is_atom", "key_text", "mark_of", "register_key", "short_text", "untyped"]
 
 T = TypeVar("T")
 
@@ -94,7 +94,12 @@ def short_text(value: Any) -> str:
     if len(text) <= LONG_TEXT:
         return text
     # "=" stands within parentheses everywhere else, and is no type tag: patterns see the digest
-    return f"{re.sub(r'[(),=~]', '', text[:32])}={_digest(text.encode())}"
+    return f"{re.sub(r'[(),=~#]', '', text[:32])}={_digest(text.encode())}{mark_of(text)}"
+
+
+def mark_of(text: str) -> str:
+    """Return what must end a digest of ``text``, so that a key shows that it means something in this process only."""
+    return "~#" if "#" in text else ""
 
 
 def _digest(data: bytes) -> str:
@@ -219,8 +224,8 @@ def _path(kind: type) -> str:
     path = f"{escape(kind.__module__)}.{escape(kind.__qualname__)}"
     if _is_importable(kind):
         return path
-    # made at run time, so there may be more of this name: number them
-    return f"{path}.{_local_classes.get(kind) or _local_classes.setdefault(kind, next(_numbers))}"
+    # made at run time, so there may be more of this name: number them; "#" says that other processes number otherwise
+    return f"{path}.#{_local_classes.get(kind) or _local_classes.setdefault(kind, next(_numbers))}"
 
 
 def _items(values: Iterable[Any]) -> str:

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
-from ..caching.keys import escape, key_text
+from ..caching.keys import escape, key_text, mark_of
 from ..caching.level import CacheLevel
 from ..context import current_scope, scopes_in_use
 from .messages import Declared, RequestParts
@@ -249,5 +249,7 @@ def _digest(*values: bytes | None) -> str:
 
 
 def _short(text: str) -> str:
-    # '#' is no hexadecimal digit, so no escaped text begins like this
-    return text if len(text) <= _LONGEST_TEXT else f"%#{blake2b(text.encode(), digest_size=24).hexdigest()}"
+    if len(text) <= _LONGEST_TEXT:
+        return text
+    # '=' is no hexadecimal digit, so no escaped text begins like this
+    return f"%={blake2b(text.encode(), digest_size=24).hexdigest()}{mark_of(text)}"

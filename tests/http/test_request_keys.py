@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncfan.caching.level import CacheLevel
+from asyncfan.caching.tiering import is_shareable
 from asyncfan.context import scope
 from asyncfan.http.keys import Key, KeyRule, by_name, normalised_query
 from asyncfan.http.messages import Declared, RequestParts
@@ -79,6 +80,8 @@ def test_long_queries_are_digested():
     one, other = (key(rule(), query=b"a=" + b"1" * n) for n in (5000, 5001))
     assert len(one.text) < 200
     assert one != other
+    assert is_shareable(one.text)  # processes may share it like any other
+    assert not is_shareable(key(rule(), arguments=f"({'x' * 300}~a.b.#1)").text)
 
 
 def test_head_has_the_key_of_get():

@@ -136,6 +136,44 @@ async def test_an_invalidation_reaches_other_processes_at_once(server, processes
     assert (await one("crowd", 1, 1, 0))[0] == [7]
 
 
+LOCAL = """
+import asyncio, dataclasses, sys
+from asyncfan import Cache
+
+def make(name):
+    @dataclasses.dataclass
+    class Local:
+        x: int
+    Local.means = name
+    return Local
+
+url, first, second, asked = sys.argv[1:]
+classes = {name: make(name) for name in (first, second)}
+cache = Cache(store=url, namespace="local")
+
+@cache.cache_function(expire=100, key_prefix="f")
+async def f(values):
+    return values[0].means
+
+async def main():
+    for name in (first, second):  # numbered in this order
+        await f([classes[name](1)])
+    print(*[await f([classes[asked](1)] * size) for size in (1, 20)])
+    await cache.aclose()
+
+asyncio.run(main())
+"""
+
+
+async def test_classes_made_at_run_time_are_not_mistaken_for_those_of_another_process(plain):
+    """Each process numbers them as they come: what one stores under a number is another class's elsewhere."""
+    for order in (("a", "b", "a"), ("b", "a", "b")):
+        command = (sys.executable, "-c", LOCAL, plain.url, *order)
+        child = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+        said, _ = await child.communicate()
+        assert said.split() == [order[2].encode()] * 2
+
+
 # -- one process
 
 
