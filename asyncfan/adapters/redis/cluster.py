@@ -93,11 +93,15 @@ class Cluster:
             self._slots = []
 
     async def _look_up(self) -> None:
+        why: OSError | None = None
         for node in [*self._nodes.values()][::-1]:
-            with contextlib.suppress(OSError):
+            try:
                 self._slots = [self._node(where) for where in owners(await node.call("CLUSTER", "SLOTS"))]
+            except OSError as error:
+                why = error
+            else:
                 return
-        raise ConnectionError("no node of the cluster can be reached")
+        raise ConnectionError(f"no node of the cluster can be reached: {why}") from why
 
     def _node(self, where: str) -> Node:
         """Return the node at "host:port"; without a host, it is where the first one is."""
