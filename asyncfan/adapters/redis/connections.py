@@ -44,7 +44,7 @@ class Connections:
             if isinstance(error, RedisError):  # a wrong password, too; a node is not the whole cluster
                 bare = error.with_traceback(
                     None
-                )  # in its frames lies the password, and some tools show what lies there
+                )  # the password lies in its frames, and some tools show those
                 raise (ConnectionError if self._place else ConnectionRefusedError)(str(error)) from bare
             raise
         return connection
