@@ -14,7 +14,7 @@ from .address import Address
 from .errands import Errand, deliver
 from .node import Node
 from .runs import Run
-from .slots import owners, redirection
+from .slots import owners
 
 __all__ = ["Cluster"]
 
@@ -42,26 +42,16 @@ class Cluster:
             except OSError:
                 self._forget(slots)
                 raise
-            left = [errand for errand in left if errand.unknown() or self._sent_on(errand, slots)]
+            left = [errand for errand in left if errand.unknown() or self._follows(errand, slots)]
             if not left:
                 return [errand.reply for errand in errands]
         raise ConnectionError(f"no node has the slot of {left[0].run.place}")
 
-    def _sent_on(self, errand: Errand, slots: list[Node]) -> bool:
-        """Say whether a node has sent an errand on to another one.
-
-        Raises:
-            Exception: It answered with another error.
-        """
-        if not isinstance(errand.reply, Exception):
-            return False
-        error, errand.reply = errand.reply, None
-        moved, where = redirection(error)
+    def _follows(self, errand: Errand, slots: list[Node]) -> bool:
+        """Say whether a node has sent an errand on to another one."""
+        moved, where = errand.redirection()
         if not where:
-            try:
-                raise error
-            finally:
-                del error  # the traceback holds this frame: no cycle through it
+            return False
         if moved:
             self._forget(slots)
         errand.node, errand.asking = self._node(where), not moved

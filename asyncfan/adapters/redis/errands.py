@@ -11,6 +11,7 @@ from redis.exceptions import NoScriptError
 
 from .node import Node
 from .runs import Run
+from .slots import redirection
 
 __all__ = ["Errand", "deliver"]
 
@@ -42,6 +43,23 @@ class Errand:
             return True
         return False
 
+    def redirection(self) -> tuple[bool, str]:
+        """Return whether the slot has moved for good, and where it is now; where is empty if the run is done.
+
+        Raises:
+            Exception: The node answered with another error.
+        """
+        if not isinstance(self.reply, Exception):
+            return False, ""
+        error, self.reply = self.reply, None
+        moved, where = redirection(error)
+        if not where:
+            try:
+                raise error
+            finally:
+                del error  # the traceback holds this frame: no cycle through it
+        return moved, where
+
     def __repr__(self) -> str:
         return f"<Errand to {self.run.place!r}, reply {self.reply!r}>"
 
@@ -58,7 +76,10 @@ async def deliver(errands: Sequence[Errand]) -> None:
     calls = (_deliver(node, some, asking=asking) for (node, asking), some in together.items())
     for failure in await asyncio.gather(*calls, return_exceptions=True):
         if failure is not None:
-            raise failure
+            try:
+                raise failure
+            finally:
+                del failure  # the traceback holds this frame: no cycle through it
 
 
 async def _deliver(node: Node, errands: Sequence[Errand], *, asking: bool) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -14,7 +13,7 @@ from .keys import Keys
 from .node import Node
 from .runs import Run
 
-__all__ = ["Server", "Spell", "together"]
+__all__ = ["Server", "Spell"]
 
 Spell = Callable[[Sequence[str]], list[str]]  # names -> keys
 Rest = Sequence[Sequence[Any]]
@@ -62,11 +61,11 @@ class Server:
         width = 1 if self._address.cluster else SLICE
         replies: list[Any] = []
         for some in _slices(range(len(names)), SLICE):
-            parts = [slice(part[0], part[-1] + 1) for part in _slices(some, width)]
-            runs = []
-            for part in parts:
-                keys = spell(names[part])
-                runs.append(Run(keys[0], script, keys, [*args, *chain.from_iterable(rest[part])]))
+            runs: list[Run] = []
+            for part in _slices(some, width):
+                at = slice(part[0], part[-1] + 1)
+                keys = spell(names[at])
+                runs.append(Run(keys[0], script, keys, [*args, *chain.from_iterable(rest[at])]))
             replies += await self.client.runs(runs)
         return replies
 
@@ -96,12 +95,3 @@ class Server:
 
 def _slices(numbers: range, size: int) -> Iterator[range]:
     return (numbers[i : i + size] for i in range(0, len(numbers), size))
-
-
-async def together(*calls: Awaitable[Any]) -> list[Any]:
-    """Return the results of calls made at once; raise the first error when all have ended."""
-    replies = await asyncio.gather(*calls, return_exceptions=True)
-    for reply in replies:
-        if isinstance(reply, BaseException):
-            raise reply
-    return replies

@@ -11,8 +11,9 @@ from .protocol import Store
 
 __all__ = ["open_store"]
 
-# {scheme: module and class}; others register theirs as entry points of the group "asyncfan.stores"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+
+# {scheme: module and class}; others register theirs as entry points of the group "asyncfan.stores"
 _REDIS = "asyncfan.adapters.redis:RedisStore"
 SCHEMES: dict[str, str] = dict.fromkeys(("redis", "rediss", "redis+cluster", "rediss+cluster", "unix"), _REDIS)
 
