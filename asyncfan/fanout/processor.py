@@ -47,6 +47,8 @@ K = TypeVar("K")
 T = TypeVar("T")
 R = TypeVar("R")
 
+_BEHIND_A_SLOW_HEAD = 1000  # results that a stream in order keeps for it by default, before its workers must wait
+
 
 class ParallelProcessor(Generic[Mode]):
     """Runs many calls at once, never more than ``max_workers`` of them.
@@ -280,9 +282,11 @@ class ParallelProcessor(Generic[Mode]):
             fn: As for `map`.
             items: Any iterable or async iterable, endless ones too; pulled when a worker is free.
             ordered: Whether results come in the items' order or as they are completed.
-            buffer_size: How many items may be ahead of the consumer besides those that run; as many as
-                ``max_workers`` by default (1,000 if that is None). A slow item at the head holds up the
-                results, but no worker until so many are waiting.
+            buffer_size: How many items may be ahead of the consumer besides those that run, so many results may have
+                to be kept. By default that is as many as ``max_workers`` for a slow consumer (1,000 if that is
+                None), and up to 1,000 behind an item at the head that is slower than the others: it holds up the
+                results, but no worker until then. Give a number where results are large, or where one item may
+                take longer than a thousand others.
 
         Returns:
             A `Stream`: ``async for result in processor.stream(...)``, in an ``async with`` where leaving the
@@ -295,8 +299,9 @@ class ParallelProcessor(Generic[Mode]):
         workers = most if isinstance(most, int) else None
         buffer = buffer_size or workers or 1000
         window = buffer + (workers or 0)
+        reach = window if buffer_size else max(window, _BEHIND_A_SLOW_HEAD)
         tally, total = self._tally(), _length(items, "items")
-        call, kind = self._plan(fn, partial(StreamRun, ordered=ordered, window=window), tally)
+        call, kind = self._plan(fn, partial(StreamRun, ordered=ordered, window=window, reach=reach), tally)
         facts: dict[str, Any] = {"noun": self.noun, "total": total, "tally": tally}
         return Stream(lambda: self._run(call, _name_of(fn), kind=kind, **facts), items)
 
