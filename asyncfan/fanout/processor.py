@@ -8,6 +8,7 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sized
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overload
 
+from ..context import time_left
 from .calling import Elsewhere, as_coroutine_function, close_coroutines
 from .checks import adapting, check_chunk_size, positive_int, positive_number
 from .dependencies import takes_arguments
@@ -58,7 +59,8 @@ class ParallelProcessor(Generic[Mode]):
             calls of this processor together: see ``limit``.
         timeout: Seconds for one attempt, which is one call of a function; it is cancelled when they have passed.
         deadline: Seconds for the whole of one ``execute_parallel``, ``map`` or ``stream``. Calls inside see
-            the time left as `asyncfan.context.time_left`; where an outer deadline is sooner, it holds.
+            the time left as `asyncfan.context.time_left`; where an outer deadline is sooner, it holds. ``map`` and
+            ``stream`` end before it when less is left than any of a hundred calls has taken: no further one starts.
         on_error: ``"raise"``: the first failure is raised itself, with a note that names the task, after the
             others were cancelled and have ended. What they raised while they were stopped is in further
             notes.
@@ -345,6 +347,7 @@ class ParallelProcessor(Generic[Mode]):
             retry=self.retry,
             hedge=self.hedge,
             tally=tally,
+            in_time=self.deadline is not None or time_left() is not None,
         )
 
     def _plan(self, fn: Any, kind: Callable[..., Any], tally: Tally | None) -> tuple[Call, Callable[..., Any]]:

@@ -168,6 +168,8 @@ class StreamRun(Run):
     def failed(self, i: int, error: BaseException, started: float | None) -> None:
         """Keep the books of an item that has no result, and let the next one be taken in its place."""
         super().failed(i, error, started)
+        if self.too_late:
+            self._admit_all()
         if not self.keep:
             self.out[i] = MISSING
 
@@ -175,7 +177,8 @@ class StreamRun(Run):
         """Hand the next result to the consumer, and its room to a worker; MISSING stands for one that failed."""
         result = self.out.take()
         self.taken += 1
-        self.hold = self.closed is not None or self.limit is not None or self.pulled - self.taken >= self.window
+        must_ask = self.closed is not None or self.too_late or self.limit is not None
+        self.hold = must_ask or self.pulled - self.taken >= self.window
         self._admit()
         if self._parked and not self.out.ready():
             self._admit_all()
@@ -187,12 +190,12 @@ class StreamRun(Run):
         """Wait until there is room in the window, and return whether the worker must end."""
         if self.limit is not None and self.closed is None and self.one_too_many():
             return True
-        while self.closed is None and not self.exhausted and self.full():
+        while not (self.closed or self.too_late or self.exhausted) and self.full():
             room = self.loop.create_future()
             self._parked.append(room)
             self.fewer_run()
             yield from room
-        return self.closed is not None
+        return self.closed is not None or self.too_late
 
     def full(self) -> bool:
         """Say whether no worker may take an item now: there is no room for its result."""
