@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any, Literal
@@ -39,12 +39,15 @@ class ChunkedRun(Run):
         super().__init__(*args, waits=True, **facts)
         self.auto: bool = size == "auto"
         self.size: int = 1 if size == "auto" else size
-        self._ready: list[tuple[int, Any]] = []  # items of an async source that wait for a chunk
+        self._ready: list[Any] = []  # items of an async source that wait for a chunk: the last of those pulled
         self._away = 0  # chunks that are away
         self._items_away = 0
-        self._seen = 0  # items taken from a source that need not be waited for
         self._untried: bool = self.auto  # whether no chunk of the size is away yet, which is larger than all before
         self._back: asyncio.Future[None] | None = None  # while somebody waits for a chunk to come back
+
+    def number(self, items: Iterable[Any]) -> Iterator[Any]:
+        """Return the items as they are: they are counted by the chunk."""
+        return iter(items)
 
     @property
     def running(self) -> int:
@@ -64,31 +67,31 @@ class ChunkedRun(Run):
 
     async def _take_and_send(self) -> None:
         source = self.source or iter(())
-        while not (self.hold and await awaitable(self.must_end())):
+        while not await awaitable(self.must_end()):
             chunk = list(islice(source, self.size))
             if not chunk:
                 self.source_ended()
                 return
-            self._seen += len(chunk)
-            self._send(chunk)
+            self.pulled += len(chunk)
+            self._send(self.pulled - len(chunk), chunk)
             while self._away >= self.max_workers:
                 await self._wait()
-            if self._untried:
+            if self._untried:  # if it teaches that calls are short, few chunks have gone that are too small
                 self._untried = False
                 await self._wait(_A_MOMENT)
 
     async def _wait_and_work(self, take: Callable[[], Awaitable[Any]], turn: asyncio.Lock) -> None:
         while (pair := await self._next_pair(take, turn)) is not None:
-            self._ready.append(pair)
+            self._ready.append(pair[1])
             self._send_ready()
             while len(self._ready) >= self.size:
                 await self._wait()
 
     def _send_ready(self) -> None:
         while self._ready and not self.closed and self._away < self.max_workers:
-            chunk = self._ready[: self.size]
+            first, chunk = self.pulled - len(self._ready), self._ready[: self.size]
             del self._ready[: self.size]
-            self._send(chunk)
+            self._send(first, chunk)
 
     async def _wait(self, seconds: float | None = None) -> None:
         """Wait until a chunk comes back, or ``seconds`` have passed."""
@@ -104,32 +107,31 @@ class ChunkedRun(Run):
         if self._back is not None and not self._back.done():
             self._back.set_result(None)
 
-    def _send(self, chunk: list[tuple[int, Any]]) -> None:
+    def _send(self, first: int, chunk: list[Any]) -> None:
         self._away += 1
-        self.spawn(f"asyncfan:{self.name}:chunk", self._outcomes, chunk)
+        self.spawn(f"asyncfan:{self.name}:chunk", self._outcomes, first, chunk)
 
-    async def _outcomes(self, chunk: list[tuple[int, Any]]) -> None:
+    async def _outcomes(self, first: int, chunk: list[Any]) -> None:
         started = self.clock()
         self._items_away += len(chunk)
         try:
-            parcel, moments = await self.call([item for _, item in chunk])
+            parcel, moments = await self.call(chunk)
         except GeneratorExit:  # the loop is gone
             raise
         except BaseException as error:  # noqa: BLE001 - sorted out by `failed`
-            for i, _ in chunk:
+            for i in range(first, first + len(chunk)):
                 self.failed(i, like(error), started)
                 self._tell()
         else:
             if self.auto:
                 self._adapt(len(chunk), moments[-1] - moments[0])
-            self._settle(chunk[0][0], parcel, moments)
+            self._settle(first, parcel, moments)
         self._away -= 1
         self._items_away -= len(chunk)
         self._send_ready()
         self._came_back()
 
     def _settle(self, first: int, parcel: Parcel, moments: array[float]) -> None:
-        """Note the answers of a chunk, whose items follow each other in the source."""
         now, step = self.clock(), self.sample + 1
         if not (parcel.flawed or self.keep or self.progress):  # most often: half a microsecond saved an item
             self.put_all(first, parcel.values)
@@ -160,7 +162,7 @@ class ChunkedRun(Run):
         each = max(seconds, 1e-9) / count
         fitting = _SECONDS / each
         if self.total is not None and self.max_workers < self.total:  # all are to end at about the same time
-            fitting = min(fitting, max((self.total - self._seen) / (2 * self.max_workers), _LEAST_SECONDS / each))
+            fitting = min(fitting, max((self.total - self.pulled) / (2 * self.max_workers), _LEAST_SECONDS / each))
         before, self.size = self.size, max(1, min(round(fitting), 10 * count, _MOST))
         self._untried = self.size > before
 

@@ -91,7 +91,7 @@ class Run(Crew):
         self.source: Iterator[tuple[int, Any]] | None = None  # unless items must be waited for
         self._items: Source | AsyncSource | None = None  # from `open` on
         self._asking = 0  # workers that wait for an item
-        self.pulled: int = 0  # items of an async source so far
+        self.pulled: int = 0  # items of an async source, of a stream or in chunks so far
         self.succeeded: int = 0
         self.errors: int = 0
         self.timeouts: int = 0
@@ -182,7 +182,7 @@ class Run(Crew):
             self.worker = (work, self, self.source)
         return True
 
-    def number(self, items: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+    def number(self, items: Iterable[Any]) -> Iterator[Any]:
         """Return the items with their indices."""
         return enumerate(items)
 
