@@ -21,7 +21,7 @@ __all__ = ["ChunkedRun", "ChunkedStreamRun", "in_chunks"]
 
 _SECONDS = 0.05  # how long a chunk is to take there: the way there and back takes an engine 0.2 to 2 ms
 _LEAST_SECONDS = 0.005  # below that nothing is gained by all chunks' ending at the same time
-_A_MOMENT = 0.002  # seconds to wait for the first chunk of a size: those of short calls are back by then, and teach
+_A_MOMENT = 0.02  # seconds to wait for the first chunk of a size: those of short calls are back by then, and teach
 _NO_VALUE = (Raised, Lost)
 _MOST = 1000  # items of a chunk, however short they are: their results are handled in one pass of the loop
 

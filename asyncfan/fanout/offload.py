@@ -6,12 +6,14 @@ import asyncio
 import contextvars
 import inspect
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
-__all__ = ["SupportsResult", "SupportsSubmit", "run_in_executor", "run_in_thread"]
+__all__ = ["Bell", "SupportsResult", "SupportsSubmit", "run_in_executor", "run_in_thread"]
 
 
 class SupportsResult(Protocol):
@@ -66,8 +68,36 @@ async def run_in_thread(function: Callable[..., Any], *args: Any, stop: Callable
     return submitted.result()
 
 
+class Bell:
+    """Tells a loop what has ended in other threads: one wake-up for all that has until the loop comes to it."""
+
+    __slots__ = ("_ended", "_rung", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop: asyncio.AbstractEventLoop = loop
+        self._ended: deque[Callable[[object], None]] = deque()
+        self._rung = False  # whether the loop will look
+
+    def ring(self, end: Callable[[object], None], _: object) -> None:
+        """Let ``end`` be called on the loop; from any thread."""
+        self._ended.append(end)
+        if not self._rung:
+            self._rung = True
+            with suppress(RuntimeError):  # the loop has been closed meanwhile
+                self.loop.call_soon_threadsafe(self._answer)
+
+    def _answer(self) -> None:
+        self._rung = False  # first: what is appended from here on rings again
+        while self._ended:
+            self._ended.popleft()(None)
+
+
 async def run_in_executor(
-    executor: SupportsSubmit, function: Callable[..., Any], *args: Any, stop: Callable[[], object] | None = None
+    executor: SupportsSubmit,
+    function: Callable[..., Any],
+    *args: Any,
+    bell: Bell,
+    stop: Callable[[], object] | None = None,
 ) -> Any:
     """Run ``function`` in ``executor``; in a copy of the context if that is a `ThreadPoolExecutor`.
 
@@ -76,14 +106,9 @@ async def run_in_executor(
     Cancellation: As for `run_in_thread`, if the executor's futures can be cancelled and tell the truth of it:
     Dask's say of a call that runs that it never will.
     """
-    loop = asyncio.get_running_loop()
 
     def tell(end: Callable[[object], None]) -> None:
-        def wake(_: object) -> None:
-            with suppress(RuntimeError):  # the loop has been closed meanwhile
-                loop.call_soon_threadsafe(end, None)
-
-        submitted.add_done_callback(wake)
+        submitted.add_done_callback(partial(bell.ring, end))
 
     def withdraw() -> bool:
         with suppress(Exception):  # Parsl's futures raise NotImplementedError
