@@ -33,6 +33,7 @@ class ChunkedRun(Run):
     """
 
     worker: tuple[Any, ...]  # the run's, set here too
+    pulled: int
     succeeded: int
 
     def __init__(self, *args: Any, size: int | Literal["auto"], **facts: Any) -> None:
