@@ -57,20 +57,6 @@ async def processes(server):
     await asyncio.gather(*(one.end() for one in made))
 
 
-@pytest.fixture
-async def caches():
-    """Make caches on a server; they are closed at the end."""
-    made = []
-
-    def make(url, **options):
-        made.append(Cache(store=url, **options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        await one.aclose()
-
-
 def loads(server, n):
     """How many loads of a key all processes have made."""
     return int(server.command("GET", f"loads:{n}") or 0)
