@@ -9,6 +9,7 @@ import queue
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ...caching.flights import running_loop
 from ...http.messages import LONGEST_BODY, Headers
 from ...http.rules import Rule
 from .environ import Environ, StartResponse, WSGIApp
@@ -65,6 +66,8 @@ class Visit:
 
     async def run(self) -> Exchange:
         """Ask the application, in the thread of the request; in one of the loop's where there is none."""
+        if running_loop() is None:  # it is this one
+            return self._ask()
         if not self._has_thread:
             return await asyncio.to_thread(self._ask)
         loop = asyncio.get_running_loop()
