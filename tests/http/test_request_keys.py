@@ -111,6 +111,33 @@ def test_credentials_by_level(headers):
         assert "secret" not in found.text
 
 
+ANN = {b"authorization": b"Bearer 1"}, {"identity": "ann"}
+ANN_AGAIN = {b"authorization": b"Bearer 2"}, {"identity": "ann"}
+BOB = {b"authorization": b"Bearer 3"}, {"identity": "bob"}
+TOKEN, OTHER_TOKEN = ({b"cookie": b"id=1"}, {}), ({b"cookie": b"id=2"}, {})
+NOBODY = {}, {}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "options", "expected"),
+    [
+        (NOBODY, NOBODY, {}, ("shared", "shared", "shared")),
+        (TOKEN, OTHER_TOKEN, {}, ("bypass", "own", "own")),
+        (TOKEN, NOBODY, {}, ("bypass", "own", "own")),
+        (ANN, BOB, {}, ("bypass", "own", "own")),
+        (ANN, ANN_AGAIN, {}, ("bypass", "shared", "shared")),
+        (ANN, BOB, {"public": True}, ("shared", "shared", "shared")),
+        (TOKEN, NOBODY, {"public": True}, ("shared", "shared", "shared")),
+    ],
+)
+def test_what_is_cached_for_whom(one, other, options, expected):
+    """Two requests share an entry, have one each or bypass the cache as the table of the README says."""
+    for level, kept in zip(CacheLevel, expected, strict=True):
+        keys = [key(rule(level, **options), headers=headers, **who) for headers, who in (one, other)]
+        shares = "shared" if keys[0] == keys[1] else "own"
+        assert (shares if isinstance(keys[0], Key) else "bypass") == kept
+
+
 def test_public_drops_credentials():
     """public=True makes one entry for all, at every level."""
     for level in CacheLevel:
