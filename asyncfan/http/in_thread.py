@@ -23,9 +23,14 @@ def in_a_loop() -> Generator[None, None, None]:
         yield
 
 
-@coroutine
-def rest_of(begun: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
+async def rest_of(begun: Coroutine[Any, Any, T]) -> T:
     """Go on with what has come to `in_a_loop`; ``await`` takes only what has not begun."""
+    result: T = await _going_on(begun)
+    return result
+
+
+@coroutine
+def _going_on(begun: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
     return (yield from begun)  # type: ignore[no-any-return]
 
 
