@@ -134,7 +134,7 @@ def _load_if_sound(module: str) -> AdapterFactory | None:
             f"@cache_response leaves {module.partition('.')[0]} out, because {_ADAPTERS[module].partition(':')[0]} "
             f"cannot be imported: {type(error).__name__}: {error}"
         )
-        warnings.warn(message, RuntimeWarning, stacklevel=2)
+        warnings.warn(message, RuntimeWarning, stacklevel=5)  # where the decorator is written
         return None
 
 

@@ -22,7 +22,6 @@ _LONGEST_VARY = 8  # request headers that a route may be found to vary on, besid
 _SECRET = secrets.token_bytes(32)  # digests of credentials mean nothing outside this process
 _CREDENTIALS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 _SHOWN_CREDENTIALS = frozenset({b"authorization", b"cookie"})
-_ALWAYS_KEYED = frozenset({b"host", b"content-type", b"content-length"})
 _NEGOTIATION = frozenset({b"accept", b"accept-language"})
 # What some servers, proxies and frameworks take for the request's own address or method, whoever asks: in every key,
 # or one client could have its own host written into everybody's links.
@@ -31,6 +30,7 @@ _ADDRESS = frozenset(
     b"x-forwarded-prefix x-forwarded-path x-original-host x-original-url x-rewrite-url x-host x-url-scheme "
     b"x-http-method x-http-method-override x-method-override".split()
 )
+_ALWAYS_KEYED = _ADDRESS.union((b"host", b"content-type", b"content-length")) - {b"forwarded"}  # of which a part is
 # What clients and proxies send with every request, whoever asks: in no key unless somebody declares it.
 _TRANSPORT = _CREDENTIALS.union(
     _ADDRESS,
@@ -158,7 +158,7 @@ class KeyRule:
     def keyed(self, *, identified: bool) -> frozenset[bytes]:
         """Return the request headers that keys depend on; ``identified``: who is asking stands there for a token."""
         credentials = self._credentials if not identified else self._credentials - {b"cookie"}
-        return _ALWAYS_KEYED.union(_ADDRESS, self.vary, self._declared.own_headers, () if self._public else credentials)
+        return _ALWAYS_KEYED.union(self.vary, self._declared.own_headers, () if self._public else credentials)
 
     def _who(self, credentials: list[bytes | None], identity: Hashable) -> str:
         if self._public:
