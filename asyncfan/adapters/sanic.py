@@ -18,7 +18,7 @@ from sanic.response import BaseHTTPResponse, HTTPResponse, ResponseStream
 
 from ..http.auditing import Watched
 from ..http.messages import Draft, RequestParts, Visit
-from .misplaced import refuse_registered
+from .misplaced import near, refuse_registered
 from .undeclared import Undeclared
 
 __all__ = ["Adapter"]
@@ -29,8 +29,7 @@ class Adapter(Undeclared):
 
     def __init__(self, fn: Callable[..., Any]) -> None:
         super().__init__(fn)
-        routers = [value for value in fn.__globals__.values() if isinstance(value, Sanic | Blueprint)]
-        routes = chain.from_iterable(router._future_routes for router in routers)  # noqa: SLF001 - there even before start
+        routes = chain.from_iterable(router._future_routes for router in near(fn, Sanic, Blueprint))  # noqa: SLF001 - there even before start
         refuse_registered(fn, [route.handler for route in routes], "@app.get(...)")
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visit | None:

@@ -19,13 +19,14 @@ from ..caching.patterns import Pattern
 from ..caching.register import MISSING
 from .answering import answer
 from .auditing import Audit
-from .cache_control import MOST_SECONDS, directives, too_old
+from .cache_control import MOST_SECONDS, directives, seconds, too_old
 from .in_thread import in_a_loop
 from .keys import Key, KeyRule, by_name
-from .messages import Adapter, Declared, Frozen, RequestParts, Unshared
+from .messages import LONGEST_BODY, Adapter, Declared, Frozen, RequestParts, Unshared
 from .options import Options
 from .storing import StoreRule, as_sent
 from .vary import vary_names
+from .wishes import Wishes
 
 __all__ = ["Server"]
 
@@ -67,7 +68,7 @@ class Server:
         expire = expiry(options.expire, options.level)
         renewing = options.stale_while_revalidate if again is not None else None
         self._store = StoreRule(
-            expire, options.statuses, options.max_body,
+            expire, options.statuses, options.max_body, max_private_expire=options.max_private_expire,
             stale_if_error=options.stale_if_error, stale_while_revalidate=renewing,
         )  # fmt: skip
         how = Freshness(math.inf, stale_while_revalidate=renewing or 0.0, stale_if_error=options.stale_if_error)
@@ -85,6 +86,7 @@ class Server:
         self._ignore = options.ignore
         self._expose_status = options.expose_status
         self._honor_client = options.honor_client
+        self._wishes = Wishes(self._store.clock)
         self._audit: Audit | None = None
         if options.audit:
             self._audit = Audit(name, public=options.public)
@@ -119,13 +121,16 @@ class Server:
 
     async def _as_wished(self, asked: _Asked, key: Key, wish: Mapping[str, str | None]) -> Any:
         """Answer a client that said in its own Cache-Control how old or how shared a response may be."""
-        if "no-store" in wish:
-            return await self._pass(asked.adapter, asked.visit, "fwd=request; detail=no-store")
         found = self._operation.lookup(key.text)
-        if found is not MISSING and not too_old(wish, self._age(found)):
+        avoids = "no-store" in wish
+        if found is not MISSING and not avoids and not too_old(wish, self._age(found)):
             return self._hit(asked, found)
-        if "only-if-cached" in wish:
+        if "only-if-cached" in wish and not avoids:
             return self._emit(asked, 504, [], b"", "fwd=request; detail=only-if-cached")
+        if found is not MISSING and not self._wishes.grant(key.text):
+            return self._hit(asked, found)
+        if avoids:
+            return await self._pass(asked.adapter, asked.visit, "fwd=request; detail=no-store")
         forward = "fwd=miss" if found is MISSING else "fwd=request"
         return await self._load(asked, key, forward, anew=too_old(wish, math.inf))  # then an expired one is too old too
 
@@ -218,8 +223,10 @@ class Server:
         return found[0]
 
     async def _add_body(self, asked: _Asked) -> bool:
+        if seconds(asked.seen.get(b"content-length", b"0").decode("latin-1")) > LONGEST_BODY:
+            return False
         body = await asked.adapter.body(asked.visit)
-        if body is None:
+        if body is None or len(body) > LONGEST_BODY:
             return False
         kind = asked.seen.get(b"content-type", b"").decode("latin-1").strip().lower()
         if not body:  # the arguments hold it: of a form's type, only the boundary differs each time

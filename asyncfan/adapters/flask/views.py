@@ -13,7 +13,7 @@ from werkzeug.datastructures import Headers
 
 from ...http.auditing import Watched
 from ...http.messages import Declared, Visit
-from ..misplaced import refuse_registered
+from ..misplaced import near, refuse_registered
 
 __all__ = ["Around", "AroundVisit", "encoded", "refuse_misplaced", "with_headers"]
 
@@ -73,17 +73,17 @@ def encoded(headers: Headers) -> tuple[tuple[bytes, bytes], ...]:
 
 
 def refuse_misplaced(fn: Callable[..., Any]) -> None:
-    """Refuse a handler that an application or blueprint of its own module has already, so without the cache.
+    """Refuse a handler that an application or blueprint has already, so without the cache.
 
     Raises:
         TypeError: It has.
     """
-    refuse_registered(fn, _registered(fn.__globals__), "@app.get(...)")
+    refuse_registered(fn, _registered(fn), "@app.get(...)")
 
 
-def _registered(names: dict[str, Any]) -> Iterator[Any]:
-    for value in list(names.values()):
-        if isinstance(value, App):
-            yield from value.view_functions.values()
-        elif isinstance(value, Blueprint):  # it keeps each route as a closure, until it is registered itself
-            yield from (cell.cell_contents for later in value.deferred_functions for cell in later.__closure__ or ())
+def _registered(fn: Callable[..., Any]) -> Iterator[Any]:
+    for router in near(fn, App, Blueprint):
+        if isinstance(router, App):
+            yield from router.view_functions.values()
+        else:  # it keeps each route as a closure, until it is registered itself
+            yield from (cell.cell_contents for later in router.deferred_functions for cell in later.__closure__ or ())

@@ -30,13 +30,15 @@ class Portal:
         self._lock = threading.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()  # those that run in the loop now
 
-    def start(self, coroutine: Coroutine[Any, Any, T], name: str) -> concurrent.futures.Future[T]:
+    def start(
+        self, coroutine: Coroutine[Any, Any, T], name: str, context: contextvars.Context | None = None
+    ) -> concurrent.futures.Future[T]:
         """Run a coroutine in a task of its own; what it gives arrives in a future that any thread may wait for.
 
-        The context is empty: some of them listen for as long as the process lives, and would keep what the first
-        caller's context holds, as the loop would.
+        The context is empty unless another is given: some of them listen for as long as the process lives, and would
+        keep what the first caller's context holds, as the loop would.
         """
-        return contextvars.Context().run(self._start, coroutine, name)
+        return (contextvars.Context() if context is None else context).run(self._start, coroutine, name)
 
     def _start(self, coroutine: Coroutine[Any, Any, T], name: str) -> concurrent.futures.Future[T]:
         return asyncio.run_coroutine_threadsafe(self._own(coroutine, name), self._running_loop())
