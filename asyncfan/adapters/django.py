@@ -7,7 +7,6 @@ shutdown: ``atexit.register(lambda: asyncio.run(cache.aclose()))``, where the ca
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,23 +17,23 @@ from django.http import HttpRequest, HttpResponse, RawPostDataException
 from django.views import View
 
 from ..http.auditing import Watched
-from ..http.messages import Declared, Draft, RequestParts, Visit
+from ..http.messages import Draft, RequestParts, Visit
 from . import asgi_scope, wsgi_environ
 from .django_response import around, draft_of, response_of
 from .misplaced import refuse_guard
+from .positional import Positional
+from .undeclared import Undeclared
 
 __all__ = ["Adapter"]
 
-_NOTHING = Declared()
 
-
-class Adapter:
+class Adapter(Undeclared):
     """Ties one Django view, a function or a method of a `View`, to the cache."""
 
-    signature: inspect.Signature | None = None
-
     def __init__(self, fn: Callable[..., Any]) -> None:
-        self._run: Callable[..., Any] = fn if iscoroutinefunction(fn) else sync_to_async(fn)  # in Django's own thread
+        super().__init__(fn)
+        self._run = fn if iscoroutinefunction(fn) else sync_to_async(fn)  # in Django's own thread
+        self._positional = Positional(fn)
         refuse_guard(fn, "django.contrib.auth.decorators", "@login_required")
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visit | None:
@@ -54,17 +53,13 @@ class Adapter:
             parts = parts._replace(headers=[*others, (b"host", request.get_host().encode())])
         return parts._replace(scheme=request.scheme, query=request.META["QUERY_STRING"].encode())
 
-    def declared(self, visit: Visit) -> Declared:  # noqa: ARG002 - other frameworks declare by route
-        """Django's routes declare nothing but their path."""
-        return _NOTHING
-
     def arguments(self, visit: Visit) -> Mapping[str, Any]:
         """Return what is not in the URL: arguments that came from a decorator, the language, the time zone."""
-        given = [value for value in visit.args if not isinstance(value, HttpRequest | View)]
+        given = self._positional.named(visit.args, but=lambda value: isinstance(value, HttpRequest | View))
         match = visit.request.resolver_match
-        if match is not None and given == list(match.args) and visit.kwargs == match.kwargs:
+        if match is not None and [*given.values()] == [*match.args] and visit.kwargs == match.kwargs:
             return around()
-        return {**{f"*{number}": value for number, value in enumerate(given)}, **visit.kwargs, **around()}
+        return {**given, **visit.kwargs, **around()}
 
     async def body(self, visit: Visit) -> bytes | None:
         """Read the body, which the request keeps for the view."""
@@ -79,10 +74,6 @@ class Adapter:
         known = visit.request.__dict__
         known["COOKIES"] = Watched(visit.request.COOKIES, lambda name: saw("cookie", name))
         known["headers"] = Watched(visit.request.headers, lambda name: saw("header", name))
-
-    async def call(self, visit: Visit) -> Any:
-        """Run the view, a plain function in the thread that Django runs those in."""
-        return await self._run(*visit.args, **visit.kwargs)
 
     async def freeze(self, visit: Visit, result: Any) -> tuple[Any, Draft | None]:
         """Draft a plain response; none that streams, has yet to be rendered, or that a cookie will be added to."""

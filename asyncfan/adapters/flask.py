@@ -18,7 +18,7 @@ import flask
 import flask.globals
 
 from ..http.messages import Draft, RequestParts
-from .flask_views import Around, AroundVisit, encoded, refuse_misplaced, with_headers
+from .flask_views import Around, AroundVisit, encoded, with_headers
 from .wsgi_environ import parts_of
 
 __all__ = ["Adapter"]
@@ -34,7 +34,7 @@ class Adapter(Around):
     def __init__(self, fn: Callable[..., Any]) -> None:
         self._fn = fn
         self.blocking: bool = not inspect.iscoroutinefunction(fn)
-        refuse_misplaced(fn)
+        super().__init__(fn)
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AroundVisit | None:
         """Return the visit of the request around the call, if there is one."""
