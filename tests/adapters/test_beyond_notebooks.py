@@ -162,9 +162,11 @@ print(asyncio.run(f(1)), asyncio.run(f(1)))
 """
 
 
-def test_script_need_not_close_its_cache():
+def test_script_need_not_close_its_cache(tmp_path):
     """The end of the process is that of what a shared tier still does: nothing is complained of."""
-    assert printed("-c", SCRIPT, stderr=subprocess.STDOUT) == "load 1\n2 2\n"
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    assert printed(script, stderr=subprocess.STDOUT) == "load 1\n2 2\n"
 
 
 def test_script_with_several_loops_keeps_its_values(cache):

@@ -9,6 +9,7 @@ import httpx
 import pytest
 import strawberry
 from strawberry.asgi import GraphQL
+from strawberry.extensions import SchemaExtension
 from strawberry.permission import BasePermission
 from strawberry.types.info import Info
 
@@ -27,6 +28,14 @@ WAYS = (
 class Allowed(BasePermission):
     async def has_permission(self, source, info, **kwargs):
         return True
+
+
+class Waiting(SchemaExtension):
+    """Lets other operations begin between the beginnings of one operation's extensions."""
+
+    async def on_operation(self):
+        await asyncio.sleep(0)
+        yield
 
 
 class World:
@@ -96,7 +105,7 @@ class World:
         self.schema = strawberry.Schema(
             Query,
             subscription=Subscription,
-            extensions=[OperationScope(lambda running: {"principal": running.context["user_id"]})],
+            extensions=[Waiting, OperationScope(lambda running: {"principal": running.context["user_id"]})],
         )
 
     async def ask(self, query, user="ann"):
