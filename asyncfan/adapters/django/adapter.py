@@ -16,13 +16,14 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, RawPostDataException
 from django.views import View
 
-from ..http.auditing import Watched
-from ..http.messages import Draft, RequestParts, Visit
-from . import asgi_scope, wsgi_environ
-from .django_response import around, draft_of, response_of
-from .misplaced import refuse_guard
-from .positional import Positional
-from .undeclared import Undeclared
+from ...http.auditing import Watched
+from ...http.messages import Draft, RequestParts, Visit
+from ..asgi import scope as asgi_scope
+from ..misplaced import refuse_guard
+from ..positional import Positional
+from ..undeclared import Undeclared
+from ..wsgi import environ as wsgi_environ
+from .response import around, draft_of, response_of
 
 __all__ = ["Adapter"]
 
@@ -31,8 +32,8 @@ class Adapter(Undeclared):
     """Ties one Django view, a function or a method of a `View`, to the cache."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
-        super().__init__(fn)
-        self._run = fn if iscoroutinefunction(fn) else sync_to_async(fn)  # in Django's own thread
+        run = fn if iscoroutinefunction(fn) else sync_to_async(fn)  # in Django's own thread
+        super().__init__(run, runs_on_loop=True)
         self._positional = Positional(fn)
         refuse_guard(fn, "django.contrib.auth.decorators", "@login_required")
 
@@ -79,7 +80,7 @@ class Adapter(Undeclared):
         """Draft a plain response; none that streams, has yet to be rendered, or that a cookie will be added to."""
         return result, draft_of(visit.request, result)
 
-    def emit(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> HttpResponse:
+    def emit(self, visit: Any, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> HttpResponse:  # noqa: ARG002 - others need it
         """Return a response of ready parts."""
         return response_of(status, headers, body)
 

@@ -11,10 +11,10 @@ from flask.sansio.app import App
 from flask.sansio.blueprints import Blueprint
 from werkzeug.datastructures import Headers
 
-from ..http.auditing import Watched
-from ..http.messages import Declared, Visit
-from .misplaced import refuse_registered
-from .positional import Positional
+from ...http.auditing import Watched
+from ...http.messages import Declared, Visit
+from ..misplaced import refuse_registered
+from ..positional import Positional
 
 __all__ = ["Around", "AroundVisit", "encoded", "with_headers"]
 
