@@ -2,7 +2,7 @@
 
 fastapi/, starlette.py, ...   what `cache_response` knows of a framework
 undeclared.py, in_place.py    what several of them have in common
-positional.py                 what a handler's arguments are called
+passed.py                     what a decorator passes to a handler
 misplaced.py                  decorators in the wrong order
 asgi/, wsgi/                  a middleware in front of any application
 behind.py                     what those two have in common

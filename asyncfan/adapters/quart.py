@@ -14,6 +14,7 @@ from typing import Any
 
 import quart
 import quart.globals
+import quart.views
 from quart.wrappers.response import DataBody
 
 from ..http.messages import Draft, RequestParts
@@ -32,7 +33,7 @@ class Adapter(Around):
         self._run: Callable[..., Any] = fn
         if not inspect.iscoroutinefunction(fn):
             self._run = functools.partial(asyncio.to_thread, fn)
-        super().__init__(fn)
+        super().__init__(fn, quart.views.View)
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AroundVisit | None:
         """Return the visit of the request around the call, if there is one."""

@@ -1,5 +1,6 @@
 """An argument that no key can be made of: the handler's author is told what to write; a client is never let down."""
 
+import itertools
 import re
 import sys
 import types
@@ -13,6 +14,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import blacksheep
 import django_site  # noqa: F401 - it configures Django
+import falcon.asgi
+import falcon.testing
+import tornado.web
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 from django.http import HttpResponse
 from django.test import AsyncRequestFactory
 from fastapi import Depends, FastAPI, File, UploadFile
@@ -21,14 +27,23 @@ from litestar import Litestar
 from litestar import get as litestar_get
 from litestar.params import HeaderParameter
 from quart import Quart
+from sanic import Request as SanicRequest
+from sanic import Sanic
+from sanic.compat import Header
+from sanic.response import text
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 import asyncfan
 from asyncfan import Cache, UnkeyableArgumentError
+from asyncfan.adapters import aiohttp, django, fastapi, flask, litestar, quart, sanic, starlette
 from asyncfan.adapters import blacksheep as blacksheep_adapter
-from asyncfan.adapters import django, fastapi, flask, litestar, quart, starlette
+from asyncfan.adapters import falcon as falcon_adapter
+from asyncfan.adapters import tornado as tornado_adapter
 from asyncfan.http.serving import Server
+
+NUMBERS = itertools.count()
 
 WAYS = (
     "cannot be keyed by value. Do one of: ignore=({0!r},) if the result does not depend on it; key=lambda ...: ... to "
@@ -183,15 +198,72 @@ async def test_quart(refused):
     assert refused == [message("test_quart.<locals>.view", "session")]
 
 
-async def test_django():
-    """Likewise."""
+HTTP = {"type": "http", "method": "GET", "scheme": "http", "path": "/", "query_string": b"", "headers": []}
 
-    @cache_response(django)
-    async def view(request, session):
-        raise NotImplementedError
 
-    with pytest.raises(UnkeyableArgumentError, match=f"^{re.escape(message('test_django.<locals>.view', 'session'))}$"):
-        await view(AsyncRequestFactory().get("/"), Session())
+def sanic_call(view):
+    """Return how Sanic calls a handler."""
+    request = SanicRequest(b"/1", Header(), "1.1", "GET", None, Sanic(f"unkeyable{next(NUMBERS)}"))
+    request._match_info = {"number": 1}
+    return view, (request,), {"number": 1}
+
+
+def falcon_call(view):
+    """Return how Falcon calls the responder of a resource."""
+    return view, (object(), falcon.testing.create_asgi_req(), falcon.asgi.Response()), {}
+
+
+def tornado_call(view):
+    """Return how Tornado calls the method of a handler."""
+    connection = types.SimpleNamespace(set_close_callback=lambda _: None)
+    line = RequestStartLine("GET", "/", "HTTP/1.1")
+    request = HTTPServerRequest(connection=connection, start_line=line, headers=HTTPHeaders({"Host": "test"}))
+    return view, (tornado.web.RequestHandler(tornado.web.Application(), request),), {}
+
+
+# {adapter's module: how its framework calls a handler, and what the handler returns}
+CALLS = {
+    aiohttp: (lambda view: (view, (make_mocked_request("GET", "/"),), {}), lambda: web.Response(text="x")),
+    django: (lambda view: (view, (AsyncRequestFactory().get("/"),), {}), lambda: HttpResponse("x")),
+    falcon_adapter: (falcon_call, lambda: None),
+    sanic: (sanic_call, lambda: text("x")),
+    starlette: (lambda view: (view, (Request(HTTP),), {}), lambda: PlainTextResponse("x")),
+    tornado_adapter: (tornado_call, lambda: None),
+}
+
+
+@pytest.fixture(params=CALLS, ids=lambda module: module.__name__.rpartition(".")[2])
+def called(request):
+    """Return what calls a view as one of the frameworks does, with what a decorator passes beside it."""
+    how, answer = CALLS[request.param]
+    runs = []
+
+    async def view(*args, session, **kwargs):
+        runs.append(session)
+        return answer()
+
+    cached = cache_response(request.param)(view)
+
+    async def call(session):
+        function, args, kwargs = how(cached)
+        await function(*args, session=session, **kwargs)
+        return runs
+
+    call.handler = view.__qualname__
+    return call
+
+
+async def test_argument_of_a_decorator(called):
+    """It is a mistake where it has no value to key by, whatever the framework."""
+    with pytest.raises(UnkeyableArgumentError, match=f"^{re.escape(message(called.handler, 'session'))}$"):
+        await called(Session())
+
+
+async def test_argument_of_a_decorator_is_keyed(called):
+    """What is passed beside the request, such as a user whom a decorator has found, tells requests apart."""
+    for user in ("ann", "bob", "ann"):
+        runs = await called(user)
+    assert runs == ["ann", "bob"]
 
 
 async def test_ways_out_lead_out():
@@ -219,9 +291,8 @@ async def test_result_of_key():
         "returned, and cannot be keyed by value. Let it return what identifies that, such as an id, or use "
         "register_key(Request, lambda value: ...)"
     )
-    scope = {"type": "http", "method": "GET", "scheme": "http", "path": "/", "query_string": b"", "headers": []}
     with pytest.raises(UnkeyableArgumentError, match=f"^{re.escape(text)}$"):
-        await view(Request(scope))
+        await view(Request(HTTP))
 
 
 async def test_one_requests_data_is_answered_without_the_cache(caplog):
@@ -245,7 +316,6 @@ async def test_who_is_asking_is_answered_without_the_cache():
     async def view(request):
         return PlainTextResponse("x")
 
-    scope = {"type": "http", "method": "GET", "scheme": "http", "path": "/", "query_string": b"", "headers": []}
     for _ in range(2):
-        answer = await view(Request(scope))
+        answer = await view(Request(HTTP))
     assert answer.headers["cache-status"] == "asyncfan; fwd=bypass; detail=unkeyable"

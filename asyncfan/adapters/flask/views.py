@@ -14,7 +14,7 @@ from werkzeug.datastructures import Headers
 from ...http.auditing import Watched
 from ...http.messages import Declared, Visit
 from ..misplaced import refuse_registered
-from ..positional import Positional
+from ..passed import Passed
 
 __all__ = ["Around", "AroundVisit", "encoded", "with_headers"]
 
@@ -39,9 +39,9 @@ class Around:
 
     signature: inspect.Signature | None = None
 
-    def __init__(self, fn: Callable[..., Any]) -> None:
+    def __init__(self, fn: Callable[..., Any], view: type) -> None:
         refuse_registered(fn, _registered(fn.__globals__), "@app.get(...)")
-        self._positional = Positional(fn)
+        self._passed = Passed(fn, (view,))
 
     def declared(self, visit: AroundVisit) -> Declared:  # noqa: ARG002 - other frameworks declare by route
         """Their routes declare nothing but their path."""
@@ -49,10 +49,7 @@ class Around:
 
     def arguments(self, visit: AroundVisit) -> Mapping[str, Any]:
         """Return the arguments that are not in the path, but came from a decorator between the route and the view."""
-        given = self._positional.named(visit.args, but=lambda value: hasattr(type(value), "as_view"))
-        if not given and visit.kwargs == visit.request.view_args:
-            return {}
-        return {**given, **visit.kwargs}
+        return self._passed.more(visit, (), visit.request.view_args)
 
     def watch(self, visit: AroundVisit, saw: Callable[[str, str], None]) -> None:
         """Tell of the headers and cookies that are read of the request."""
