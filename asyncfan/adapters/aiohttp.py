@@ -27,7 +27,7 @@ class Adapter(Undeclared):
     """Ties one aiohttp handler, a function or a method of a `View`, to the cache."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
-        super().__init__(fn)
+        super().__init__(fn, (web.Request, web.View))
         tables = near(fn, web.RouteTableDef)
         refuse_registered(fn, [getattr(x, "handler", None) for table in tables for x in table], "@routes.get(...)")
 

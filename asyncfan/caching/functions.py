@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..context import scopes_in_use
 from .call_keys import CallKeys, Instance, Instances, Key
-from .callables import COPIES, instance_parameter, is_kind, module_of, qualname_of
+from .callables import COPIES, code_tag, instance_parameter, is_kind, module_of, qualname_of
 from .compiling import compile_wrapper, plain_parameters
 from .keys import escape
 from .level import CacheLevel, surroundings_at
@@ -56,7 +56,9 @@ class CachedFunction:
         self.is_async: bool = is_kind(inspect.iscoroutinefunction, function)
         name = f"{module_of(function)}.{qualname_of(function)}"
         parameters = [x for x in plain_parameters(function) if x not in ignore]
-        keys = CallKeys(prefix, name, ["key"] if key else parameters)
+        # in memory each function has a table of its own
+        tag = code_tag(function) if cache.tier is not None else ""
+        keys = CallKeys(prefix + tag, name, ["key"] if key else parameters)
         self.exact: Callable[[Key], Key] = keys.exact
         self.parts: Callable[[Key], list[tuple[str, str]]] = keys.parts
         self.freshness: Freshness = freshness_of(function, expire, options, is_async=self.is_async)

@@ -99,6 +99,7 @@ def cache_response(
         ValueError: ``expire``, ``max_body`` or ``methods`` makes no sense.
         TypeError: The handler is no function, or a generator, whose stream cannot be stored, or registered already;
             ``identity`` is asynchronous; or another option is of the wrong type.
+        UnkeyableArgumentError: At a request, an argument has no value to key by.
 
     Example:
         A handler under FastAPI's ``@router.get("/dashboard")``::

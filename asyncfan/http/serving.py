@@ -17,6 +17,7 @@ from ..caching.level import expiry
 from ..caching.operation import Loaded
 from ..caching.patterns import Pattern
 from ..caching.register import MISSING
+from ..exceptions import UnkeyableArgumentError
 from .answering import answer
 from .auditing import Audit
 from .cache_control import MOST_SECONDS, directives, seconds, too_old
@@ -90,13 +91,14 @@ class Server:
         self._audit: Audit | None = None
         if options.audit:
             self._audit = Audit(name, public=options.public)
-        self._warned = False  # whether the log has said that an argument can't be keyed
+        self._warned = False  # whether the log has said that something in a request can't be keyed
 
     async def serve(self, adapter: Adapter, visit: Any) -> Any:
         """Return the framework's response to one request, whose `Visit` the adapter has opened.
 
         Raises:
             ValueError: The method changes things, so that skipping the handler would lose the change.
+            UnkeyableArgumentError: An argument is of a class that has no value to key by.
 
         Cancellation:
             A cancelled request ends its own handler. Of the requests that waited for it, one runs its own.
@@ -202,11 +204,11 @@ class Server:
             asked.identity = self._identity(visit.request)
         try:
             if self._key is not None:
-                asked.arguments = key_text(self._key(*visit.args, **visit.kwargs))
+                asked.arguments = self._text_of_key(self._key(*visit.args, **visit.kwargs))
             elif arguments := asked.adapter.arguments(visit):
-                asked.arguments = self._arguments_text(arguments) + asked.arguments
+                asked.arguments = self._text_of(arguments) + asked.arguments
             return self._compose(asked)
-        except Unkeyable as error:
+        except Unkeyable as error:  # in what one request brought, or in who is asking: it is answered all the same
             if not self._warned:
                 self._warned = True
                 _LOG.warning("%s: requests bypass the cache: %s", self._name, error)
@@ -235,8 +237,25 @@ class Server:
         asked.arguments = key_text([kind, digest])
         return True
 
-    def _arguments_text(self, arguments: Mapping[str, Any]) -> str:
-        return key_text([(name, value) for name, value in arguments.items() if name not in self._ignore])
+    def _text_of(self, arguments: Mapping[str, Any]) -> str:
+        pairs = [(name, value) for name, value in arguments.items() if name not in self._ignore]
+        try:
+            return key_text(pairs)
+        except Unkeyable as error:
+            for name, value in pairs:
+                if type(value) is error.type:  # no request with such an argument has a key: a mistake of the handler's
+                    raise UnkeyableArgumentError(self._name, name, error.type) from None
+            raise
+
+    def _text_of_key(self, value: Any) -> str:
+        try:
+            return key_text(value)
+        except Unkeyable as error:
+            kind = error.type
+            raise UnkeyableArgumentError(
+                self._name, "key", kind, "is what key= returned, and cannot be keyed by value. Let it return what "
+                f"identifies that, such as an id, or use register_key({kind.__name__}, lambda value: ...)",
+            ) from None  # fmt: skip
 
     def _compose(self, asked: _Asked) -> Key | str:
         asked.varied_on = asked.rule.vary

@@ -35,7 +35,7 @@ class Adapter(Undeclared):
     """Ties one BlackSheep handler, a function or a method of a Controller, to the cache; adds the request it lacks."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
-        super().__init__(fn)
+        super().__init__(fn, ())
         refuse_registered(fn, [fn] if hasattr(fn, "route_handler") else [], "@app.router.get(...)")
         own, kinds = inspect.signature(fn), annotations_of(fn)
         self._names = tuple(own.parameters)
