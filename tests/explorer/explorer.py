@@ -7,13 +7,18 @@
 
 import argparse
 import asyncio
+import gc
+import logging
 import sys
 import time
 
 from asyncfan.caching import cleared, clearing, store, task_loads
 
+from .loop import CountingLoop
 from .plan import Plan
-from .world import FOREVER, CountingLoop, World
+from .world import FOREVER, World
+
+BETWEEN_COLLECTIONS = 10  # schedules: a collection after each would take as long as the schedule
 
 
 def explore(seed):
@@ -53,7 +58,17 @@ def _end(loop):
 
 def explore_range(start, stop):
     """Return the violations of the seeds from ``start`` up to ``stop``: ``[(seed, violation)]``."""
-    return [(seed, found) for seed in range(start, stop) for found in explore(seed).violations]
+    found = []
+    gc.collect()
+    gc.freeze()  # what was imported is looked at no more
+    gc.disable()
+    for seed in range(start, stop):
+        found += [(seed, violation) for violation in explore(seed).violations]
+        if seed % BETWEEN_COLLECTIONS == 0:
+            gc.collect()
+    gc.enable()
+    gc.unfreeze()
+    return found
 
 
 def main():

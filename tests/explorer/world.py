@@ -13,7 +13,6 @@ from asyncfan.caching import MISSING, Cache, Loaded, current_load
 from asyncfan.caching.freshness import Freshness
 from asyncfan.context import scope
 from asyncfan.exceptions import RecursiveLoadError
-from asyncfan.testing import VirtualTimeLoop
 
 from .oracle import Oracle
 from .plan import INSTANT, KEYS, TARGETS
@@ -47,18 +46,6 @@ def _wake(ref):
     future = ref()
     if future is not None and not future.done():
         future.set_result(None)
-
-
-class CountingLoop(VirtualTimeLoop):
-    """Virtual time, and a count of the loop's turns."""
-
-    def __init__(self):
-        self.ticks = 0
-        super().__init__()
-
-    def _run_once(self):
-        self.ticks += 1
-        super()._run_once()
 
 
 class Client:
