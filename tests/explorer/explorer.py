@@ -77,6 +77,7 @@ def main():
     parser.add_argument("--seed", type=int, help="print the schedule of this seed")
     parser.add_argument("--seeds", type=int, nargs=2, metavar=("FIRST", "LAST"), help="run these and those between")
     args = parser.parse_args()
+    logging.disable(logging.CRITICAL)
     if args.seed is not None:
         oracle = explore(args.seed)
         print(Plan.of(args.seed))

@@ -37,3 +37,6 @@ class CountingLoop(asyncio.BaseEventLoop):
             handle = ready.popleft()
             if not handle._cancelled:
                 handle._run()
+
+    def _write_to_self(self):
+        """Nothing: nobody is to be woken from another thread."""
