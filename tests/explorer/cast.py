@@ -87,7 +87,7 @@ class Items:
         self.name, self.expire, self.cache, self.source = name, plan.expire, cache, source
         self.operation = cache._operation()
 
-    async def call(self, key, *, anew):  # noqa: ARG002 - there is no refresh
+    async def call(self, key, *, anew):
         """Return the value."""
         return await self.cache.get_or_set((self.name, key), partial(self.source.load, self.name, key), self.expire)
 
@@ -127,7 +127,7 @@ class Page:
         freshness = Freshness(source.oracle.expire)
         self.operation = cache.operation(name, name, text=lambda key: f"{name}:{key}", freshness=freshness)
 
-    async def call(self, key, *, anew):  # noqa: ARG002 - a request only looks, or joins
+    async def call(self, key, *, anew):
         """Return the value."""
         return (await self.operation.lead(key, lambda: self.source.load("page", key)))[0]
 

@@ -13,12 +13,13 @@ import sys
 import time
 
 from asyncfan.caching import cleared, clearing, store, task_loads
+from asyncfan.testing import DeadlockError
 
 from .loop import CountingLoop
 from .plan import Plan
 from .world import FOREVER, World
 
-BETWEEN_COLLECTIONS = 10  # schedules: a collection after each would take as long as the schedule
+BETWEEN_COLLECTIONS = 20  # schedules: a collection after each would take as long as the schedule
 
 
 def explore(seed):
@@ -36,15 +37,19 @@ def explore(seed):
     world = World(plan, loop)
     try:
         loop.run_until_complete(world.run())
+    except DeadlockError as error:
+        world.oracle.blame("hang", error)
     finally:
         cleared.SCAN_LIMIT, clearing.LIST_LIMIT, task_loads.MAX_EAGER_DEPTH = before
         store.STORE_STEPS, store.WORK_SLICE = steps
-        _end(loop)
+        if world.oracle.violations:
+            _cancel_all(loop)
+        loop.close()
     return world.oracle
 
 
-def _end(loop):
-    """Close a loop, whatever a broken schedule left in it."""
+def _cancel_all(loop):
+    """End whatever a broken schedule left in a loop."""
     loop.set_exception_handler(lambda *_: None)
     for _ in range(3):
         left = asyncio.all_tasks(loop)
@@ -53,7 +58,6 @@ def _end(loop):
         for task in left:
             task.cancel()
         loop.run_until_complete(asyncio.sleep(FOREVER))
-    loop.close()
 
 
 def explore_range(start, stop):

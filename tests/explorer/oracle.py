@@ -16,6 +16,7 @@ from .source import LoadFailedError, NotFoundError
 
 # A load learns two turns of the loop after its last waiter left that it is cancelled; who came since waits rightly.
 UNNOTICED_TICKS = 2
+NAME_OF = {target: target.partition(":")[0] for target in TARGETS}
 PAUSE = 1.0  # seconds from a load that failed to the next one, where an expired value is served
 
 
@@ -109,6 +110,7 @@ class Oracle:
         self.pending = {}  # {call: None}, in order
         self.live = defaultdict(list)  # {target: [load]}
         self.loads = []
+        self.loads_of = defaultdict(list)  # {target: [load]}
         self.left = defaultdict(int)  # {target: tick in which a call of it ended last}
         self.deserted = defaultdict(int)  # {target: stamp of the last moment in which nobody waited for this turn's}
         self.owed = []  # (call, value that had expired): a load must run beside it
@@ -128,7 +130,7 @@ class Oracle:
         return "limiter" in self.options[name]
 
     def _option(self, target, name, default):
-        return self.options[target.partition(":")[0]].get(name, default)
+        return self.options[NAME_OF[target]].get(name, default)
 
     def _lives(self, value):
         """Seconds after which a value is not served on any condition."""
@@ -158,6 +160,8 @@ class Oracle:
 
     def _lost_tag(self, value, until, since=None):
         """A tag of the value was cleared after it was read, or ``since``, and before ``until``."""
+        if not self.tag_clears:
+            return False
         since = value.stamp if since is None else since
         return any(since < stamp < until for tag in value.tags for stamp in self.tag_clears[tag])
 
@@ -214,19 +218,20 @@ class Oracle:
         if call.anew and value.stamp < call.stamp:
             self.blame("refresh gave an old value", call, value)
         if value.kept_at is not None and value.stamp < call.stamp:
-            age = call.at - value.kept_at
-            if age >= self._lives(value):
-                self.blame("expired value", call, value)
-            elif age >= value.fresh + self._option(call.target, "stale_while_revalidate", 0) and not self._is_excused(
-                call
-            ):
-                self.blame("value for bad times, though nothing failed", call, value)
-            elif age >= value.fresh:
-                self.owed.append((call, value, self.loop.ticks))
+            self._look_at_age(call, value)
         if value.load is not None and not value.load.ended:
             self.blame("value of a running load", call, value)
         if value.load is not None and value.load.private and value.load.call is not call:
             self.blame("private value", call, value)
+
+    def _look_at_age(self, call, value):
+        age, on_condition = call.at - value.kept_at, self._option(call.target, "stale_while_revalidate", 0)
+        if age >= self._lives(value):
+            self.blame("expired value", call, value)
+        elif age >= value.fresh + on_condition and not self._is_excused(call):
+            self.blame("value for bad times, though nothing failed", call, value)
+        elif age >= value.fresh:
+            self.owed.append((call, value, self.loop.ticks))
 
     def fail_together(self, calls, error):
         """Calls that were made together raised ``error``: that of one of them, or of whoever left them all."""
@@ -267,13 +272,13 @@ class Oracle:
     def _had_to_stop(self, call):
         """A load of the target ran as long as it may, and ended during the call; or it never got a slot."""
         return self.is_limited(call.name) or any(
-            self._had_no_time(load) and load.target == call.target and load.ended > call.stamp for load in self.loads
+            self._had_no_time(load) and load.ended > call.stamp for load in self.loads_of[call.target]
         )
 
     def _is_excused(self, call):
         """A load of the target has failed of late, or took long: then an expired value may be served."""
         late = call.at + self._option(call.target, "soft_timeout", math.inf) - 1e-6 <= self.loop.time()
-        return late or any(load.target == call.target and load.ended and load.error is not None for load in self.loads)
+        return late or any(load.ended and load.error is not None for load in self.loads_of[call.target])
 
     def _end_call(self, call, error):
         del self.pending[call]
@@ -288,7 +293,8 @@ class Oracle:
 
     def _is_own_cancel(self, call, error):
         """A leader's own function raised it."""
-        return any(load.call is call and load.error is error and load.own_cancel for load in self.loads)
+        loads = self.loads_of[call.target]
+        return any(load.call is call and load.error is error and load.own_cancel for load in loads)
 
     def _took_part(self, call, error):
         """The error came from a load of the target that ran during the call and was not cleared before it."""
@@ -298,10 +304,9 @@ class Oracle:
             return True  # the cache was closed before the load took its first step
         return any(
             (load.error is error or (load.error is cause and (load.own_cancel or load.stamp < self.closed)))
-            and load.target == call.target
             and load.ended > call.stamp
             and load.stamp >= call.floor
-            for load in self.loads
+            for load in self.loads_of[call.target]
         )
 
     def _waits_for(self, target, wanted, seen=()):
@@ -348,6 +353,7 @@ class Oracle:
                 self.blame("second live load of one turn", load, "beside", other)
         self.live[target].append(load)
         self.loads.append(load)
+        self.loads_of[target].append(load)
         self.note(load, "begins for", call)
         return load
 
@@ -355,12 +361,11 @@ class Oracle:
         """After a load that failed there is none for a while, where an expired value can be served instead."""
         now = self.loop.time()
         serves = self.roomy and not self._is_cleared(stored) and now < stored.kept_at + self._lives(stored)
-        for last in self.loads if serves and self._lives(stored) > stored.fresh else ():
+        for last in self.loads_of[load.target] if serves and self._lives(stored) > stored.fresh else ():
             if (
-                last.target == load.target
-                and isinstance(last.error, LoadFailedError)
+                isinstance(last.error, LoadFailedError)
                 and not (last.disowned or last.cancelled or last.call.anew)
-                and stored.kept_at <= last.began_at
+                and (stored.load.ended if stored.load else stored.stamp) < last.ended
                 and last.ended < load.call.stamp
                 and now < last.ended_at + PAUSE - 1e-6
             ):
@@ -437,9 +442,7 @@ class Oracle:
 
     def _waits_elsewhere(self, target):
         """A load has lost a tag: calls may wait for that one, or for one that began beside it."""
-        return any(
-            load.target == target and self._lost_tag(load.value, math.inf, since=load.call.stamp) for load in self.loads
-        )
+        return any(self._lost_tag(load.value, math.inf, since=load.call.stamp) for load in self.loads_of[target])
 
     def end_load(self, load, error=None, *, shared=True):
         """A load is about to return its value, or to raise ``error``."""
@@ -503,7 +506,7 @@ class Oracle:
     def look_at_late_loads(self):
         """Whoever was served an expired value had a load begin, or run, unless one had failed of late."""
         for call, value, tick in self.owed:
-            loads = [load for load in self.loads if load.target == call.target]
+            loads = self.loads_of[call.target]
             if not (
                 self.is_limited(call.name)
                 or call.stamp <= self.closed

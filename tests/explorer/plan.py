@@ -9,6 +9,7 @@ from dataclasses import dataclass
 NAMES = ("f", "g", "page", "b", "i")
 UNSCOPED = {"page", "i"}  # a tenant is no part of their keys
 CASTS = (("f", "f", "g", "page"),) * 3 + (("b", "b", "f", "page"), ("b", "b", "b", "i"), ("f", "i", "i", "b"))
+AGING_CASTS = (("f", "f", "f", "page"), ("f", "f", "f", "b"), ("b", "b", "b", "f"))
 KEYS = (0, 1, 2)
 TENANTS = (None, None, None, "a")
 TARGETS = tuple(f"{n}:{k}{t}" for n in NAMES for k in KEYS for t in ("", ":@tenant/a") if not (t and n in UNSCOPED))
@@ -74,16 +75,17 @@ class Plan:
     def of(cls, seed):
         """Make the plan of a seed."""
         rng = Chance(seed)
-        cast, ages = rng.pick(CASTS), seed % 5 in STALE
+        ages = seed % 5 in STALE
+        cast = rng.pick(AGING_CASTS if ages else CASTS)
         return cls(
             fences=bool(seed % 2),
             scan_limit=seed // 4 % 3,
             list_limit=seed // 12 % 2 * 100,
             eager=sys.version_info >= (3, 12) and bool(seed // 2 % 2),
             eager_depth=rng.pick((1, 2, 16)),
-            maxsize=rng.pick((None, 100, 3, 2)),
+            maxsize=rng.pick((None, 100, 100, 3) if ages else (None, 100, 3, 2)),
             policy=rng.pick(("lru", "lfu", "s3fifo")),
-            expire=rng.pick((None, 3.0, 0.5)),
+            expire=rng.pick((0.5, 0.5, 3.0) if ages else (None, 3.0, 0.5)),
             cast=cast,
             stale=_stale(random.Random(seed)) if ages else {},
             batch=_batch(rng) if "b" in cast else {},

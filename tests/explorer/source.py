@@ -194,7 +194,7 @@ class Batches:
             self.source.oracle.cancel_load(load, late=True)  # the last to leave waits for the end of the batch
             self.source.oracle.end_load(load, error)
             raise
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - it is the load's answer
             found = error
         found = self.source._answer(load, found)
         if isinstance(found, BaseException):
