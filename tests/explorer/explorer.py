@@ -23,8 +23,12 @@ BETWEEN_COLLECTIONS = 20  # schedules: a collection after each would take as lon
 
 
 def explore(seed):
-    """Run one seed on a loop of its own; returns the oracle."""
-    plan = Plan.of(seed)
+    """Play one seed's schedule; returns the oracle."""
+    return play(Plan.of(seed))
+
+
+def play(plan):
+    """Play a schedule on a loop of its own; returns the oracle."""
     loop = CountingLoop()
     before = cleared.SCAN_LIMIT, clearing.LIST_LIMIT, task_loads.MAX_EAGER_DEPTH
     steps = store.STORE_STEPS, store.WORK_SLICE

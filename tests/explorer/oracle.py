@@ -101,6 +101,7 @@ class Oracle:
         self.events = []  # (tick, what happened), to print
         self.stamps = itertools.count(1)
         self.cleared = defaultdict(int)  # {target: stamp of what makes older values stale}
+        self.cleared_tick = defaultdict(int)  # {target: tick of that}
         self.tag_clears = defaultdict(list)  # {tag: stamps of its clears}
         self.turned = defaultdict(int)  # {target: stamp of its turn's begin}
         self.unshared = defaultdict(int)  # {target: stamp of the last load whose result belonged to its caller alone}
@@ -144,6 +145,7 @@ class Oracle:
         stamp = next(self.stamps)
         for target in targets:
             self.cleared[target] = self.turned[target] = stamp
+            self.cleared_tick[target] = self.loop.ticks
         return stamp
 
     def clear_tags(self, tags, targets):
@@ -230,6 +232,13 @@ class Oracle:
             self.blame("expired value", call, value)
         elif age >= value.fresh + on_condition and not self._is_excused(call):
             self.blame("value for bad times, though nothing failed", call, value)
+        elif (
+            value.stamp < self.cleared[call.target]
+            and self.cleared_tick[call.target] < self.loop.ticks - UNNOTICED_TICKS
+            and (value.load.ended if value.load else value.stamp) < call.stamp
+            and not call.fellows  # those of several get at the end what was found at the begin
+        ):
+            self.blame("value served after its clear", call, value)
         elif age >= value.fresh:
             self.owed.append((call, value, self.loop.ticks))
 
