@@ -249,7 +249,8 @@ class Run(Crew):
         try:
             self.out[i] = result
         except IndexError:
-            self.out += [MISSING] * (i + _ROOM - len(self.out))
+            room = _ROOM if self.total is None else min(max(self.total - i, 1), _ROOM)  # of few, no more: see `_places`
+            self.out += [MISSING] * (i + room - len(self.out))
             self.out[i] = result
 
     def failed(self, i: int, error: BaseException, started: float | None) -> None:
