@@ -20,7 +20,6 @@ from ...http.auditing import Watched
 from ...http.messages import Draft, RequestParts, Visit
 from ..asgi import scope as asgi_scope
 from ..misplaced import refuse_guard
-from ..passed import Passed
 from ..undeclared import Undeclared
 from ..wsgi import environ as wsgi_environ
 from .response import around, draft_of, response_of
@@ -32,9 +31,8 @@ class Adapter(Undeclared):
     """Ties one Django view, a function or a method of a `View`, to the cache."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
-        run = fn if iscoroutinefunction(fn) else sync_to_async(fn)  # in Django's own thread
-        super().__init__(run, (HttpRequest, View), runs_on_loop=True)
-        self._passed = Passed(fn, (HttpRequest, View))
+        super().__init__(fn, (HttpRequest, View))
+        self._run = fn if iscoroutinefunction(fn) else sync_to_async(fn)  # in Django's own thread
         refuse_guard(fn, "django.contrib.auth.decorators", "@login_required")
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visit | None:
