@@ -9,9 +9,9 @@ that fail or bring little shrink; where both ways fail, it rests for longer and 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-__all__ = ["TRACE", "Climber", "Decision", "Measured"]
+__all__ = ["TRACE", "Climber", "Decision", "Measured", "check_bounds"]
 
 # Decisions that a trace holds.
 TRACE = 64
@@ -27,6 +27,22 @@ SURE = math.log(40)
 FAR, FAINT = 9.0, 0.003
 # Turns to rest between trials at most, where none succeeds.
 REST = 16
+
+
+def check_bounds(least: Any, most: Any) -> None:
+    """Refuse ``min`` and ``max`` that bound no whole number >= 1.
+
+    Raises:
+        TypeError: One is not an int.
+        ValueError: ``least`` is less than 1, or ``most`` less than ``least``.
+    """
+    for name, value in (("min", least), ("max", most)):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{name} must be an int >= 1, got {value!r}")
+    if least < 1:
+        raise ValueError(f"min must be >= 1, got {least!r}")
+    if most < least:
+        raise ValueError(f"max must be >= min={least!r}, got {most!r}")
 
 
 class Decision(NamedTuple):

@@ -7,9 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ..climbing import TRACE, Climber, Decision, Measured
+from ..climbing import TRACE, Climber, Decision, Measured, check_bounds
 from ..fanout.adaptive import Overload, has_status, judge
-from ..fanout.checks import check_bounds
 
 __all__ = ["AdaptiveBatchSize", "SizeController", "is_too_large"]
 
@@ -56,7 +55,7 @@ class AdaptiveBatchSize:
 
     Raises:
         TypeError: A bound is no int, ``band`` no pair of numbers, or the last two neither types nor functions.
-        ValueError: A bound is less than 1, or ``max`` less than ``min``; ``band`` is not 0 < least < most.
+        ValueError: ``min`` is less than 1, or ``max`` less than ``min``; ``band`` is not 0 < least < most.
 
     Example:
         >>> controller = AdaptiveBatchSize(1, 1000).controller()

@@ -7,8 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Literal
 
-from ..climbing import TRACE, Climber, Decision, Measured
-from .checks import check_bounds
+from ..climbing import TRACE, Climber, Decision, Measured, check_bounds
 
 __all__ = ["AdaptiveLimit", "Auto", "LimitController", "Overload", "has_status", "is_overload", "judge"]
 
@@ -70,7 +69,7 @@ class AdaptiveLimit:
 
     Raises:
         TypeError: A bound is no int, or ``overload`` is neither types nor a function.
-        ValueError: A bound is less than 1, or ``max`` less than ``min``.
+        ValueError: ``min`` is less than 1, or ``max`` less than ``min``.
 
     Example:
         >>> controller = AdaptiveLimit(4, 100).controller()

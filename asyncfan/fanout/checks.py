@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .adapting import SharedLimit
 
-__all__ = ["adapting", "check_bounds", "check_chunk_size", "positive_int", "positive_number"]
+__all__ = ["adapting", "check_chunk_size", "positive_int", "positive_number"]
 
 
 def adapting(name: str, value: Any) -> SharedLimit | None:
@@ -44,19 +44,6 @@ def positive_int(name: str, value: Any, *, none: str = " or None") -> None:
         raise TypeError(f"{name} must be an int >= 1{none}, got {value!r}")
     if value < 1:
         raise ValueError(f"{name} must be >= 1{none}, got {value!r}")
-
-
-def check_bounds(least: Any, most: Any) -> None:
-    """Refuse ``min`` and ``max`` that bound no whole number >= 1.
-
-    Raises:
-        TypeError: One is not an int.
-        ValueError: One is less than 1, or ``most`` less than ``least``.
-    """
-    positive_int("min", least, none="")
-    positive_int("max", most, none="")
-    if most < least:
-        raise ValueError(f"max must be >= min={least!r}, got {most!r}")
 
 
 def positive_number(name: str, value: Any, unit: str = "seconds", *, none: str = " or None") -> None:
