@@ -20,6 +20,7 @@ from ...http.auditing import Watched
 from ...http.messages import Draft, RequestParts, Visit
 from ..asgi import scope as asgi_scope
 from ..misplaced import refuse_guard
+from ..passed import Passed
 from ..undeclared import Undeclared
 from ..wsgi import environ as wsgi_environ
 from .response import around, draft_of, response_of
@@ -32,7 +33,8 @@ class Adapter(Undeclared):
 
     def __init__(self, fn: Callable[..., Any]) -> None:
         run = fn if iscoroutinefunction(fn) else sync_to_async(fn)  # in Django's own thread
-        super().__init__(run, runs_on_loop=True)
+        super().__init__(run, (HttpRequest, View), runs_on_loop=True)
+        self._passed = Passed(fn, (HttpRequest, View))
         refuse_guard(fn, "django.contrib.auth.decorators", "@login_required")
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visit | None:
@@ -54,11 +56,9 @@ class Adapter(Undeclared):
 
     def arguments(self, visit: Visit) -> Mapping[str, Any]:
         """Return what is not in the URL: arguments that came from a decorator, the language, the time zone."""
-        given = [value for value in visit.args if not isinstance(value, HttpRequest | View)]
         match = visit.request.resolver_match
-        if match is not None and given == list(match.args) and visit.kwargs == match.kwargs:
-            return around()
-        return {**{f"*{number}": value for number, value in enumerate(given)}, **visit.kwargs, **around()}
+        more = self._passed.more(visit) if match is None else self._passed.more(visit, match.args, match.kwargs)
+        return {**more, **around()}
 
     async def body(self, visit: Visit) -> bytes | None:
         """Read the body, which the request keeps for the view."""
