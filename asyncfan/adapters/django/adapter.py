@@ -20,7 +20,6 @@ from ...http.auditing import Watched
 from ...http.messages import Draft, RequestParts, Visit
 from ..asgi import scope as asgi_scope
 from ..misplaced import refuse_guard
-from ..passed import Passed
 from ..undeclared import Undeclared
 from ..wsgi import environ as wsgi_environ
 from .response import around, draft_of, response_of
@@ -32,9 +31,7 @@ class Adapter(Undeclared):
     """Ties one Django view, a function or a method of a `View`, to the cache."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
-        run = fn if iscoroutinefunction(fn) else sync_to_async(fn)  # in Django's own thread
-        super().__init__(run, (HttpRequest, View), runs_on_loop=True)
-        self._passed = Passed(fn, (HttpRequest, View))
+        super().__init__(fn, (HttpRequest, View), runs_on_loop=iscoroutinefunction(fn), in_thread=_in_djangos_own)
         refuse_guard(fn, "django.contrib.auth.decorators", "@login_required")
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visit | None:
@@ -87,3 +84,7 @@ class Adapter(Undeclared):
         if hasattr(result, "headers"):
             result[name] = value
         return result
+
+
+async def _in_djangos_own(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return await sync_to_async(fn)(*args, **kwargs)  # where all plain views of a request run
