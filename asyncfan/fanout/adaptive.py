@@ -53,8 +53,8 @@ class AdaptiveLimit:
       they do, and goes back if fewer calls at once turn out to bring less: then the backend is slower, not crowded.
       The time for which the event loop was busy with other things is not the backend's, and is left out.
     - *It shrinks* when calls are refused or time out, by half of their share (as DCTCP, SIGCOMM 2010), and goes back
-      if fewer calls at once turn out to bring less: then they fail for other reasons, and as many are borne from then
-      on. While more than half of all calls fail it only shrinks.
+      if fewer calls at once turn out to bring less, or half the limit to be refused as well: then they fail for other
+      reasons, and as many are borne from then on. While more than half of all calls fail it only shrinks.
 
     Nothing is learned while less than three quarters of the limit are used. There is no randomness: the same
     measurements give the same limits.
