@@ -73,9 +73,8 @@ class CallKeys:
         Raises:
             UnkeyableArgumentError: A value cannot be keyed.
         """
-        for i in range(0, len(key), 2):
-            mark = key[i + 1]
-            if mark is not type(key[i]) or not is_atom(key[i]):
+        for value, mark in zip(key[::2], key[1::2], strict=True):
+            if mark is not type(value) or not (mark is int or is_atom(value)):
                 return self._spelled(key)
         return key
 

@@ -94,10 +94,6 @@ class Flight:
         self.how: Freshness | None = None  # what its caller said of freshness; None: the operation's
         self.mates: tuple[Flight, ...] = ()  # all that its task loads, itself too; (): it has a load of its own
 
-    def is_plain(self) -> bool:
-        """Say whether nobody has said anything of its value."""
-        return self.load is None and not self.tags and self.how is None and self.passage is None
-
     @property
     def known_tags(self) -> tuple[str, ...]:
         """The tags of its value, as far as they are known: a value that was found brings its own."""

@@ -52,7 +52,8 @@ class Store:
 
     def add(self, entry: Entry, now: float, loop: asyncio.AbstractEventLoop | None) -> bool:
         """Take in a new entry, at the cost of others where a bound is reached; False if it alone is above one."""
-        self.replay()
+        if self.touched:
+            self.replay()
         if not self.order.add(entry):
             return False
         if self.chores:
@@ -60,7 +61,8 @@ class Store:
         elif now >= self._soonest or self._round or self._wanted or self.order.silent:
             self.sweep(STORE_STEPS)
         gone = entry.gone
-        self._soonest = min(self._soonest, gone)
+        if gone < self._soonest:
+            self._soonest = gone
         if loop is not None and (gone < self._due or self._loop is not loop):
             self._wake_by(gone, loop)
         return True
