@@ -130,7 +130,7 @@ class Visit:
         again: dict[Any, Wanted] = {}
         for key in sorted(self._seats, key=lambda key: not self._seats[key][0].mates):
             flight, waiter = self._seats[key]
-            if waiter is None:
+            if waiter is None and flight.waiters is not None:  # only this loop settles it
                 waiter = flight.seat(self._loop.create_future)
                 self._seats[key] = flight, waiter
             if waiter is None:

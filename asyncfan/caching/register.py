@@ -175,14 +175,10 @@ class Register:
             return True
         return False
 
-    def text_to_index(self, entry: Entry) -> str | None:
-        """Return the text by which the sweep is to index an entry; None where no index is being made."""
-        return None if self.index is None or self.index.complete else untyped(self.text(entry.key))
-
-    def take_into_index(self, text: str, entry: Entry) -> None:
-        """Index an entry that the sweep leaves."""
-        if self.index is not None:
-            self.index.add(text, entry)
+    def plain_text(self, key: Any) -> str:
+        """Return the text of a key as patterns see it."""
+        text = self.text(key)
+        return untyped(text) if "~" in text else text
 
     def forget_all(self) -> None:
         """Drop everything at once, unseen."""
