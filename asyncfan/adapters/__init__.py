@@ -1,9 +1,12 @@
-"""One thin file a framework, server or engine; none is imported before it is needed.
+"""One thin file or folder a framework, server or engine; none is imported before it is needed.
 
-fastapi.py, starlette.py   what `cache_response` knows of a framework
-asgi.py, wsgi.py           a middleware in front of any application
-redis/                     a `Store` on Redis or Valkey
-ray.py                     an executor on a Ray cluster
+fastapi/, starlette.py, ...   what `cache_response` knows of a framework
+undeclared.py, in_place.py    what several of them have in common
+misplaced.py                  decorators in the wrong order
+asgi/, wsgi/                  a middleware in front of any application
+behind.py                     what those two have in common
+redis/                        a `Store` on Redis or Valkey
+ray.py                        an executor on a Ray cluster
 """
 
 from ..http.frameworks import register

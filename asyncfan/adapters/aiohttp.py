@@ -85,7 +85,7 @@ class Adapter(Undeclared):
             headers.append((b"content-length", b"%d" % len(body)))
         return result, Draft(result.status, tuple(headers), body)
 
-    def emit(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> web.Response:
+    def emit(self, visit: Any, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> web.Response:  # noqa: ARG002 - others need it
         """Return a new response of ready parts."""
         pairs = CIMultiDict((name.decode(), value.decode()) for name, value in headers)
         return web.Response(status=status, headers=pairs, body=body)

@@ -17,8 +17,8 @@ from falcon.asgi.stream import BoundedStream
 
 from ..http.auditing import Watched
 from ..http.messages import Draft, RequestParts
-from .asgi_scope import parts_of
-from .in_place import Placed, drafted, here, overlaid, placed
+from .asgi.scope import parts_of
+from .in_place import Placed, drafted, overlaid, placed
 from .misplaced import refuse_guard
 from .undeclared import Undeclared
 
@@ -77,9 +77,8 @@ class Adapter(Undeclared):
         body = await response.render_body() or b""
         return result, drafted(visit, response.status_code, response._asgi_headers(), bytes(body))  # noqa: SLF001
 
-    def emit(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    def emit(self, visit: Placed, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         """Write these parts on the response, in the place of what was written."""
-        visit = here.get()
         response: Any = visit.response
         response.status, response.text, response.media, response.stream, response.sse = status, None, None, None, None
         response.data = body

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..http.messages import Draft, Headers, Visit
 
-__all__ = ["Placed", "drafted", "here", "overlaid", "placed"]
+__all__ = ["Placed", "drafted", "overlaid", "placed"]
 
 _OVERWRITTEN = frozenset({b"content-type", b"content-length", b"date", b"server"})  # defaults, which say nothing yet
 
@@ -30,31 +30,26 @@ class Placed(Visit):
     before: Headers = ()
     kept: Any = None
     inner: bool = False
-    _runs: bool = False
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """What is called inside on the same response is `inner`; afterwards `here` is this one again."""
-        self._runs = True
+        """Let the handler run; what is called inside on the same response is `inner`."""
+        before = _running.set(self)
         try:
             yield
         finally:
-            self._runs = False
-            here.set(self)
+            _running.reset(before)
 
 
-# The visit whose response `Adapter.emit` is to write on.
-here: ContextVar[Placed] = ContextVar("asyncfan_response_in_place")
+_running: ContextVar[Placed | None] = ContextVar("asyncfan_response_in_place", default=None)
 
 
 def placed(request: Any, args: tuple[Any, ...], kwargs: dict[str, Any], response: Any, before: Headers) -> Placed:
-    """Return the visit of a call, and remember it for `Adapter.emit`."""
+    """Return the visit of a call."""
     extra = tuple(pair for pair in before if pair[0] not in _OVERWRITTEN)
-    around = here.get(None)
-    inner = around is not None and around.response is response and around._runs  # noqa: SLF001 - its own class's
-    visit = Placed(request, args, kwargs, extra, response, before, inner=inner)
-    here.set(visit)
-    return visit
+    around = _running.get()
+    inner = around is not None and around.response is response
+    return Placed(request, args, kwargs, extra, response, before, inner=inner)
 
 
 def drafted(visit: Placed, status: int, now: Headers, body: bytes) -> Draft:

@@ -17,8 +17,8 @@ import quart.globals
 from quart.wrappers.response import DataBody
 
 from ..http.messages import Draft, RequestParts
-from .asgi_scope import parts_of
-from .flask_views import Around, AroundVisit, encoded, refuse_misplaced, with_headers
+from .asgi.scope import parts_of
+from .flask.views import Around, AroundVisit, encoded, refuse_misplaced, with_headers
 
 __all__ = ["Adapter"]
 
@@ -60,7 +60,7 @@ class Adapter(Around):
             return result, None
         return result, Draft(result.status_code, encoded(result.headers), await result.get_data())
 
-    def emit(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> quart.Response:
+    def emit(self, visit: Any, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> quart.Response:  # noqa: ARG002 - others need it
         """Return a response of ready parts."""
         make: Any = quart.current_app.response_class
         response: quart.Response = with_headers(make(body, status), headers)

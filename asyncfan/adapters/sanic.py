@@ -72,7 +72,7 @@ class Adapter(Undeclared):
             headers.append((b"content-length", b"%d" % len(result.body)))
         return result, Draft(result.status, tuple(headers), result.body)
 
-    def emit(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> HTTPResponse:
+    def emit(self, visit: Any, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> HTTPResponse:  # noqa: ARG002 - others need it
         """Return a new response of ready parts."""
         pairs = Header((name.decode(), value.decode("utf-8", "surrogateescape")) for name, value in headers)
         return HTTPResponse(body, status, pairs, pairs.get("content-type"))

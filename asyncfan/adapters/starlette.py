@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -11,12 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..http.auditing import Watched
-from ..http.messages import Declared, Draft, RequestParts, Visit
-from .asgi_scope import parts_of
+from ..http.messages import Draft, RequestParts, Visit
+from .asgi.scope import parts_of
+from .undeclared import Undeclared
 
 __all__ = ["Adapter"]
-
-_NOTHING = Declared()
 
 
 class _Prebuilt(Response):
@@ -29,14 +27,11 @@ class _Prebuilt(Response):
         self.background = None
 
 
-class Adapter:
+class Adapter(Undeclared):
     """Ties one Starlette handler, a function or a method of an HTTPEndpoint, to the cache."""
 
-    signature: inspect.Signature | None = None
-
     def __init__(self, fn: Callable[..., Any]) -> None:
-        self._fn = fn
-        self._runs_on_loop = inspect.iscoroutinefunction(fn)
+        super().__init__(fn, in_thread=run_in_threadpool)  # Starlette's own
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visit | None:
         """Return the visit of the request among the arguments."""
@@ -48,14 +43,6 @@ class Adapter:
     def parts(self, visit: Visit) -> RequestParts:
         """Return the request's parts, from its ASGI scope."""
         return parts_of(visit.request.scope)
-
-    def declared(self, visit: Visit) -> Declared:  # noqa: ARG002 - other frameworks declare by route
-        """Starlette's routes declare nothing but their path."""
-        return _NOTHING
-
-    def arguments(self, visit: Visit) -> Mapping[str, Any]:  # noqa: ARG002 - other frameworks parse arguments
-        """Starlette's handlers have no arguments but the request."""
-        return {}
 
     async def body(self, visit: Visit) -> bytes | None:
         """Read the body, which the request keeps for the handler; None if somebody has consumed it."""
@@ -71,19 +58,13 @@ class Adapter:
         request._cookies = Watched(request.cookies, lambda name: saw("cookie", name))  # noqa: SLF001 - has no other door
         request._headers = Watched(request.headers, lambda name: saw("header", name))  # noqa: SLF001
 
-    async def call(self, visit: Visit) -> Any:
-        """Run the handler, a plain function in Starlette's own thread pool."""
-        if self._runs_on_loop:
-            return await self._fn(*visit.args, **visit.kwargs)
-        return await run_in_threadpool(self._fn, *visit.args, **visit.kwargs)
-
     async def freeze(self, visit: Visit, result: Any) -> tuple[Any, Draft | None]:  # noqa: ARG002 - FastAPI's needs it
         """Draft a plain response; none that streams, sends itself or has work to do after it was sent."""
         if not isinstance(result, Response) or result.background is not None or not _is_plain(type(result)):
             return result, None
         return result, Draft(result.status_code, tuple(result.raw_headers), bytes(result.body))
 
-    def emit(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Response:
+    def emit(self, visit: Any, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Response:  # noqa: ARG002 - others need it
         """Return a response of ready parts."""
         return _Prebuilt(status, headers, body)
 

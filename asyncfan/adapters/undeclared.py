@@ -20,10 +20,16 @@ class Undeclared:
 
     signature: inspect.Signature | None = None
 
-    def __init__(self, fn: Callable[..., Any], *, runs_on_loop: bool | None = None) -> None:
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        *,
+        runs_on_loop: bool | None = None,
+        in_thread: Callable[..., Any] = asyncio.to_thread,
+    ) -> None:
         if runs_on_loop is None:
             runs_on_loop = inspect.iscoroutinefunction(fn)
-        self._run: Callable[..., Any] = fn if runs_on_loop else functools.partial(asyncio.to_thread, fn)
+        self._run: Callable[..., Any] = fn if runs_on_loop else functools.partial(in_thread, fn)
 
     def declared(self, visit: Any) -> Declared:  # noqa: ARG002 - other frameworks declare by route
         """Nothing, of any route."""

@@ -176,8 +176,8 @@ class Adapter(Protocol):
         """Return the response to send for ``result``, and its draft if its bytes are known and repeatable."""
         ...
 
-    def emit(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Any:
-        """Return the framework's response with exactly these parts."""
+    def emit(self, visit: Any, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Any:
+        """Return the framework's response with exactly these parts, or write them on the visit's own."""
         ...
 
     def mark(self, visit: Any, result: Any, name: str, value: str) -> Any:

@@ -248,7 +248,7 @@ class Server:
         if self._expose_status:
             left = int(min(frozen.expire - age, MOST_SECONDS))
             headers.append((b"cache-status", f"asyncfan; {how}; ttl={left}".encode()))
-        return asked.adapter.emit(code, headers, body)
+        return asked.adapter.emit(asked.visit, code, headers, body)
 
     def _age(self, frozen: Frozen) -> float:
         age, most = self._store.clock() - frozen.stored_at, frozen.expire + frozen.outlives
@@ -263,7 +263,7 @@ class Server:
     def _emit(self, asked: _Asked, code: int, headers: list[tuple[bytes, bytes]], body: bytes, status: str) -> Any:
         if self._expose_status:
             headers.append((b"cache-status", f"asyncfan; {status}".encode()))
-        return asked.adapter.emit(code, headers, body)
+        return asked.adapter.emit(asked.visit, code, headers, body)
 
     async def _pass(self, adapter: Adapter, visit: Any, status: str) -> Any:
         return self._mark(adapter, visit, await adapter.call(visit), status)

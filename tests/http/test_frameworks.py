@@ -130,7 +130,7 @@ def test_third_party_registers_by_entry_point(tmp_path):
         "    def open(self, args, kwargs): return Visit(args[1], args, kwargs)\n"
         "    def parts(self, visit): return RequestParts('GET', 'http', b'/', b'', [])\n"
         "    async def freeze(self, visit, result): return result, Draft(200, (), result.body)\n"
-        "    def emit(self, status, headers, body): return type('Made', (), {'body': body})()\n"
+        "    def emit(self, visit, status, headers, body): return type('Made', (), {'body': body})()\n"
         "    def mark(self, visit, result, name, value): return result\n"
     )
     told = tmp_path / "their_framework-1.0.dist-info"

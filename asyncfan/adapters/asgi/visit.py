@@ -6,10 +6,10 @@ import asyncio
 from collections import deque
 from typing import Any
 
-from ..http.messages import Headers
-from ..http.rules import Rule
-from .asgi_exchange import Exchange
-from .asgi_scope import ASGIApp, Message, Receive, Scope, Send
+from ...http.messages import Headers
+from ...http.rules import Rule
+from .exchange import Exchange
+from .scope import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["Visit"]
 

@@ -10,8 +10,8 @@ from django.http import HttpResponse
 from django.http.response import ResponseHeaders
 from django.utils import timezone, translation
 
-from ..http.keys import by_name
-from ..http.messages import Draft, Headers
+from ...http.keys import by_name
+from ...http.messages import Draft, Headers
 
 __all__ = ["around", "draft_of", "response_of"]
 

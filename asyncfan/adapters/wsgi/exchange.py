@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
 
-from ..http.messages import Draft
-from .wsgi_environ import Environ, StartResponse, WSGIApp
+from ...http.messages import Draft
+from .environ import Environ, StartResponse, WSGIApp
 
 __all__ = ["Exchange"]
 

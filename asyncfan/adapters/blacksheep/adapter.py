@@ -15,11 +15,11 @@ from blacksheep import Content, Request, Response, StreamedContent
 from blacksheep.server.bindings import ClientInfo, FromCookie, FromHeader
 from blacksheep.server.normalization import ensure_response
 
-from ..http.messages import Declared, Draft, RequestParts, Visit
-from .asgi_scope import parts_of
-from .blacksheep_declared import annotations_of, declared, with_request
-from .misplaced import refuse_registered
-from .undeclared import Undeclared
+from ...http.messages import Declared, Draft, RequestParts, Visit
+from ..asgi.scope import parts_of
+from ..misplaced import refuse_registered
+from ..undeclared import Undeclared
+from .declared import annotations_of, declared, with_request
 
 __all__ = ["Adapter"]
 
@@ -78,7 +78,7 @@ class Adapter(Undeclared):
             headers.append((b"content-type", content.type or b"application/octet-stream"))
         return response, Draft(response.status, (*headers, (b"content-length", b"%d" % len(body))), body)
 
-    def emit(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Response:
+    def emit(self, visit: Any, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Response:  # noqa: ARG002 - others need it
         """Return a new response of ready parts."""
         rest = [pair for pair in headers if pair[0] not in _OF_CONTENT]
         by_name = dict(headers)

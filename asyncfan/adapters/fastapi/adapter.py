@@ -12,10 +12,10 @@ from starlette.background import BackgroundTasks
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..http.messages import Declared, Draft, Visit
-from . import starlette
-from .fastapi_route import Route, context_of, render_with
-from .fastapi_signature import parameter_of, refuse_misplaced, with_parameters
+from ...http.messages import Declared, Draft, Visit
+from .. import starlette
+from .route import Routes, render_with
+from .signature import parameter_of, refuse_misplaced, with_parameters
 
 __all__ = ["Adapter"]
 
@@ -33,7 +33,7 @@ class Adapter(starlette.Adapter):
 
     def __init__(self, fn: Callable[..., Any]) -> None:
         super().__init__(fn)
-        self._routes: dict[int, Route] = {}  # {id of the route: what is known of it}
+        self._routes = Routes(fn)
         typed = get_typed_signature(fn).parameters
         refuse_misplaced(fn, typed)
         request, sink = parameter_of(typed, Request), parameter_of(typed, Response)
@@ -51,7 +51,7 @@ class Adapter(starlette.Adapter):
             return None
         for name in self._added:
             del kwargs[name]
-        queued, route = self._queued(kwargs), self._route(request.scope)
+        queued, route = self._queued(kwargs), self._routes.at(request.scope)
         return _Visit(request, args, kwargs, tuple(sink.raw_headers), sink, sink.status_code, queued, route)
 
     def declared(self, visit: Any) -> Declared:
@@ -90,10 +90,3 @@ class Adapter(starlette.Adapter):
 
     def _queued(self, kwargs: dict[str, Any]) -> int:
         return len(kwargs[self._tasks].tasks) if self._tasks else 0
-
-    def _route(self, scope: dict[str, Any]) -> Route:
-        context = context_of(scope)
-        route = self._routes.get(id(context))
-        if route is None:
-            route = self._routes[id(context)] = Route(scope, self._fn)
-        return route

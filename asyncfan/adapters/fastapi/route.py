@@ -13,17 +13,12 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..http.messages import Declared, Headers
-from .fastapi_declared import declared, guards_of
+from ...http.messages import Declared, Headers
+from .declared import declared, guards_of
 
-__all__ = ["Route", "context_of", "render_with"]
+__all__ = ["Route", "Routes", "render_with"]
 
 _VALUE = "asyncfan.value"  # where a request's scope holds what the route's own code is to send
-
-
-def context_of(scope: dict[str, Any]) -> Any:
-    """Return the route as included: with the response class and dependencies of the routers above it."""
-    return scope.get("fastapi", {}).get("effective_route_context") or scope["route"]
 
 
 class Route:
@@ -38,7 +33,7 @@ class Route:
     """
 
     def __init__(self, scope: dict[str, Any], fn: Callable[..., Any]) -> None:
-        self.context: Any = context_of(scope)
+        self.context: Any = _context_of(scope)
         own: Dependant = self.context.dependant
         guards = guards_of(own)
         self.declared: Declared = declared(own, guards)
@@ -46,6 +41,25 @@ class Route:
         self.arguments: tuple[str, ...] = tuple(field.name for field in fields)
         self.parses_body: bool = bool(own.body_params) and not any(guard.body_params for guard in guards)
         self.render: Callable[[Request], Awaitable[Response]] = _renderer(scope["route"], self.context, fn)
+
+
+class Routes:
+    """What is known of the routes of one handler."""
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        self._fn = fn
+        self._known: dict[int, Route] = {}  # {id of the route: what is known of it}
+
+    def at(self, scope: dict[str, Any]) -> Route:
+        """Return what is known of a request's route."""
+        context = _context_of(scope)
+        route = self._known.get(id(context))
+        return route or self._known.setdefault(id(context), Route(scope, self._fn))
+
+
+def _context_of(scope: dict[str, Any]) -> Any:
+    """Return the route as included: with the response class and dependencies of the routers above it."""
+    return scope.get("fastapi", {}).get("effective_route_context") or scope["route"]
 
 
 async def render_with(route: Route, request: Request, value: Any, sink: Response, headers: Headers) -> Response:

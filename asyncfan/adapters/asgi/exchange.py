@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from ..http.messages import Draft
-from .asgi_scope import Message, Send
+from ...http.messages import Draft
+from .scope import Message, Send
 
 __all__ = ["Exchange"]
 
@@ -71,10 +71,10 @@ class Exchange:
         self.live = True
         self.known.set()
 
-    def mark(self, name: bytes, value: bytes) -> None:
+    def mark(self, name: str, value: str) -> None:
         """Add a header to what is sent."""
         if self._start is not None:
-            self._start["headers"].append((name, value))
+            self._start["headers"].append((name.encode(), value.encode()))
 
     @property
     def whole(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from ..http.messages import RequestParts
+from ...http.messages import RequestParts
 
 __all__ = ["Environ", "StartResponse", "WSGIApp", "parts_of", "path_of"]
 

@@ -7,7 +7,6 @@ shutdown: ``atexit.register(lambda: asyncio.run(cache.aclose()))``, where the ca
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,24 +16,23 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, RawPostDataException
 from django.views import View
 
-from ..http.auditing import Watched
-from ..http.messages import Declared, Draft, RequestParts, Visit
-from . import asgi_scope, wsgi_environ
-from .django_response import around, draft_of, response_of
-from .misplaced import refuse_guard
+from ...http.auditing import Watched
+from ...http.messages import Draft, RequestParts, Visit
+from ..asgi import scope as asgi_scope
+from ..misplaced import refuse_guard
+from ..undeclared import Undeclared
+from ..wsgi import environ as wsgi_environ
+from .response import around, draft_of, response_of
 
 __all__ = ["Adapter"]
 
-_NOTHING = Declared()
 
-
-class Adapter:
+class Adapter(Undeclared):
     """Ties one Django view, a function or a method of a `View`, to the cache."""
 
-    signature: inspect.Signature | None = None
-
     def __init__(self, fn: Callable[..., Any]) -> None:
-        self._run: Callable[..., Any] = fn if iscoroutinefunction(fn) else sync_to_async(fn)  # in Django's own thread
+        run = fn if iscoroutinefunction(fn) else sync_to_async(fn)  # in Django's own thread
+        super().__init__(run, runs_on_loop=True)
         refuse_guard(fn, "django.contrib.auth.decorators", "@login_required")
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visit | None:
@@ -53,10 +51,6 @@ class Adapter:
             others = [pair for pair in parts.headers if pair[0] != b"host"]
             parts = parts._replace(headers=[*others, (b"host", request.get_host().encode())])
         return parts._replace(scheme=request.scheme, query=request.META["QUERY_STRING"].encode())
-
-    def declared(self, visit: Visit) -> Declared:  # noqa: ARG002 - other frameworks declare by route
-        """Django's routes declare nothing but their path."""
-        return _NOTHING
 
     def arguments(self, visit: Visit) -> Mapping[str, Any]:
         """Return what is not in the URL: arguments that came from a decorator, the language, the time zone."""
@@ -80,15 +74,11 @@ class Adapter:
         known["COOKIES"] = Watched(visit.request.COOKIES, lambda name: saw("cookie", name))
         known["headers"] = Watched(visit.request.headers, lambda name: saw("header", name))
 
-    async def call(self, visit: Visit) -> Any:
-        """Run the view, a plain function in the thread that Django runs those in."""
-        return await self._run(*visit.args, **visit.kwargs)
-
     async def freeze(self, visit: Visit, result: Any) -> tuple[Any, Draft | None]:
         """Draft a plain response; none that streams, has yet to be rendered, or that a cookie will be added to."""
         return result, draft_of(visit.request, result)
 
-    def emit(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> HttpResponse:
+    def emit(self, visit: Any, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> HttpResponse:  # noqa: ARG002 - others need it
         """Return a response of ready parts."""
         return response_of(status, headers, body)
 

@@ -9,10 +9,10 @@ import queue
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..http.messages import Headers
-from ..http.rules import Rule
-from .wsgi_environ import Environ, StartResponse, WSGIApp
-from .wsgi_exchange import Exchange
+from ...http.messages import Headers
+from ...http.rules import Rule
+from .environ import Environ, StartResponse, WSGIApp
+from .exchange import Exchange
 
 __all__ = ["Visit"]
 

@@ -11,9 +11,9 @@ from flask.sansio.app import App
 from flask.sansio.blueprints import Blueprint
 from werkzeug.datastructures import Headers
 
-from ..http.auditing import Watched
-from ..http.messages import Declared, Visit
-from .misplaced import refuse_registered
+from ...http.auditing import Watched
+from ...http.messages import Declared, Visit
+from ..misplaced import refuse_registered
 
 __all__ = ["Around", "AroundVisit", "encoded", "refuse_misplaced", "with_headers"]
 

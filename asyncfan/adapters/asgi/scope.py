@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import quote, unquote
 
-from ..http.messages import RequestParts
+from ...http.messages import RequestParts
 
 __all__ = ["ASGIApp", "Message", "Receive", "Scope", "Send", "parts_of"]
 

@@ -7,18 +7,18 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from ..caching.cache import Cache
-from ..caching.cache import cache as default_cache
-from ..caching.shared.portal import Portal
-from ..http.rules import Rule, Rules
-from .wsgi_adapter import Adapter
-from .wsgi_environ import Environ, StartResponse, WSGIApp, parts_of, path_of
-from .wsgi_visit import Visit
+from ...caching.cache import Cache
+from ...caching.shared.portal import Portal
+from ...http.rules import Rule
+from ..behind import Ruled
+from .application import Adapter
+from .environ import Environ, StartResponse, WSGIApp, parts_of, path_of
+from .visit import Visit
 
 __all__ = ["CacheMiddleware", "Rule"]
 
 
-class CacheMiddleware:
+class CacheMiddleware(Ruled[WSGIApp]):
     """Caches the responses of a WSGI application, for the paths that rules name and no others.
 
     It belongs inside of whatever decides who may ask and who is asking, and inside of compression: outside of it, a
@@ -28,15 +28,6 @@ class CacheMiddleware:
     What the application streams passes through as it comes and is not stored: a response whose end is not in sight
     (no ``Content-Length``, and neither a list nor a tuple), or larger than ``max_body``.
 
-    Args:
-        app: The application.
-        cache: Where the entries live; the default cache if None.
-        rules: What to cache: `Rule` objects, the first that matches counts.
-
-    Raises:
-        ValueError: There is no rule, or one can never count.
-        TypeError: One is no `Rule`.
-
     Example:
         >>> from asyncfan import Cache
         >>> def app(environ, start_response): ...
@@ -45,8 +36,7 @@ class CacheMiddleware:
     """
 
     def __init__(self, app: WSGIApp, cache: Cache | None = None, rules: Iterable[Rule] = ()) -> None:
-        self.app = app
-        self._rules = Rules(rules, default_cache if cache is None else cache, Visit.again)
+        super().__init__(app, cache, rules)
         self._adapter = Adapter()
         self._portal = Portal("asyncfan:wsgi")
         self._pid = os.getpid()
@@ -87,9 +77,6 @@ class CacheMiddleware:
     def close(self) -> None:
         """End the thread in which requests wait, and who waits; a later request starts another."""
         asyncio.run(self._portal.aclose(_nothing))
-
-    def __repr__(self) -> str:
-        return f"<CacheMiddleware {', '.join(rule.path for rule in self._rules.rules)}>"
 
 
 async def _nothing() -> None: ...

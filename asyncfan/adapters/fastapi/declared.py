@@ -10,7 +10,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.security.base import SecurityBase
 from pydantic import BaseModel
 
-from ..http.messages import Declared
+from ...http.messages import Declared
 
 __all__ = ["declared", "guards_of"]
 

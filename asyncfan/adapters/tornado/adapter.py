@@ -16,12 +16,12 @@ from tornado import gen
 from tornado.httputil import HTTPHeaders
 from tornado.web import RequestHandler
 
-from ..http.auditing import Watched
-from ..http.messages import Draft, Headers, RequestParts
-from .in_place import Placed, drafted, here, overlaid, placed
-from .misplaced import refuse_guard
-from .tornado_finish import unsent
-from .undeclared import Undeclared
+from ...http.auditing import Watched
+from ...http.messages import Draft, Headers, RequestParts
+from ..in_place import Placed, drafted, overlaid, placed
+from ..misplaced import refuse_guard
+from ..undeclared import Undeclared
+from .finish import unsent
 
 __all__ = ["Adapter"]
 
@@ -71,9 +71,8 @@ class Adapter(Undeclared):
             return result, None
         return result, drafted(visit, handler.get_status(), _headers(handler), b"".join(handler._write_buffer))  # noqa: SLF001
 
-    def emit(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    def emit(self, visit: Placed, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         """Write these parts on the handler, in the place of what it wrote."""
-        visit = here.get()
         handler: Any = visit.response
         if handler._headers_written:  # noqa: SLF001
             raise RuntimeError(f"{type(handler).__name__} failed after it had begun to send its response")

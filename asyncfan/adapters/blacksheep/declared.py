@@ -10,7 +10,7 @@ from blacksheep import Request
 from blacksheep.server.bindings import FromCookie, FromHeader, RequestUser
 from guardpost import Identity
 
-from ..http.messages import Declared
+from ...http.messages import Declared
 
 __all__ = ["annotations_of", "declared", "with_request"]
 

@@ -7,7 +7,7 @@ from typing import Any
 from litestar import Response
 from litestar.response.base import ASGIResponse
 
-from ..http.messages import Headers
+from ...http.messages import Headers
 
 __all__ = ["Ready"]
 

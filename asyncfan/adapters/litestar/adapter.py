@@ -16,11 +16,11 @@ from litestar import Request, Response
 from litestar.exceptions import InternalServerException
 from litestar.response.base import ASGIResponse
 
-from ..http.auditing import Watched
-from ..http.messages import Declared, Draft, RequestParts
-from .asgi_scope import parts_of
-from .litestar_ready import Ready
-from .litestar_route import Route, RouteVisit, with_request
+from ...http.auditing import Watched
+from ...http.messages import Declared, Draft, RequestParts
+from ..asgi.scope import parts_of
+from .ready import Ready
+from .route import Route, RouteVisit, with_request
 
 __all__ = ["Adapter"]
 
@@ -82,7 +82,7 @@ class Adapter:
         parts = made.status_code, made.encode_headers(), made.body
         return Ready(*parts), Draft(*parts)
 
-    def emit(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Response[bytes]:
+    def emit(self, visit: Any, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Response[bytes]:  # noqa: ARG002 - others need it
         """Return a response of ready parts."""
         return Ready(status, headers, body)
 

@@ -17,9 +17,9 @@ from typing import Any
 import flask
 import flask.globals
 
-from ..http.messages import Draft, RequestParts
-from .flask_views import Around, AroundVisit, encoded, refuse_misplaced, with_headers
-from .wsgi_environ import parts_of
+from ...http.messages import Draft, RequestParts
+from ..wsgi.environ import parts_of
+from .views import Around, AroundVisit, encoded, refuse_misplaced, with_headers
 
 __all__ = ["Adapter"]
 
@@ -68,7 +68,7 @@ class Adapter(Around):
         headers = encoded(result.get_wsgi_headers(visit.request.environ))
         return result, Draft(result.status_code, headers, result.get_data())
 
-    def emit(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> flask.Response:
+    def emit(self, visit: Any, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> flask.Response:  # noqa: ARG002 - others need it
         """Return a response of ready parts."""
         response: flask.Response = with_headers(flask.current_app.response_class(body, status), headers)
         return response

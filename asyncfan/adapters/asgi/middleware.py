@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from ..caching.cache import Cache
-from ..caching.cache import cache as default_cache
-from ..http.rules import Rule, Rules
-from .asgi_adapter import Adapter
-from .asgi_scope import ASGIApp, Message, Receive, Scope, Send, parts_of
-from .asgi_visit import Visit
+from ...http.rules import Rule
+from ..behind import Ruled
+from .application import Adapter
+from .scope import ASGIApp, Message, Receive, Scope, Send, parts_of
+from .visit import Visit
 
 __all__ = ["CacheMiddleware", "Rule"]
 
 
-class CacheMiddleware:
+class CacheMiddleware(Ruled[ASGIApp]):
     """Caches the responses of an ASGI application, for the paths that rules name and no others.
 
     It belongs inside of whatever decides who may ask and who is asking (authentication, sessions, rate limits), and
@@ -22,15 +19,6 @@ class CacheMiddleware:
 
     What the application streams passes through as it comes and is not stored: a response whose end is not in sight
     (no ``Content-Length``), server-sent events, what is larger than ``max_body``. So do WebSockets and the lifespan.
-
-    Args:
-        app: The application.
-        cache: Where the entries live; the default cache if None.
-        rules: What to cache: `Rule` objects, the first that matches counts.
-
-    Raises:
-        ValueError: There is no rule, or one can never count.
-        TypeError: One is no `Rule`.
 
     Example:
         >>> from asyncfan import Cache
@@ -42,10 +30,7 @@ class CacheMiddleware:
         A cancelled request ends its own run of the application. Of the requests that waited for it, one runs it anew.
     """
 
-    def __init__(self, app: ASGIApp, cache: Cache | None = None, rules: Iterable[Rule] = ()) -> None:
-        self.app = app
-        self._rules = Rules(rules, default_cache if cache is None else cache, Visit.again)
-        self._adapter = Adapter()
+    _adapter = Adapter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or let the application do it."""
@@ -75,6 +60,3 @@ class CacheMiddleware:
             await send(message)
 
         await self.app(scope, receive, sending if changed else send)
-
-    def __repr__(self) -> str:
-        return f"<CacheMiddleware {', '.join(rule.path for rule in self._rules.rules)}>"

@@ -14,7 +14,7 @@ from litestar.response.base import ASGIResponse
 from litestar.types import ASGIApp
 from litestar.utils import is_async_callable
 
-from ..http.messages import Declared, Visit
+from ...http.messages import Declared, Visit
 
 __all__ = ["Route", "RouteVisit", "with_request"]
 
