@@ -13,7 +13,7 @@ import concurrent.futures
 import contextvars
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from ..exceptions import RecursiveLoadError, SelfCancelledError
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["AGAIN", "LATE", "UNSHARED", "Failure", "Flight", "deliver", "loading", "outcome", "running_loop"]
 
 Waiter = asyncio.Future[Any] | concurrent.futures.Future[Any]
+W = TypeVar("W", asyncio.Future[Any], concurrent.futures.Future[Any])
 
 # The flight whose load the current context runs; None outside of loads.
 loading: contextvars.ContextVar[Flight | None] = contextvars.ContextVar("asyncfan_loading", default=None)
@@ -109,7 +110,7 @@ class Flight:
             self.depth = mine.depth + 1
             mine.blocked_on.append(self)
 
-    def seat(self, make: Callable[[], Waiter]) -> Waiter | None:
+    def seat(self, make: Callable[[], W]) -> W | None:
         """Give its leader a waiter of its own; None where it is settled by now, and has a `result`."""
         with self.operation.lock:
             if self.waiters is None:

@@ -207,12 +207,9 @@ class Fences:
             return self.floor
         if not self._held:
             return 0
-        t, firsts = text(), []
-        if (numbers := self._exact.get(t, ())) and numbers[-1] > number:
-            firsts.append(numbers[bisect_right(numbers, number)])
-        for n in self._lengths:
-            if (numbers := self._starts.get(t[:n], ())) and numbers[-1] > number:
-                firsts.append(numbers[bisect_right(numbers, number)])
+        t = text()
+        found = [self._exact.get(t, ()), *[self._starts.get(t[:n], ()) for n in self._lengths]]
+        firsts = [numbers[bisect_right(numbers, number)] for numbers in found if numbers and numbers[-1] > number]
         if self._patterns:
             firsts += [n for n, pattern in self._patterns.items() if n > number and pattern.matches(t)]
         return min(firsts) if firsts else 0

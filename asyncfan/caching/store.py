@@ -61,8 +61,7 @@ class Store:
         elif now >= self._soonest or self._round or self._wanted or self.order.silent:
             self.sweep(STORE_STEPS)
         gone = entry.gone
-        if gone < self._soonest:
-            self._soonest = gone
+        self._soonest = min(self._soonest, gone)
         if loop is not None and (gone < self._due or self._loop is not loop):
             self._wake_by(gone, loop)
         return True
@@ -148,8 +147,7 @@ class Store:
         elif self.order.silent and entry not in self.order:
             operation.drop(entry, "size")
         else:
-            if gone < self._soonest:
-                self._soonest = gone
+            self._soonest = min(self._soonest, gone)
             if index is not None and text is not None:
                 index.add(text, entry)
 

@@ -65,10 +65,10 @@ class TaskLoads(Storing):
                     flight.tags, flight.anew, flight.asked, flight.how = tags, anew, asked, how
                     load = self._load(flight, call) if self.tier is None else self._load_shared(flight, call, self.tier)
                     self.start(load, (flight,), loop)
-                    if flight.waiters:  # its load has not ended at once
-                        waiter = flight.seat(loop.create_future)
                 if entry is not None:
                     return served(entry)  # type: ignore[no-any-return]
+                if waiter is None and flight.waiters is not None:  # its load has not ended at once
+                    waiter = flight.seat(loop.create_future)
                 if waiter is None:
                     result = flight.take()
                 else:
