@@ -128,13 +128,14 @@ class UnkeyableArgumentError(AsyncfanError, TypeError):
         type: The argument's type.
     """
 
-    def __init__(self, function: str, parameter: str, type_: type[Any]) -> None:
+    def __init__(self, function: str, parameter: str, type_: type[Any], ways: str | None = None) -> None:
         name = f"{type_.__module__}.{type_.__qualname__}".removeprefix("builtins.")
-        super().__init__(
-            f"{function}(): argument {parameter!r} of type {name} cannot be keyed by value. Do one of: "
+        ways = ways or (
+            f"cannot be keyed by value. Do one of: "
             f"ignore=({parameter!r},) if the result does not depend on it; key=lambda ...: ... to build the key "
             f"from what it does depend on; register_key({type_.__name__}, lambda value: ...) to say what its value is"
         )
+        super().__init__(f"{function}(): argument {parameter!r} of type {name} {ways}")
         self.function = function
         self.parameter = parameter
         self.type = type_

@@ -2,9 +2,12 @@
 
 fastapi/, starlette.py, ...   what `cache_response` knows of a framework
 undeclared.py, in_place.py    what several of them have in common
+passed.py                     what a decorator passes to a handler
 misplaced.py                  decorators in the wrong order
 asgi/, wsgi/                  a middleware in front of any application
 behind.py                     what those two have in common
+strawberry.py, grpc.py,       a scope around each operation, RPC, task and message
+  taskiq.py, faststream.py
 redis/                        a `Store` on Redis or Valkey
 ray.py                        an executor on a Ray cluster
 """

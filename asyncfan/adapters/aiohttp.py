@@ -17,7 +17,7 @@ from multidict import CIMultiDict
 
 from ..http.auditing import Watched
 from ..http.messages import Draft, RequestParts, Visit
-from .misplaced import refuse_registered
+from .misplaced import near, refuse_registered
 from .undeclared import Undeclared
 
 __all__ = ["Adapter"]
@@ -27,8 +27,8 @@ class Adapter(Undeclared):
     """Ties one aiohttp handler, a function or a method of a `View`, to the cache."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
-        super().__init__(fn)
-        tables = [value for value in fn.__globals__.values() if isinstance(value, web.RouteTableDef)]
+        super().__init__(fn, (web.Request, web.View))
+        tables = near(fn, web.RouteTableDef)
         refuse_registered(fn, [getattr(x, "handler", None) for table in tables for x in table], "@routes.get(...)")
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visit | None:

@@ -29,7 +29,7 @@ class Adapter(Undeclared):
     """Ties one responder of a resource to the cache."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
-        super().__init__(fn)
+        super().__init__(fn, (Request, Response), of_object=True)
         refuse_guard(fn, "falcon.hooks", "@falcon.before(...)")
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Placed | None:

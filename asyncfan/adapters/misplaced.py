@@ -2,10 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-__all__ = ["refuse_guard", "refuse_registered"]
+__all__ = ["near", "refuse_guard", "refuse_registered"]
+
+
+def near(fn: Callable[..., Any], *kinds: type) -> Iterator[Any]:
+    """Return the routers that the code around a handler knows, to see whether it is registered already.
+
+    Those are what its module names, and what the functions do that are defining it now (a factory of applications),
+    or an attribute of either that is the program's own: a module, a class, an object.
+
+    Args:
+        fn: The handler.
+        kinds: The classes of the routers.
+    """
+    package = fn.__module__.partition(".")[0]
+    for names in _scopes(fn):
+        for value in list(names.values()):
+            if isinstance(value, kinds):
+                yield value
+            elif _is_of(value, package):
+                yield from (inner for inner in list(vars(value).values()) if isinstance(inner, kinds))
+
+
+def _scopes(fn: Callable[..., Any]) -> list[dict[str, Any]]:
+    found, frame = [fn.__globals__], sys._getframe(1)  # noqa: SLF001 - inspect's own way to it reads files
+    while frame is not None:
+        if frame.f_code.co_filename == fn.__code__.co_filename and frame.f_locals is not fn.__globals__:
+            found.append(frame.f_locals)
+        frame = frame.f_back  # type: ignore[assignment]
+    # A handler that has a name there already is not being decorated: somebody wants it with and without a cache.
+    named = any(value is fn for names in found[1:] for value in names.values())
+    return found[:1] if named else found
+
+
+def _is_of(value: Any, package: str) -> bool:
+    """Say whether a module, a class or an object with a ``__dict__`` is one of the package's own."""
+    cls = type(value)
+    if not cls.__dictoffset__:
+        return False
+    module = value.__name__ if cls is type(sys) else (value if cls is type else cls).__module__
+    return str(module).partition(".")[0] == package
 
 
 def refuse_registered(fn: Callable[..., Any], handlers: Iterable[Any], route: str) -> None:
@@ -13,7 +53,7 @@ def refuse_registered(fn: Callable[..., Any], handlers: Iterable[Any], route: st
 
     Args:
         fn: The handler.
-        handlers: Those of the routers that its module knows.
+        handlers: Those of the routers that are `near`.
         route: How such a router is written above a handler.
 
     Raises:

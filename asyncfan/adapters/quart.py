@@ -14,11 +14,12 @@ from typing import Any
 
 import quart
 import quart.globals
+import quart.views
 from quart.wrappers.response import DataBody
 
 from ..http.messages import Draft, RequestParts
 from .asgi.scope import parts_of
-from .flask.views import Around, AroundVisit, encoded, refuse_misplaced, with_headers
+from .flask.views import Around, AroundVisit, encoded, with_headers
 
 __all__ = ["Adapter"]
 
@@ -32,7 +33,7 @@ class Adapter(Around):
         self._run: Callable[..., Any] = fn
         if not inspect.iscoroutinefunction(fn):
             self._run = functools.partial(asyncio.to_thread, fn)
-        refuse_misplaced(fn)
+        super().__init__(fn, quart.views.View)
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AroundVisit | None:
         """Return the visit of the request around the call, if there is one."""

@@ -8,17 +8,18 @@ stored; what streams (``file_stream``, ``request.respond()``) is not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Any
 
 from sanic import Blueprint, Request, Sanic
 from sanic.compat import Header
 from sanic.response import BaseHTTPResponse, HTTPResponse, ResponseStream
+from sanic.views import HTTPMethodView
 
 from ..http.auditing import Watched
 from ..http.messages import Draft, RequestParts, Visit
-from .misplaced import refuse_registered
+from .misplaced import near, refuse_registered
 from .undeclared import Undeclared
 
 __all__ = ["Adapter"]
@@ -28,9 +29,8 @@ class Adapter(Undeclared):
     """Ties one Sanic handler, a function or a method of an HTTPMethodView, to the cache."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
-        super().__init__(fn)
-        routers = [value for value in fn.__globals__.values() if isinstance(value, Sanic | Blueprint)]
-        routes = chain.from_iterable(router._future_routes for router in routers)  # noqa: SLF001 - there even before start
+        super().__init__(fn, (Request, HTTPMethodView))
+        routes = chain.from_iterable(router._future_routes for router in near(fn, Sanic, Blueprint))  # noqa: SLF001 - there even before start
         refuse_registered(fn, [route.handler for route in routes], "@app.get(...)")
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visit | None:
@@ -49,6 +49,10 @@ class Adapter(Undeclared):
             for name, value in request.headers.items()
         ]
         return RequestParts(request.method, request.scheme, path, query, headers)
+
+    def arguments(self, visit: Visit) -> Mapping[str, Any]:
+        """Return what a decorator has passed beside what is in the path."""
+        return self._passed.more(visit, (), visit.request.match_info)
 
     async def body(self, visit: Visit) -> bytes | None:
         """Return the body, which Sanic has read; None where the handler reads a stream of it."""

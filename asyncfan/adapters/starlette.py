@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
+from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -31,7 +32,7 @@ class Adapter(Undeclared):
     """Ties one Starlette handler, a function or a method of an HTTPEndpoint, to the cache."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
-        super().__init__(fn, in_thread=run_in_threadpool)  # Starlette's own
+        super().__init__(fn, (Request, HTTPEndpoint), in_thread=run_in_threadpool)  # Starlette's own
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visit | None:
         """Return the visit of the request among the arguments."""

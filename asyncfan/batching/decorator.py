@@ -6,7 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Hashable
 from functools import partial, update_wrapper
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from ..fanout.checks import positive_int, positive_number
 from .dispatch import RULES, Rule
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..fanout.limiter import Limiter
     from .answers import Answers
     from .stats import LoaderStats
-    from .wrappers import Batched, BatchedMethod, Decorator, LoadFunction, LoadMethod
+    from .wrappers import Batched, BatchedMethod, BatchedOptions, Decorator, LoadFunction, LoadMethod
 
 __all__ = ["BatchedFunction", "batched"]
 
@@ -57,6 +57,11 @@ class BatchedFunction(partial[Any]):
         """Return the outcome of each key, asked in one call here and now."""
         return await self.loader.load_batch(*self.args, *args)
 
+    def load_anew(self, *args: Any) -> Any:
+        """Return the result for one key, of a call that has not begun yet."""
+        self.loader.part(*self.args, *args)
+        return self(*args)
+
     def __get__(self, instance: Any, owner: type | None = None) -> BatchedFunction:
         if instance is None or self.args:
             return self
@@ -83,18 +88,7 @@ def batched(load: LoadFunction[K, V], /) -> Batched[K, V]: ...
 @overload
 def batched(load: LoadMethod[S, K, V], /) -> BatchedMethod[S, K, V]: ...
 @overload
-def batched(
-    *,
-    max_batch_size: int | None = 100,
-    max_delay: float | None = None,
-    dispatch: Rule = "quiet",
-    key: Callable[[Any], Hashable] | None = None,
-    batch_key: Callable[[Any], Hashable] | None = None,
-    on_error: Literal["raise", "bisect"] = "raise",
-    weight: Callable[[Any], float] | None = None,
-    max_batch_weight: float | None = None,
-    limiter: Limiter | None = None,
-) -> Decorator: ...
+def batched(**options: Unpack[BatchedOptions]) -> Decorator: ...
 def batched(  # noqa: D417 - the first one is what is decorated
     load: Any = None,
     /,

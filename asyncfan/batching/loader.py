@@ -205,6 +205,19 @@ class Loader(Asker):
             if queue.instance is instance:
                 queue.clear_soon(loop, identity, everything=not key)
 
+    def part(self, instance: Any, key: Any) -> None:
+        """Let the next caller of ``key`` in this loop, and in the async scope around, have a load of its own."""
+        loop = get_running_loop()
+        identity = key if self.key is None else self.key(key)
+        place = loop if self._one_place else self._place(loop, instance, key)
+        queue = self.queues.get(place)
+        with suppress(TypeError):  # not hashable: the call says so
+            if queue is not None:
+                queue.loads.pop(identity, None)
+            kept = kept_here(loop)
+            if kept is not None:
+                self._memo(kept, instance).pop((place, identity), None)
+
     def stats(self) -> LoaderStats:
         """Return the figures as they are now."""
         queues = list(self.queues.values())

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, TypeVar, overload
 
 if TYPE_CHECKING:
+    from ..fanout.limiter import Limiter
     from .answers import Answers
+    from .dispatch import Rule
     from .stats import LoaderStats
 
-__all__ = ["Batched", "BatchedMethod", "Decorator", "LoadFunction", "LoadMethod"]
+__all__ = ["Batched", "BatchedMethod", "BatchedOptions", "Decorator", "LoadFunction", "LoadMethod"]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -60,6 +62,15 @@ class Batched(Protocol[K_contra, V]):
         """Return counts of batches, keys and callers, and how long calls took; for a method, of all instances."""
         ...
 
+    def load_anew(self, key: K_contra, /) -> Coroutine[Any, Any, V]:
+        """As a call, which joins no load that has begun and takes nothing that the async `scope` around remembers.
+
+        For caches: what they load after an invalidation must not be from before it.
+
+        Cancellation: As a call.
+        """
+        ...
+
     def load_batch(self, keys: Sequence[K_contra], /) -> Coroutine[Any, Any, Answers]:
         """Ask for exactly ``keys``, in the current task and context; nobody else is joined, nothing is kept.
 
@@ -94,6 +105,20 @@ class BatchedMethod(Protocol[S_contra, K_contra, V]):
     def __get__(self, instance: None, owner: type | None = None) -> BatchedMethod[S_contra, K_contra, V]: ...
     @overload
     def __get__(self, instance: S_contra, owner: type | None = None) -> Batched[K_contra, V]: ...
+
+
+class BatchedOptions(TypedDict, total=False):
+    """What can be said of a `batched` function; see there."""
+
+    max_batch_size: int | None
+    max_delay: float | None
+    dispatch: Rule
+    key: Callable[[Any], Hashable] | None
+    batch_key: Callable[[Any], Hashable] | None
+    on_error: Literal["raise", "bisect"]
+    weight: Callable[[Any], float] | None
+    max_batch_weight: float | None
+    limiter: Limiter | None
 
 
 class Decorator(Protocol):

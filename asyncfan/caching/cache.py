@@ -53,7 +53,7 @@ class Cache(Decorating, Items, Invalidation):
             is called once for each value, under the cache's lock: it must be quick. Where it fails, or returns no
             number >= 0, the value is given out, not stored, and the log says so; `put` raises.
         policy: "lru" drops what was not used for longest. "lfu" drops what was used least often, and is slow to forget
-            what was once in demand. "s3fifo" lets what is used once, such as a scan, pass by without driving out the
+            what was once in demand (Shah et al., 2010). "s3fifo" lets what is used once, such as a scan, pass by without driving out the
             rest (Yang et al., SOSP 2023). Or a mutable mapping with bounds of its own, such as cachebox's, in
             place of those above: it is given a record with a ``value`` for each call, and what it drops goes here too.
         clock: Gives the time in seconds that expiry is measured by; it must not go back.
@@ -94,7 +94,7 @@ class Cache(Decorating, Items, Invalidation):
         super().__init__(lambda: self.operation("", "get_or_set"))
         _check_bound("maxsize", maxsize)
         _check_bound("max_bytes", max_bytes)
-        order = make_order(policy, _evicted, maxsize=maxsize, scale=make_scale(max_bytes, weigher))
+        order = make_order(policy, _evicted, _moved, maxsize=maxsize, scale=make_scale(max_bytes, weigher))
         self.maxsize: int | None = maxsize if isinstance(policy, str) else getattr(policy, "maxsize", None)
         self.max_bytes: int | None = max_bytes
         self.weigher = weigher
@@ -202,6 +202,10 @@ class Cache(Decorating, Items, Invalidation):
 
 def _evicted(entry: Entry) -> None:
     entry.seal.operation.drop(entry, "size")
+
+
+def _moved(entry: Entry) -> None:
+    entry.seal.operation.store.moved(entry)
 
 
 def _opened(store: str | SharedStore | SharedTier, namespace: str) -> SharedTier:

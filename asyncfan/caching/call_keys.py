@@ -7,7 +7,6 @@ import weakref
 from collections.abc import Sequence
 from typing import Any
 
-from ..exceptions import UnkeyableArgumentError
 from .keys import Unkeyable, is_atom, short_text
 from .level import Ambient
 
@@ -29,11 +28,14 @@ class Instance:
 class Token:
     """One instance of a class with cached methods, for as long as the instance lives; never a second one."""
 
-    __slots__ = ("number",)
+    __slots__ = ("text",)
     numbers: itertools.count[int] = itertools.count(1)
 
-    def __init__(self) -> None:
-        self.number: int = next(self.numbers)
+    def __init__(self, text: str = "") -> None:
+        self.text: str = text or f"#{next(self.numbers)}"
+
+
+NO_INSTANCE = Token("None~")  # GraphQL calls a root's resolvers so; it is the same in every process
 
 
 class Instances:
@@ -48,6 +50,8 @@ class Instances:
         return found[1] if found is not None else self._admit(instance)
 
     def _admit(self, instance: Any) -> Token:
+        if instance is None:
+            return NO_INSTANCE
         number, tokens = id(instance), self._tokens
         try:
             # runs before the number can be another object's
@@ -93,7 +97,9 @@ class CallKeys:
         try:
             return short_text(value)
         except Unkeyable as error:
-            raise UnkeyableArgumentError(self._function, self._parameters[position], error.type) from None
+            from .bearers import refusal  # noqa: PLC0415 - only for what is refused
+
+            raise refusal(self._function, self._parameters[position], type(value), error.type) from None
 
     def text(self, key: Key) -> str:
         """Return the text ``prefix:part:part`` of an exact key."""
@@ -115,7 +121,7 @@ class CallKeys:
             if mark is int and -_DIGITS < value < _DIGITS:  # as `short_text` has it, at a fifth of the cost
                 parts.append(f"{value}")
             elif mark is Instance:
-                parts.append(f"#{value.number}")
+                parts.append(value.text)
             else:
                 parts.append(value if mark is Spelled or mark is Ambient else short_text(value))
         return parts

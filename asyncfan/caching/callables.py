@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy as copying
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Collection
+from types import CodeType
 from typing import Any
 
 from ..fanout.checks import positive_int
 from .compiling import plain_parameters
-from .keys import escape
+from .keys import escape, key_text
 from .options import CacheOptions
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "as_prefix",
     "check_function",
     "check_keying",
+    "code_tag",
     "instance_parameter",
     "is_kind",
     "module_of",
@@ -40,7 +43,12 @@ def check_keying(function: Callable[..., Any], options: CacheOptions) -> None:
     if key is not None and not callable(key):
         raise TypeError(f"key must be a function of the call's arguments, got {key!r}")
     positive_int("max_items", options.get("max_items"))
-    _check_ignored(function, options.get("ignore", ()))
+    ignore = options.get("ignore", ())
+    _check_ignored(function, ignore)
+    if key is None:
+        from .bearers import refuse_bearers  # noqa: PLC0415 - loaded where something is cached
+
+        refuse_bearers(function, f"{module_of(function)}.{qualname_of(function)}", ignore)
 
 
 def check_function(function: Any) -> None:
@@ -99,6 +107,29 @@ def as_prefix(key_prefix: str) -> str:
     if not key_prefix or "*" in key_prefix:
         raise ValueError(f'key_prefix must be a text without "*" such as "user:profile", got {key_prefix!r}')
     return ":".join(map(escape, key_prefix.split(":")))
+
+
+def code_tag(function: Callable[..., Any]) -> str:
+    """Return what tells a function typed in a shell or notebook from others that had its name there, else nothing.
+
+    It is a type tag behind the prefix, which patterns do not see. What the function calls is no part of it.
+    """
+    if module_of(function) != "__main__" or not hasattr(sys, "ps1"):
+        return ""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is None:
+        return ""
+    from hashlib import blake2b  # noqa: PLC0415 - loads OpenSSL
+
+    return f"~{blake2b(_code_text(code).encode(), digest_size=8).hexdigest()}"
+
+
+def _code_text(code: CodeType) -> str:
+    """What a function does, without the place where it stands."""
+    constants = [_code_text(x) if isinstance(x, CodeType) else x for x in code.co_consts]
+    return key_text(
+        [code.co_code, constants, code.co_names, code.co_varnames, code.co_freevars, code.co_exceptiontable]
+    )
 
 
 def instance_parameter(function: Callable[..., Any], keyed: list[str]) -> str | None:

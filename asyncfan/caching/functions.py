@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..context import scopes_in_use
 from .call_keys import CallKeys, Instance, Instances, Key
-from .callables import COPIES, instance_parameter, is_kind, module_of, qualname_of
+from .callables import COPIES, code_tag, instance_parameter, is_kind, module_of, qualname_of
 from .compiling import compile_wrapper, plain_parameters
 from .keys import escape
 from .level import CacheLevel, surroundings_at
@@ -57,10 +57,14 @@ class CachedFunction:
         self.is_async: bool = is_kind(inspect.iscoroutinefunction, function)
         name = f"{module_of(function)}.{qualname_of(function)}"
         parameters = [x for x in plain_parameters(function) if x not in ignore]
-        keys = CallKeys(prefix, name, ["key"] if key else parameters)
+        # in memory each function has a table of its own
+        tag = code_tag(function) if cache.tier is not None else ""
+        keys = CallKeys(prefix + tag, name, ["key"] if key else parameters)
         self.exact: Callable[[Key], Key] = keys.exact
         self.parts: Callable[[Key], list[tuple[str, str]]] = keys.parts
         self.freshness: Freshness = freshness_of(function, expire, options, is_async=self.is_async)
+        # one made by `batched` must not join a load of its own that was invalidated since; a mock has every attribute
+        self.load: Callable[..., Any] = function.load_anew if hasattr(type(function), "load_anew") else function  # type: ignore[attr-defined]
         self.operation: Operation = cache.operation(prefix, name, text=keys.text, freshness=self.freshness)
         how = self.freshness
         # what each miss asks for, read once
@@ -114,7 +118,7 @@ class CachedFunction:
         key, tags_of = self.exact(key), self._tags_of
         tags = tags_of(*args, **kwargs) if tags_of else ()
         if self.is_async:
-            call = functools.partial(self.function, *args, **kwargs)
+            call = functools.partial(self.load, *args, **kwargs)
             if self._limits is not None:
                 call = limited(self.operation.name, call, *self._limits)  # type: ignore[assignment]
             found = self.operation.fetch(key, call, tags=tags, anew=anew, asked=asked)

@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-__all__ = ["Unkeyable", "escape", "is_atom", "key_text", "register_key", "short_text", "untyped"]
+__all__ = [
+    "Unkeyable", "escape", "is_atom", "is_registered", "key_text", "mark_of", "register_key", "short_text", "untyped",
+]  # fmt: skip
 
 T = TypeVar("T")
 
@@ -94,7 +96,12 @@ def short_text(value: Any) -> str:
     if len(text) <= LONG_TEXT:
         return text
     # "=" stands within parentheses everywhere else, and is no type tag: patterns see the digest
-    return f"{re.sub(r'[(),=~]', '', text[:32])}={_digest(text.encode())}"
+    return f"{re.sub(r'[(),=~#]', '', text[:32])}={_digest(text.encode())}{mark_of(text)}"
+
+
+def mark_of(text: str) -> str:
+    """Return what must end a digest of ``text``, so that a key shows that it means something in this process only."""
+    return "~#" if "#" in text else ""
 
 
 def _digest(data: bytes) -> str:
@@ -128,6 +135,11 @@ def register_key(type_: type[T], value_of: Callable[[T], Any]) -> None:
     _WHOLE.add(type_)
 
 
+def is_registered(type_: type[Any]) -> bool:
+    """Say whether `register_key` has given a value to objects of a class."""
+    return not _WHOLE.isdisjoint(type_.__mro__)
+
+
 def _text(value: Any) -> str:  # noqa: PLR0911 - one a kind of value
     kind = type(value)
     if kind is int:
@@ -158,7 +170,7 @@ def _string(value: str) -> str:
 
 def _attributes(value: Any, kind: type, base: type) -> str:
     """What a subclass's instance carries beside its base's value: a list with a unit is not the bare list."""
-    if base in _WHOLE or kind.__module__ == base.__module__:
+    if base in _WHOLE or base.__module__ in {kind.__module__, "google.protobuf.message"}:
         return ""
     slots = set(copyreg._slotnames(kind)) - set(copyreg._slotnames(base))  # type: ignore[attr-defined]  # noqa: SLF001
     more = {**getattr(value, "__dict__", {}), **{name: getattr(value, name) for name in slots if hasattr(value, name)}}
@@ -216,11 +228,11 @@ def _is_importable(value: Any) -> bool:
 
 
 def _path(kind: type) -> str:
-    path = f"{escape(kind.__module__)}.{escape(kind.__qualname__)}"
+    path = f"{escape(str(kind.__module__))}.{escape(kind.__qualname__)}"  # protobuf makes classes of no module
     if _is_importable(kind):
         return path
-    # made at run time, so there may be more of this name: number them
-    return f"{path}.{_local_classes.get(kind) or _local_classes.setdefault(kind, next(_numbers))}"
+    # made at run time, so there may be more of this name: number them; "#" says that other processes number otherwise
+    return f"{path}.#{_local_classes.get(kind) or _local_classes.setdefault(kind, next(_numbers))}"
 
 
 def _items(values: Iterable[Any]) -> str:
@@ -248,6 +260,15 @@ def _moment(value: Any) -> str:
 
 def _enum(value: enum.Enum) -> str:
     return escape(value.name or f"={value.value}")  # an unnamed combination of flags is its number
+
+
+def _message(value: Any) -> str:  # of protobuf
+    data = value.SerializePartialToString(deterministic=True)
+    return data.hex() if len(data) <= 64 else _digest(data)  # noqa: PLR2004
+
+
+def _refused(value: Any) -> str:
+    raise Unkeyable(type(value))
 
 
 def _str_of(value: Any) -> str:
@@ -293,6 +314,8 @@ _BY_NAME: dict[str, Callable[[Any], str]] = {
     "ipaddress.IPv4Network": _str_of,
     "ipaddress.IPv6Address": _str_of,
     "ipaddress.IPv6Network": _str_of,
+    "google.protobuf.message.Message": _message,
+    "strawberry.types.info.Info": _refused,  # a dataclass: its fields are not what tells callers apart
 }
 # Short names of the common types; a class of the user's is named by its path, which has a dot in it.
 _TAGS = {

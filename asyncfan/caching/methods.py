@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import inspect
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +42,8 @@ class CachedMethod:
         self.wrapper = wrapper
         self.of_class = of_class
         functools.update_wrapper(self, wrapper)
+        if inspect.iscoroutinefunction(wrapper):
+            _mark(self)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Callable[..., Any]:
         filled_in = owner if self.of_class else instance
@@ -50,3 +55,11 @@ class CachedMethod:
 
     def __repr__(self) -> str:
         return f"<CachedMethod {self.wrapper.__qualname__}>"
+
+
+def _mark(function: Any) -> None:
+    """Let frameworks that are given what stands in the class body see that it is asynchronous."""
+    if sys.version_info >= (3, 12):
+        inspect.markcoroutinefunction(function)
+    else:  # asks for it through asyncio
+        function._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]  # noqa: SLF001

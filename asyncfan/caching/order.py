@@ -60,7 +60,10 @@ class Order(Protocol):
         ...
 
     def walk(self) -> Iterator[Entry]:
-        """Yield each entry that is held now, while others may come and go; one walk at a time."""
+        """Yield each entry that is held now, while others may come and go; one walk at a time.
+
+        One that was touched meanwhile may be left out, as one that has moved: its order tells of that.
+        """
         ...
 
     def __contains__(self, entry: Entry) -> bool: ...

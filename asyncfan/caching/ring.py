@@ -11,7 +11,8 @@ __all__ = ["Linked", "Ring"]
 class Linked:
     """What a `Ring` holds; in one ring at a time."""
 
-    __slots__ = ("newer", "older", "weight")
+    __slots__ = ("newer", "older", "place", "weight")
+    place: Any  # what an order notes of it; unset where there is nothing to note
 
     def __init__(self, weight: int = 1) -> None:
         self.older: Any = None  # its neighbours; None outside of a ring
@@ -29,8 +30,7 @@ class Ring(Generic[T]):
         # closed: root.newer is the oldest item, root.older the newest
         self._root = root = Linked()
         root.newer = root.older = root
-        self._hand: Any = root  # the next item of a walk, and the last one
-        self._until: Any = root
+        self._hand: Any = root  # the next item of a walk
         self._count = 0
         self.weight: int = 0  # of all together
 
@@ -41,14 +41,20 @@ class Ring(Generic[T]):
 
     def append(self, item: T) -> None:
         """Take in an item as the newest."""
-        self._link(item)
+        self._link(item, self._root.older)
+        self._count += 1
+        self.weight += item.weight
+
+    def insert(self, item: T, older: T | None) -> None:
+        """Take in an item as the next newer of another one; as the oldest of all for None."""
+        self._link(item, self._root if older is None else older)
         self._count += 1
         self.weight += item.weight
 
     def renew(self, item: T) -> None:
         """Make an item the newest."""
         self._unlink(item)
-        self._link(item)
+        self._link(item, self._root.older)
 
     def reweigh(self, item: T, weight: int) -> None:
         """Change the weight of an item of this ring."""
@@ -64,30 +70,33 @@ class Ring(Generic[T]):
 
     def clear(self) -> None:
         """Forget all items, which keep their links: none of them may be used with a ring again."""
-        self._root.newer = self._root.older = self._hand = self._until = self._root
+        self._root.newer = self._root.older = self._hand = self._root
         self._count = self.weight = 0
 
     def walk(self) -> Iterator[T]:
-        """Yield each item from the oldest on; one that is renewed meanwhile is left out. One walk at a time."""
+        """Yield each item from the newest on; what comes in or moves beyond the place reached is left out.
+
+        It begins when this is called. One walk at a time.
+        """
+        self._hand = self._root.older
+        return self._go_on()
+
+    def _go_on(self) -> Iterator[T]:
         root = self._root
-        self._hand, self._until = root.newer, root.older
-        while self._hand is not root and self._hand.older is not self._until:
+        while self._hand is not root:
             item = self._hand
-            self._hand = item.newer
+            self._hand = item.older
             yield item
 
-    def _link(self, item: Linked) -> None:
-        root = self._root
-        newest = root.older
-        item.older, item.newer = newest, root
-        newest.newer = root.older = item
+    def _link(self, item: Linked, older: Linked) -> None:
+        newer = older.newer
+        item.older, item.newer = older, newer
+        older.newer = newer.older = item
 
     def _unlink(self, item: Linked) -> None:
         older, newer = item.older, item.newer
         if item is self._hand:
-            self._hand = newer
-        if item is self._until:
-            self._until = older
+            self._hand = older
         older.newer, newer.older = newer, older
         item.older = item.newer = None
 

@@ -72,9 +72,14 @@ class Store:
         while touched:
             entry = touched.popleft()
             touch(entry)
-            # The round may pass it over now. May it be unheld? Another thread hits an entry while it is being stored.
+            # May it be unheld? Another thread hits an entry while it is being stored.
             if self._round is not None and entry in self.order:
-                self._look_at(entry, self._clock())
+                self.moved(entry)
+
+    def moved(self, entry: Entry) -> None:
+        """Look at an entry that has moved in the order: the round may pass it over now."""
+        if self._round is not None:
+            self._look_at(entry, self._clock())
 
     def want_round(self) -> None:
         """Have the next changes look at every entry, a few at a time: some were cleared."""

@@ -7,7 +7,7 @@ named        a task each; graph: tasks that wait for others, by what `dependenci
 stream       results while they come; source: where items come from
 limiter      limits shared between calls
 adaptive     what finds a limit; adapting: the same at work in runs and limiters
-layers       what is put around one call; retry (with budget and retry_after) and hedge (with race and pace)
+layers       what is put around one call; in_time, retry (with budget and retry_after) and hedge (with race and pace)
 policy       how many must succeed; notes: what is told of an error
 meter        counts what a processor does; stats: what it shows of that
 signatures   the types of what it takes

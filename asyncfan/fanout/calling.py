@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import inspect
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -10,7 +11,7 @@ from functools import partial
 from types import FunctionType
 from typing import Any, Generic, ParamSpec, TypeVar
 
-from .offload import SupportsSubmit, run_in_executor, run_in_thread
+from .offload import Bell, SupportsSubmit, run_in_executor, run_in_thread
 
 __all__ = [
     "Elsewhere",
@@ -114,18 +115,19 @@ def unplaced(function: Any) -> Any:
 class Elsewhere:
     """A coroutine function that calls a plain function in a thread or in an executor, once or for many items."""
 
-    __slots__ = ("executor", "function")
+    __slots__ = ("_bell", "executor", "function")
 
     def __init__(self, function: Callable[..., Any], executor: SupportsSubmit | None) -> None:
         self.function: Callable[..., Any] = function
         self.executor: SupportsSubmit | None = executor  # None: the threads of the loop
+        self._bell: Bell | None = None  # of the loop that called last
 
     async def __call__(self, *args: Any) -> Any:
         """Call the function there; an awaitable that it returns is awaited here."""
         if self.executor is None:
             found = await run_in_thread(self.function, *args)
         else:
-            found = await run_in_executor(self.executor, self.function, *args)
+            found = await run_in_executor(self.executor, self.function, *args, bell=self._bell_here())
         return await found if inspect.isawaitable(found) else found
 
     async def in_chunk(self, items: Sequence[Any]) -> Any:
@@ -141,9 +143,15 @@ class Elsewhere:
             chunk = (self.function, Parcel(items, cloud=False), stop, contextvars.copy_context())
             if self.executor is None:
                 return await run_in_thread(run_chunk, *chunk, stop=stopping)
-            return await run_in_executor(self.executor, run_chunk, *chunk, stop=stopping)
-        parcel = Parcel(items, cloud=uses_cloudpickle(self.executor))
-        return await run_in_executor(self.executor, run_chunk, self.function, parcel, stop, stop=stopping)
+            return await run_in_executor(self.executor, run_chunk, *chunk, bell=self._bell_here(), stop=stopping)
+        sent = (self.function, Parcel(items, cloud=uses_cloudpickle(self.executor)), stop)
+        return await run_in_executor(self.executor, run_chunk, *sent, bell=self._bell_here(), stop=stopping)
+
+    def _bell_here(self) -> Bell:
+        loop, bell = asyncio.get_running_loop(), self._bell
+        if bell is None or bell.loop is not loop:
+            bell = self._bell = Bell(loop)
+        return bell
 
 
 def runs_on_loop(call: Callable[..., Any]) -> bool:

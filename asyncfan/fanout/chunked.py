@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from array import array
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any, Literal
 
 from ..exceptions import UnsendableError
 from .calling import Elsewhere
-from .parcel import Lost, Raised
+from .parcel import Lost, Parcel, Raised
 from .run import Run
 from .sending import like
 from .stream import StreamRun
@@ -19,6 +20,9 @@ from .worker import awaitable
 __all__ = ["ChunkedRun", "ChunkedStreamRun", "in_chunks"]
 
 _SECONDS = 0.05  # how long a chunk is to take there: the way there and back takes an engine 0.2 to 2 ms
+_LEAST_SECONDS = 0.005  # below that nothing is gained by all chunks' ending at the same time
+_A_MOMENT = 0.02  # seconds to wait for the first chunk of a size: those of short calls are back by then, and teach
+_NO_VALUE = (Raised, Lost)
 _MOST = 1000  # items of a chunk, however short they are: their results are handled in one pass of the loop
 
 
@@ -29,17 +33,22 @@ class ChunkedRun(Run):
     """
 
     worker: tuple[Any, ...]  # the run's, set here too
+    pulled: int
     succeeded: int
 
     def __init__(self, *args: Any, size: int | Literal["auto"], **facts: Any) -> None:
         super().__init__(*args, waits=True, **facts)
         self.auto: bool = size == "auto"
         self.size: int = 1 if size == "auto" else size
-        self._ready: list[tuple[int, Any]] = []  # items of an async source that wait for a chunk
+        self._ready: list[Any] = []  # items of an async source that wait for a chunk: the last of those pulled
         self._away = 0  # chunks that are away
         self._items_away = 0
-        self._seen = 0  # items taken from a source that need not be waited for
+        self._untried: bool = self.auto  # whether no chunk of the size is away yet, which is larger than all before
         self._back: asyncio.Future[None] | None = None  # while somebody waits for a chunk to come back
+
+    def number(self, items: Iterable[Any]) -> Iterator[Any]:
+        """Return the items as they are: they are counted by the chunk."""
+        return iter(items)
 
     @property
     def running(self) -> int:
@@ -59,77 +68,104 @@ class ChunkedRun(Run):
 
     async def _take_and_send(self) -> None:
         source = self.source or iter(())
-        while not (self.hold and await awaitable(self.must_end())):
+        while not await awaitable(self.must_end()):
             chunk = list(islice(source, self.size))
             if not chunk:
                 self.source_ended()
                 return
-            self._seen += len(chunk)
-            self._send(chunk)
+            self.pulled += len(chunk)
+            self._send(self.pulled - len(chunk), chunk)
             while self._away >= self.max_workers:
                 await self._wait()
+            if self._untried:  # if it teaches that calls are short, few chunks have gone that are too small
+                self._untried = False
+                await self._wait(_A_MOMENT)
 
     async def _wait_and_work(self, take: Callable[[], Awaitable[Any]], turn: asyncio.Lock) -> None:
         while (pair := await self._next_pair(take, turn)) is not None:
-            self._ready.append(pair)
+            self._ready.append(pair[1])
             self._send_ready()
             while len(self._ready) >= self.size:
                 await self._wait()
 
     def _send_ready(self) -> None:
         while self._ready and not self.closed and self._away < self.max_workers:
-            chunk = self._ready[: self.size]
+            first, chunk = self.pulled - len(self._ready), self._ready[: self.size]
             del self._ready[: self.size]
-            self._send(chunk)
+            self._send(first, chunk)
 
-    async def _wait(self) -> None:
+    async def _wait(self, seconds: float | None = None) -> None:
+        """Wait until a chunk comes back, or ``seconds`` have passed."""
         self._back = self.loop.create_future()
-        await self._back
+        timer = None if seconds is None else self.loop.call_later(seconds, self._came_back)
+        try:
+            await self._back
+        finally:
+            if timer is not None:
+                timer.cancel()
 
-    def _send(self, chunk: list[tuple[int, Any]]) -> None:
+    def _came_back(self) -> None:
+        if self._back is not None and not self._back.done():
+            self._back.set_result(None)
+
+    def _send(self, first: int, chunk: list[Any]) -> None:
         self._away += 1
-        self.spawn(f"asyncfan:{self.name}:chunk", self._outcomes, chunk)
+        self.spawn(f"asyncfan:{self.name}:chunk", self._outcomes, first, chunk)
 
-    async def _outcomes(self, chunk: list[tuple[int, Any]]) -> None:
+    async def _outcomes(self, first: int, chunk: list[Any]) -> None:
         started = self.clock()
         self._items_away += len(chunk)
         try:
-            parcel, seconds = await self.call([item for _, item in chunk])
+            parcel, moments = await self.call(chunk)
         except GeneratorExit:  # the loop is gone
             raise
         except BaseException as error:  # noqa: BLE001 - sorted out by `failed`
-            for i, _ in chunk:
+            for i in range(first, first + len(chunk)):
                 self.failed(i, like(error), started)
                 self._tell()
         else:
             if self.auto:
-                self._adapt(seconds)
-            for (i, _), answer, took in zip(chunk, parcel.values, seconds, strict=True):
-                self._settle(i, answer, took)
+                self._adapt(len(chunk), moments[-1] - moments[0])
+            self._settle(first, parcel, moments)
         self._away -= 1
         self._items_away -= len(chunk)
         self._send_ready()
-        if self._back is not None and not self._back.done():
-            self._back.set_result(None)
+        self._came_back()
 
-    def _settle(self, i: int, answer: Any, took: float) -> None:
-        if isinstance(answer, Raised | Lost):
-            error = answer.error if isinstance(answer, Raised) else UnsendableError(answer.why)
-            self.failed(i, error, self.clock() - took)
-        else:
-            self.put(i, answer if i & self.sample else self.measured(i, answer, self.clock() - took))
-            self.succeeded += 1
-        self._tell()
+    def _settle(self, first: int, parcel: Parcel, moments: array[float]) -> None:
+        now, step = self.clock(), self.sample + 1
+        if not (parcel.flawed or self.keep or self.progress is not None):  # most often: 2 us less an item
+            self.put_all(first, parcel.values)
+            self.succeeded += len(parcel.values)
+            for k in range(-first % step, len(parcel.values), step):
+                self.measured(first + k, None, now - (moments[k + 1] - moments[k]))
+            return
+        for k, answer in enumerate(parcel.values):
+            i, started = first + k, now - (moments[k + 1] - moments[k])
+            if isinstance(answer, _NO_VALUE):
+                self.failed(i, answer.error if isinstance(answer, Raised) else UnsendableError(answer.why), started)
+            else:
+                self.put(i, answer if i & self.sample else self.measured(i, answer, started))
+                self.succeeded += 1
+            self._tell()
+
+    def put_all(self, first: int, results: Sequence[Any]) -> None:
+        """Keep the results of the items from ``first`` on."""
+        self.put(first + len(results) - 1, None)  # makes room
+        self.out[first : first + len(results)] = results
 
     def _tell(self) -> None:
         if self.progress is not None:
             self.tell()
 
-    def _adapt(self, seconds: list[float]) -> None:
-        fitting = _SECONDS * len(seconds) / max(sum(seconds), 1e-9)
+    def _adapt(self, count: int, seconds: float) -> None:
+        """Learn from ``count`` items that took ``seconds`` there."""
+        each = max(seconds, 1e-9) / count
+        fitting = _SECONDS / each
         if self.total is not None and self.max_workers < self.total:  # all are to end at about the same time
-            fitting = min(fitting, (self.total - self._seen) / (2 * self.max_workers))
-        self.size = max(1, min(round(fitting), 10 * len(seconds), _MOST))
+            fitting = min(fitting, max((self.total - self.pulled) / (2 * self.max_workers), _LEAST_SECONDS / each))
+        before, self.size = self.size, max(1, min(round(fitting), 10 * count, _MOST))
+        self._untried = self.size > before
 
 
 class ChunkedStreamRun(ChunkedRun, StreamRun):
@@ -142,8 +178,13 @@ class ChunkedStreamRun(ChunkedRun, StreamRun):
         self._chunks = window
         self.window = window * self.size
 
-    def _adapt(self, seconds: list[float]) -> None:
-        super()._adapt(seconds)
+    def put_all(self, first: int, results: Sequence[Any]) -> None:
+        """Keep the results of the items from ``first`` on."""
+        for i, result in enumerate(results, first):
+            self.out[i] = result
+
+    def _adapt(self, count: int, seconds: float) -> None:
+        super()._adapt(count, seconds)
         self.window = self._chunks * self.size
 
 

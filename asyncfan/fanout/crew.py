@@ -43,6 +43,7 @@ class Crew:
         self.closed: Closed | None = None  # why no new item is taken; None while it may be
         self.cause: BaseException | None = None  # what closed it, unless an item did
         self.fatal: BaseException | None = None  # KeyboardInterrupt and its like
+        self.too_late: bool = False  # whether so little time is left that no further item could end
         self.hold: bool = False  # whether a worker must ask `must_end` before it takes an item
         self.exhausted: bool = False  # whether the source has ended
         self.stride: int = 0  # a worker looks at the clock where `index & stride` is 0
@@ -171,7 +172,7 @@ class Crew:
 
     def must_end(self) -> Generator[Any, Any, bool]:
         """Return whether the worker must end; a stream waits here until there is room for a result."""
-        return self.closed is not None or (self.limit is not None and self.one_too_many())
+        return self.closed is not None or self.too_late or (self.limit is not None and self.one_too_many())
         yield
 
     def one_too_many(self) -> bool:

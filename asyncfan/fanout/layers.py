@@ -1,8 +1,8 @@
 """The layers around one call of a user's function, chosen when a fan-out is made; none costs who does not ask for it.
 
-From the inside out: the time of one attempt; what a limit that adapts measures; the limiter, which each attempt
-passes, and where waiting takes none of its time; a `Hedge`, a second attempt; a `Retry`, further ones; a tally of how
-many there were.
+From the inside out: the time of one attempt; what a limit that adapts measures; the deadline, near which none starts;
+the limiter, which each attempt passes, and where waiting takes none of its time; a `Hedge`, a second attempt; a
+`Retry`, further ones; a tally of how many there were.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ def layered(
     retry: Retry | None = None,
     hedge: Hedge | None = None,
     tally: Callable[[int, int], None] | None = None,
+    in_time: bool = False,
 ) -> Call:
     """Return ``call`` in the layers asked for; ``tally(calls, hedges)`` is told when all attempts of one are over."""
     if timeout is not None:
@@ -57,6 +58,10 @@ def layered(
     again = retry is not None or hedge is not None
     if again:
         call = _marked(call)
+    if in_time:
+        from .in_time import InTime  # noqa: PLC0415 - loaded already
+
+        call = InTime(call)
     if limiter is not None:
         call = _limited(call, limiter)
     if not again:

@@ -6,12 +6,14 @@ import asyncio
 import contextvars
 import inspect
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
-__all__ = ["SupportsResult", "SupportsSubmit", "run_in_executor", "run_in_thread"]
+__all__ = ["Bell", "SupportsResult", "SupportsSubmit", "run_in_executor", "run_in_thread"]
 
 
 class SupportsResult(Protocol):
@@ -55,12 +57,47 @@ async def run_in_thread(function: Callable[..., Any], *args: Any, stop: Callable
         except StopIteration as error:  # no future takes it: the caller would wait for ever
             raise RuntimeError(f"{function!r} raised StopIteration") from error
 
-    ended = asyncio.get_running_loop().run_in_executor(None, job)
-    return await _outlast(ended, lambda: claim.acquire(blocking=False), stop)
+    def withdraw() -> bool:
+        return claim.acquire(blocking=False) and (submitted.cancel() or True)
+
+    submitted = asyncio.get_running_loop().run_in_executor(None, job)
+    try:
+        await _until(submitted.add_done_callback, withdraw, stop)
+    except asyncio.CancelledError as error:
+        raise error from (None if submitted.cancelled() else submitted.exception())
+    return submitted.result()
+
+
+class Bell:
+    """Tells a loop what has ended in other threads: one wake-up for all that has until the loop comes to it."""
+
+    __slots__ = ("_ended", "_rung", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop: asyncio.AbstractEventLoop = loop
+        self._ended: deque[Callable[[object], None]] = deque()
+        self._rung = False  # whether the loop will look
+
+    def ring(self, end: Callable[[object], None], _: object) -> None:
+        """Let ``end`` be called on the loop; from any thread."""
+        self._ended.append(end)
+        if not self._rung:
+            self._rung = True
+            with suppress(RuntimeError):  # the loop has been closed meanwhile
+                self.loop.call_soon_threadsafe(self._answer)
+
+    def _answer(self) -> None:
+        self._rung = False  # first: what is appended from here on rings again
+        while self._ended:
+            self._ended.popleft()(None)
 
 
 async def run_in_executor(
-    executor: SupportsSubmit, function: Callable[..., Any], *args: Any, stop: Callable[[], object] | None = None
+    executor: SupportsSubmit,
+    function: Callable[..., Any],
+    *args: Any,
+    bell: Bell,
+    stop: Callable[[], object] | None = None,
 ) -> Any:
     """Run ``function`` in ``executor``; in a copy of the context if that is a `ThreadPoolExecutor`.
 
@@ -69,16 +106,9 @@ async def run_in_executor(
     Cancellation: As for `run_in_thread`, if the executor's futures can be cancelled and tell the truth of it:
     Dask's say of a call that runs that it never will.
     """
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[None] = loop.create_future()
 
-    def end() -> None:
-        if not ended.done():
-            ended.set_result(None)
-
-    def wake(_: object) -> None:
-        with suppress(RuntimeError):  # the loop has been closed meanwhile
-            loop.call_soon_threadsafe(end)
+    def tell(end: Callable[[object], None]) -> None:
+        submitted.add_done_callback(partial(bell.ring, end))
 
     def withdraw() -> bool:
         with suppress(Exception):  # Parsl's futures raise NotImplementedError
@@ -87,8 +117,7 @@ async def run_in_executor(
 
     try:
         submitted = _submit(executor, function, *args)
-        submitted.add_done_callback(wake)
-        await _outlast(ended, withdraw, stop)
+        await _until(tell, withdraw, stop)
         return submitted.result()
     except Exception as error:
         from .sending import in_words  # noqa: PLC0415 - seldom needed
@@ -113,20 +142,36 @@ def _submit(executor: SupportsSubmit, function: Callable[..., Any], *args: Any) 
     return submitted
 
 
-async def _outlast(
-    ended: asyncio.Future[Any], withdraw: Callable[[], bool], stop: Callable[[], object] | None = None
-) -> Any:
-    """Wait for ``ended``; a cancelled caller waits too, unless the work could be withdrawn."""
+async def _until(
+    tell: Callable[[Callable[[object], None]], None],
+    withdraw: Callable[[], bool],
+    stop: Callable[[], object] | None = None,
+) -> None:
+    """Wait until the work has ended: ``tell(end)`` sees to it that ``end`` is called on the loop then.
+
+    Cancellation: Raised when the work has ended, unless it could be withdrawn.
+    """
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+    ended = False
+
+    def end(_: object) -> None:
+        nonlocal ended
+        ended = True
+        if not waiter.done():
+            waiter.set_result(None)
+
+    tell(end)
     cancelled: asyncio.CancelledError | None = None
-    while not ended.done():
+    while not ended:
         try:
-            await asyncio.wait([ended])
+            await waiter
         except asyncio.CancelledError as error:
             cancelled = cancelled or error
             if stop is not None:
                 stop()
             if withdraw():
-                ended.cancel()
+                break
+            waiter = loop.create_future()  # the other one was cancelled with us
     if cancelled is not None:
-        raise cancelled from (None if ended.cancelled() else ended.exception())
-    return ended.result()
+        raise cancelled

@@ -19,8 +19,8 @@ class Outcome(NamedTuple, Generic[T]):
         key: The task's name, or the item's index in the order of the source.
         status: ``ok``; ``error`` (the function raised); ``timeout`` (its ``timeout`` or the ``deadline``
             passed while it ran); ``cancelled`` (it raised `asyncio.CancelledError`, or was stopped because
-            another one failed or enough had succeeded); ``not_started`` (the call ended before its turn came, or a
-            task has no value whose result it needs).
+            another one failed or enough had succeeded); ``not_started`` (the call ended before its turn came, too
+            little time was left for it, or a task has no value whose result it needs).
         value: What the function returned; None unless ``ok``.
         exception: Why there is no value; None if ``ok``, and if the call's end stopped or prevented it.
         attempts: How many times the function was called: more than once with a `Retry` or a `Hedge`.

@@ -10,15 +10,17 @@ from __future__ import annotations
 import pickle
 import sys
 import traceback
+from array import array
 from asyncio import CancelledError
 from collections.abc import Callable, Sequence
 from contextvars import Context
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 from ..exceptions import UnsendableError
 
-__all__ = ["Parcel", "Raised", "dumps", "run_chunk", "uses_cloudpickle"]
+__all__ = ["Lost", "Parcel", "Raised", "dumps", "run_chunk", "uses_cloudpickle"]
 
 
 class Lost:
@@ -55,15 +57,16 @@ class Raised:
 class Parcel:
     """The items or the answers of one chunk."""
 
-    __slots__ = ("cloud", "values")
+    __slots__ = ("cloud", "flawed", "values")
 
-    def __init__(self, values: Sequence[Any], *, cloud: bool) -> None:
+    def __init__(self, values: Sequence[Any], *, cloud: bool, flawed: bool = False) -> None:
         self.values: Sequence[Any] = values
         self.cloud: bool = cloud  # whether cloudpickle may help
+        self.flawed: bool = flawed  # whether a `Lost` or a `Raised` may be among the values
 
     def __reduce__(self) -> Any:
         try:
-            return _whole, (len(self.values), dumps(self.values, cloud=self.cloud), self.cloud)
+            return _whole, (len(self.values), dumps(self.values, cloud=self.cloud), self.cloud, self.flawed)
         except Exception:  # noqa: BLE001 - of the user's classes
             return _apart, ([self._written(value) for value in self.values], self.cloud)
 
@@ -76,25 +79,41 @@ class Parcel:
 
 def run_chunk(
     function: Callable[[Any], Any], parcel: Parcel, stop: Sequence[Any] = (), context: Context | None = None
-) -> tuple[Parcel, list[float]]:
-    """Call ``function`` with each item of ``parcel``; return the answers, and the seconds that each took.
+) -> tuple[Parcel, array[float]]:
+    """Call ``function`` with each item of ``parcel``; return the answers, and the moments between the calls.
 
     In the caller's own process, each call has a copy of ``context``, and something in ``stop`` ends it all.
     """
+    call = function if context is None else lambda item: context.copy().run(function, item)
+    if parcel.flawed:
+        call = partial(_sent, call)
     answers: list[Any] = []
-    seconds: list[float] = []
-    then = perf_counter()
-    for item in parcel.values:
-        if stop:
-            break
+    moments = array("d", (perf_counter(),))
+    answered, passed = answers.append, moments.append
+    failure: BaseException | None
+    flawed, items = False, iter(parcel.values)
+    while True:  # a call that raises ends the inner loop: to guard each by itself takes longer than many functions
         try:
-            answers.append(_call(function, item, context))
+            for item in items:
+                if stop:
+                    break
+                answered(call(item))
+                passed(perf_counter())
+        except StopIteration as error:  # no coroutine can raise it
+            failure = RuntimeError(f"{function!r} raised StopIteration")
+            failure.__cause__ = error
         except (Exception, CancelledError) as error:  # noqa: BLE001 - it is the item's
-            answers.append(Raised(error, cloud=parcel.cloud))
-        now = perf_counter()
-        seconds.append(now - then)
-        then = now
-    return Parcel(answers, cloud=parcel.cloud), seconds
+            failure = error
+        else:
+            break
+        flawed = True
+        answered(Raised(failure, cloud=parcel.cloud))
+        passed(perf_counter())
+    for kind in set(map(type, answers)):
+        if hasattr(kind, "__await__"):
+            answers, flawed = [_awaitable_refused(function, answer, cloud=parcel.cloud) for answer in answers], True
+            break
+    return Parcel(answers, cloud=parcel.cloud, flawed=flawed), moments
 
 
 def dumps(value: Any, *, cloud: bool) -> bytes:
@@ -119,28 +138,32 @@ def uses_cloudpickle(executor: Any) -> bool:
     return not any(kind.__module__ == "concurrent.futures.process" for kind in type(executor).__mro__)
 
 
-def _call(function: Callable[[Any], Any], item: Any, context: Context | None) -> Any:
+def _sent(call: Callable[[Any], Any], item: Any) -> Any:
     if type(item) is Lost:
         raise UnsendableError(item.why)
-    try:
-        found = function(item) if context is None else context.copy().run(function, item)
-    except StopIteration as error:  # no coroutine can raise it
-        raise RuntimeError(f"{function!r} raised StopIteration") from error
-    if hasattr(type(found), "__await__"):
-        getattr(found, "close", lambda: None)()  # a coroutine would warn that it was never awaited
-        raise TypeError(
-            f"{function!r} returned {found!r}, which cannot be awaited where a chunk runs: leave chunk_size out"
-        )
-    return found
+    return call(item)
 
 
-def _whole(count: int, data: bytes, cloud: bool) -> Parcel:  # noqa: FBT001 - as pickle calls it
+def _awaitable_refused(function: Callable[[Any], Any], answer: Any, *, cloud: bool) -> Any:
+    if not hasattr(type(answer), "__await__"):
+        return answer
+    getattr(answer, "close", lambda: None)()  # a coroutine would warn that it was never awaited
+    error = TypeError(
+        f"{function!r} returned {answer!r}, which cannot be awaited where a chunk runs: leave chunk_size out"
+    )
+    return Raised(error, cloud=cloud)
+
+
+def _whole(count: int, data: bytes, cloud: bool, flawed: bool) -> Parcel:  # noqa: FBT001 - as pickle calls it
     found = _read(data)
-    return Parcel([found] * count if type(found) is Lost else found, cloud=cloud)
+    if type(found) is Lost:
+        return Parcel([found] * count, cloud=cloud, flawed=True)
+    return Parcel(found, cloud=cloud, flawed=flawed)
 
 
 def _apart(parts: Sequence[bytes | Lost], cloud: bool) -> Parcel:  # noqa: FBT001 - as pickle calls it
-    return Parcel([part if type(part) is Lost else _read(part) for part in parts], cloud=cloud)
+    values = [part if type(part) is Lost else _read(part) for part in parts]
+    return Parcel(values, cloud=cloud, flawed=True)
 
 
 def _read(data: Any) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sized
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overload
 
+from ..context import time_left
 from .calling import Elsewhere, as_coroutine_function, close_coroutines
 from .checks import adapting, check_chunk_size, positive_int, positive_number
 from .dependencies import takes_arguments
@@ -47,6 +48,8 @@ K = TypeVar("K")
 T = TypeVar("T")
 R = TypeVar("R")
 
+_BEHIND_A_SLOW_HEAD = 1000  # results that a stream in order keeps for it by default, before its workers must wait
+
 
 class ParallelProcessor(Generic[Mode]):
     """Runs many calls at once, never more than ``max_workers`` of them.
@@ -56,7 +59,8 @@ class ParallelProcessor(Generic[Mode]):
             calls of this processor together: see ``limit``.
         timeout: Seconds for one attempt, which is one call of a function; it is cancelled when they have passed.
         deadline: Seconds for the whole of one ``execute_parallel``, ``map`` or ``stream``. Calls inside see
-            the time left as `asyncfan.context.time_left`; where an outer deadline is sooner, it holds.
+            the time left as `asyncfan.context.time_left`; where an outer deadline is sooner, it holds. ``map`` and
+            ``stream`` end before it when less is left than any of a hundred calls has taken: no further one starts.
         on_error: ``"raise"``: the first failure is raised itself, with a note that names the task, after the
             others were cancelled and have ended. What they raised while they were stopped is in further
             notes.
@@ -280,9 +284,11 @@ class ParallelProcessor(Generic[Mode]):
             fn: As for `map`.
             items: Any iterable or async iterable, endless ones too; pulled when a worker is free.
             ordered: Whether results come in the items' order or as they are completed.
-            buffer_size: How many items may be ahead of the consumer besides those that run; as many as
-                ``max_workers`` by default (1,000 if that is None). A slow item at the head holds up the
-                results, but no worker until so many are waiting.
+            buffer_size: How many items may be ahead of the consumer besides those that run, so many results may have
+                to be kept. By default that is as many as ``max_workers`` for a slow consumer (1,000 if that is
+                None), and up to 1,000 behind an item at the head that is slower than the others: it holds up the
+                results, but no worker until then. Give a number where results are large, or where one item may
+                take longer than a thousand others.
 
         Returns:
             A `Stream`: ``async for result in processor.stream(...)``, in an ``async with`` where leaving the
@@ -295,8 +301,9 @@ class ParallelProcessor(Generic[Mode]):
         workers = most if isinstance(most, int) else None
         buffer = buffer_size or workers or 1000
         window = buffer + (workers or 0)
+        reach = window if buffer_size else max(window, _BEHIND_A_SLOW_HEAD)
         tally, total = self._tally(), _length(items, "items")
-        call, kind = self._plan(fn, partial(StreamRun, ordered=ordered, window=window), tally)
+        call, kind = self._plan(fn, partial(StreamRun, ordered=ordered, window=window, reach=reach), tally)
         facts: dict[str, Any] = {"noun": self.noun, "total": total, "tally": tally}
         return Stream(lambda: self._run(call, _name_of(fn), kind=kind, **facts), items)
 
@@ -340,6 +347,7 @@ class ParallelProcessor(Generic[Mode]):
             retry=self.retry,
             hedge=self.hedge,
             tally=tally,
+            in_time=self.deadline is not None or time_left() is not None,
         )
 
     def _plan(self, fn: Any, kind: Callable[..., Any], tally: Tally | None) -> tuple[Call, Callable[..., Any]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, overload
 from ..context import time_left
 from .calling import as_coroutine_function
 from .checks import positive_int, positive_number
+from .in_time import TooLateError
 from .notes import note
 from .retry_after import retry_after
 
@@ -123,15 +124,26 @@ class Retry:
         """Do as ``retry(call, *args)`` does, for a coroutine function."""
         now = asyncio.get_running_loop().time
         made = 0
+        failure: Exception | None = None
         while True:
             began = now()
             try:
                 value = await call(*args)
+            except TooLateError as late:
+                if failure is None:
+                    raise
+                note(failure, f"not tried again after {_times(made)}: {late}")
+                try:
+                    raise failure from failure.__cause__
+                finally:
+                    del failure  # no cycle
             except Exception as error:
                 made += 1
                 wait = self._wait_after(error, made)
                 if wait is None:
+                    del failure  # as above
                     raise
+                failure = error
             else:
                 self._quickest = min(self._quickest, now() - began)
                 if self.budget is not None:

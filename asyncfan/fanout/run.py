@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..context import deadline_scope, time_left
 from ..exceptions import AttemptTimeoutError, DeadlineExceededError, SelfCancelledError
 from .crew import Crew
+from .in_time import TooLateError
 from .notes import in_words, note
 from .outcome import Outcome, Status
 from .signatures import OnError
@@ -90,7 +91,7 @@ class Run(Crew):
         self.source: Iterator[tuple[int, Any]] | None = None  # unless items must be waited for
         self._items: Source | AsyncSource | None = None  # from `open` on
         self._asking = 0  # workers that wait for an item
-        self.pulled: int = 0  # items of an async source so far
+        self.pulled: int = 0  # items of an async source, of a stream or in chunks so far
         self.succeeded: int = 0
         self.errors: int = 0
         self.timeouts: int = 0
@@ -148,6 +149,8 @@ class Run(Crew):
     async def finish(self) -> None:
         """Wait until every task has ended, and close a source that is not at its end."""
         await self.join()
+        if self.too_late:
+            self.close("deadline")
         if self._items is not None and not self.exhausted:
             self.spawn(f"asyncfan:{self.name}:close", self._items.close)
             await self.join()
@@ -179,7 +182,7 @@ class Run(Crew):
             self.worker = (work, self, self.source)
         return True
 
-    def number(self, items: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+    def number(self, items: Iterable[Any]) -> Iterator[Any]:
         """Return the items with their indices."""
         return enumerate(items)
 
@@ -246,7 +249,8 @@ class Run(Crew):
         try:
             self.out[i] = result
         except IndexError:
-            self.out += [MISSING] * (i + _ROOM - len(self.out))
+            room = _ROOM if self.total is None else min(max(self.total - i, 1), _ROOM)  # of few, no more: see `_places`
+            self.out += [MISSING] * (i + room - len(self.out))
             self.out[i] = result
 
     def failed(self, i: int, error: BaseException, started: float | None) -> None:
@@ -256,6 +260,10 @@ class Run(Crew):
         if not isinstance(error, Exception | asyncio.CancelledError):
             self.fatal = self.fatal or error
             self.close("broken")
+            return
+        if isinstance(error, TooLateError):
+            self.too_late = self.hold = True
+            self.put(i, Outcome(self.key(i), "not_started", None, error, 0))
             return
         status, found = self._judge(i, error)
         duration = 0.0 if started is None else self.clock() - started
@@ -398,8 +406,9 @@ class Run(Crew):
         found = self.outcomes()
         done = self.succeeded + self.errors + self.cancellations
         of = "an unknown number of" if self.total is None else self.total
+        when = "before a further one could only miss" if self.too_late else "at"
         return DeadlineExceededError(
-            f"{self.name}: {done} of {of} {self.nouns} were done at the deadline of {self.allowed:g} s",
+            f"{self.name}: {done} of {of} {self.nouns} were done {when} the deadline of {self.allowed:g} s",
             found if self.names is None else {outcome.key: outcome for outcome in found},
         )
 

@@ -1,4 +1,8 @@
-"""Results of a fan-out while they come: a window over the source, in constant memory."""
+"""Results of a fan-out while they come: a window over the source, in constant memory.
+
+A slow consumer and a slow item at the head of the line are two things. Results that the consumer could take already
+are few, so that large ones fill no memory; behind a head that still runs there may be more, so that no worker idles.
+"""
 
 from __future__ import annotations
 
@@ -118,14 +122,18 @@ class Stream(Generic[R]):
 
 
 class StreamRun(Run):
-    """The books of a stream: at most ``window`` items are between the source and the consumer."""
+    """The books of a stream: at most ``window`` items are between the source and the consumer.
+
+    While the next result is not there yet, which others then wait for, they may be ``reach``.
+    """
 
     pulled: int  # the run's, set here too
     hold: bool
 
-    def __init__(self, *args: Any, ordered: bool, window: int, **facts: Any) -> None:
+    def __init__(self, *args: Any, ordered: bool, window: int, reach: int, **facts: Any) -> None:
         super().__init__(*args, **facts)
         self.window = window
+        self.reach: int = reach if ordered else 0  # results in any order wait for nobody
         self.taken: int = 0  # results that the consumer has
         self.out: Any = _InOrder(self._wake) if ordered else _AsCompleted(self._wake)
         self._parked: deque[asyncio.Future[None]] = deque()  # workers that wait for room, the longest first
@@ -160,6 +168,8 @@ class StreamRun(Run):
     def failed(self, i: int, error: BaseException, started: float | None) -> None:
         """Keep the books of an item that has no result, and let the next one be taken in its place."""
         super().failed(i, error, started)
+        if self.too_late:
+            self._admit_all()
         if not self.keep:
             self.out[i] = MISSING
 
@@ -167,8 +177,11 @@ class StreamRun(Run):
         """Hand the next result to the consumer, and its room to a worker; MISSING stands for one that failed."""
         result = self.out.take()
         self.taken += 1
-        self.hold = self.closed is not None or self.limit is not None
+        must_ask = self.closed is not None or self.too_late or self.limit is not None
+        self.hold = must_ask or self.pulled - self.taken >= self.window
         self._admit()
+        if self._parked and not self.out.ready():
+            self._admit_all()
         if not self.keep or self.on_error == "collect":
             return result
         return result.value if result.ok else MISSING
@@ -177,16 +190,19 @@ class StreamRun(Run):
         """Wait until there is room in the window, and return whether the worker must end."""
         if self.limit is not None and self.closed is None and self.one_too_many():
             return True
-        while self.closed is None and not self.exhausted and self.full():
+        while not (self.closed or self.too_late or self.exhausted) and self.full():
             room = self.loop.create_future()
             self._parked.append(room)
             self.fewer_run()
             yield from room
-        return self.closed is not None
+        return self.closed is not None or self.too_late
 
     def full(self) -> bool:
         """Say whether no worker may take an item now: there is no room for its result."""
-        return super().full() or self.pulled - self.taken >= self.window
+        if super().full():
+            return True
+        between = self.pulled - self.taken
+        return between >= self.window and (between >= self.reach or self.out.ready())
 
     async def news(self) -> None:
         """Wait until the next result is there or the last worker has ended."""
@@ -201,8 +217,7 @@ class StreamRun(Run):
     def source_ended(self) -> None:
         """Let the workers that wait for room end too: fewer results may be left to take than they are."""
         super().source_ended()
-        while self._parked:
-            self._admit()
+        self._admit_all()
 
     def outcomes(self) -> list[Outcome[Any]]:
         """Return the outcomes that the consumer has not taken; only what is in the window is remembered."""
@@ -220,6 +235,10 @@ class StreamRun(Run):
             if not room.done():
                 room.set_result(None)
                 return
+
+    def _admit_all(self) -> None:
+        while self._parked:
+            self._admit()
 
     def _wake(self) -> None:
         if self._news is not None and not self._news.done():

@@ -9,6 +9,7 @@ messages       what http and an adapter hand each other
 serving        a request's way: key, lookup, one flight for all who wait, answer
 keys           which requests are the same request
 storing        which responses are stored, for how long, and as what
+wishes         clients that want a fresh one
 answering      a stored response as it is sent: 304, Age, HEAD
 auditing       what a handler reads, held against its key
 cache_control, vary, validators   the headers' grammars

@@ -11,6 +11,8 @@ from ..caching.cache import cache as default_cache
 from ..caching.level import CacheLevel, Expire
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from .messages import AdapterFactory
     from .options import Stale
 
@@ -45,6 +47,7 @@ def cache_response(
     methods: Iterable[str] | None = None,
     cache_statuses: Iterable[int] = (200, 203, 301, 308),
     max_body: int = 1 << 20,
+    max_private_expire: float | timedelta | None = 300.0,
     cache: Cache | None = None,
     adapter: AdapterFactory | None = None,
     expose_status: bool = True,
@@ -80,10 +83,13 @@ def cache_response(
             PUT, PATCH and DELETE refused.
         cache_statuses: Status codes to store.
         max_body: Bytes of the largest body to store.
+        max_private_expire: Seconds or a timedelta that an entry lives at most which is for one person, whatever
+            ``expire`` is: what they may see can change. None for as long as ``expire``.
         cache: Where the entries live; the default cache if None.
         adapter: The framework's adapter class; by default found by the module of the request's class.
         expose_status: Whether to send Cache-Status (RFC 9211), which says if it was a hit.
-        honor_client_cache_control: Whether a client may ask for a fresh response with its own Cache-Control.
+        honor_client_cache_control: Whether a client may ask for a fresh response with its own Cache-Control; granted
+            once a second for each key, so that nobody can make the handler run each time.
         stale_if_error: Seconds or a timedelta after its expiry in which a response is sent where the handler raises
             or answers 500, 502, 503 or 504. A response's own ``stale-if-error`` goes before it.
         audit: Warn, once of each, when the handler reads a header or a cookie that is not in its key. For tests and
@@ -93,6 +99,7 @@ def cache_response(
         ValueError: ``expire``, ``max_body`` or ``methods`` makes no sense.
         TypeError: The handler is no function, or a generator, whose stream cannot be stored, or registered already;
             ``identity`` is asynchronous; or another option is of the wrong type.
+        UnkeyableArgumentError: At a request, an argument has no value to key by.
 
     Example:
         A handler under FastAPI's ``@router.get("/dashboard")``::
@@ -111,7 +118,8 @@ def cache_response(
 
     options = checked(
         expire=expire, level=cache_level, prefix=prefix, methods=methods, identity=identity, vary=vary, params=params,
-        public=public, statuses=cache_statuses, max_body=max_body, expose_status=expose_status,
+        public=public, statuses=cache_statuses, max_body=max_body,
+        max_private_expire=max_private_expire, expose_status=expose_status,
         honor_client=honor_client_cache_control, stale_if_error=stale_if_error, key=key, ignore=ignore, audit=audit,
     )  # fmt: skip
     home = default_cache if cache is None else cache

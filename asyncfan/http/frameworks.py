@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from types import ModuleType
@@ -31,6 +32,7 @@ _ADAPTERS: dict[str, str] = {
 _AROUND = ("quart.globals", "flask.globals")
 _GROUP = "asyncfan.adapters"
 _discovered: list[bool] = []  # empty until entry points have been read
+_broken: set[str] = set()  # modules of frameworks whose adapters cannot be imported, once that was said
 
 
 def register(module: str, adapter: str) -> None:
@@ -59,13 +61,17 @@ def adapter_at_decoration(fn: Callable[..., Any]) -> Adapter | None:
     It wants more parameters of it, or that a plain function stays one. Of several, the one whose framework the
     handler's annotations, or else its module, speak of, and were the last to.
     """
+    # A framework that is broken, or of another version, is no matter of the handlers of others: only its own fail.
     annotated = set(_packages_in(fn.__annotations__))
     spoken = {package: place for place, package in enumerate(_packages_in(fn.__globals__))}
     wanting: list[tuple[tuple[bool, int], Adapter]] = []  # (where its framework is spoken of, -1 for nowhere; and it)
     for module in list(_ADAPTERS):
         if module in sys.modules:
             package = module.partition(".")[0]
-            adapter, place = _load(module)(fn), (package in annotated, spoken.get(package, -1))
+            factory, place = _load_if_sound(module), (package in annotated, spoken.get(package, -1))
+            if factory is None:
+                continue
+            adapter = factory(fn)
             if adapter.signature is not None or (place > (False, -1) and getattr(adapter, "blocking", False)):
                 wanting.append((place, adapter))
     return max(wanting, key=lambda pair: pair[0])[1] if wanting else None
@@ -106,8 +112,30 @@ def adapter_of(values: Iterable[Any], fn: Callable[..., Any]) -> Adapter | None:
 
 
 def adapters_around(fn: Callable[..., Any]) -> list[Adapter]:
-    """Return new adapters of the loaded frameworks whose handlers are not given the request."""
-    return [_load(module)(fn) for module in _AROUND if module in sys.modules]
+    """Return new adapters of the loaded frameworks whose handlers are not given the request.
+
+    Raises:
+        Exception: The adapter of one raises it when it is imported, so nobody knows whose request is around.
+    """
+    # one that failed to load has left modules behind, but is not in use
+    loaded = [module for module in _AROUND if module in sys.modules and module.partition(".")[0] in sys.modules]
+    return [_load(module)(fn) for module in loaded]
+
+
+def _load_if_sound(module: str) -> AdapterFactory | None:
+    """Return an adapter's class; None with a warning, the first time, if it cannot be imported."""
+    if module in _broken:
+        return None
+    try:
+        return _load(module)
+    except Exception as error:  # noqa: BLE001 - whatever the framework raises at import
+        _broken.add(module)
+        message = (
+            f"@cache_response leaves {module.partition('.')[0]} out, because {_ADAPTERS[module].partition(':')[0]} "
+            f"cannot be imported: {type(error).__name__}: {error}"
+        )
+        warnings.warn(message, RuntimeWarning, stacklevel=5)  # where the decorator is written
+        return None
 
 
 def _load(module: str) -> AdapterFactory:

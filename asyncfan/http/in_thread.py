@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from ..caching.flights import running_loop
 
-__all__ = ["Thread", "in_a_loop"]
+__all__ = ["Thread", "in_a_loop", "rest_of"]
 
 T = TypeVar("T")
 
@@ -21,6 +21,17 @@ def in_a_loop() -> Generator[None, None, None]:
     """Go on in an event loop: what comes before may be done without one, as a hit is."""
     if running_loop() is None:
         yield
+
+
+async def rest_of(begun: Coroutine[Any, Any, T]) -> T:
+    """Go on with what has come to `in_a_loop`; ``await`` takes only what has not begun."""
+    result: T = await _going_on(begun)
+    return result
+
+
+@coroutine
+def _going_on(begun: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
+    return (yield from begun)  # type: ignore[no-any-return]
 
 
 class Thread:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Hashable, Iterable, Mapping
 from hashlib import blake2b
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
-from ..caching.keys import escape, key_text
+from ..caching.keys import escape, key_text, mark_of
 from ..caching.level import CacheLevel
 from ..context import current_scope, scopes_in_use
 from .messages import Declared, RequestParts
@@ -21,18 +22,29 @@ _LONGEST_VARY = 8  # request headers that a route may be found to vary on, besid
 _SECRET = secrets.token_bytes(32)  # digests of credentials mean nothing outside this process
 _CREDENTIALS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 _SHOWN_CREDENTIALS = frozenset({b"authorization", b"cookie"})
-_ALWAYS_KEYED = frozenset({b"host", b"content-type", b"content-length"})
 _NEGOTIATION = frozenset({b"accept", b"accept-language"})
+# What some servers, proxies and frameworks take for the request's own address or method, whoever asks: in every key,
+# or one client could have its own host written into everybody's links.
+_ADDRESS = frozenset(
+    b"forwarded x-forwarded-host x-forwarded-server x-forwarded-proto x-forwarded-scheme x-forwarded-port "
+    b"x-forwarded-prefix x-forwarded-path x-original-host x-original-url x-rewrite-url x-host x-url-scheme "
+    b"x-http-method x-http-method-override x-method-override".split()
+)
+_ALWAYS_KEYED = _ADDRESS.union((b"host", b"content-type", b"content-length")) - {b"forwarded"}  # of which a part is
 # What clients and proxies send with every request, whoever asks: in no key unless somebody declares it.
-_TRANSPORT = _CREDENTIALS | frozenset(
+_TRANSPORT = _CREDENTIALS.union(
+    _ADDRESS,
     b"host connection keep-alive te upgrade upgrade-insecure-requests expect content-type content-length "
     b"transfer-encoding accept accept-charset accept-encoding accept-language user-agent dnt origin referer priority "
-    b"cache-control pragma if-match if-none-match if-modified-since if-unmodified-since if-range range via forwarded "
-    b"x-forwarded-for x-forwarded-port x-forwarded-proto x-real-ip x-requested-with x-request-id x-correlation-id "
+    b"cache-control pragma if-match if-none-match if-modified-since if-unmodified-since if-range range via "
+    b"x-forwarded-for x-real-ip x-requested-with x-request-id x-correlation-id "
     b"x-request-start traceparent tracestate baggage b3 x-b3-traceid x-b3-spanid x-b3-parentspanid x-b3-sampled "
     b"x-amzn-trace-id x-cloud-trace-context cf-ray sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-fetch-dest "
-    b"sec-fetch-mode sec-fetch-site sec-fetch-user sec-gpc sec-purpose".split()
+    b"sec-fetch-mode sec-fetch-site sec-fetch-user sec-gpc sec-purpose".split(),
 )
+
+
+_FORWARDED_ADDRESS = re.compile(rb"(?:host|proto)[ \t]*=[^,;]*")  # RFC 7239, section 4
 
 
 class Key(NamedTuple):
@@ -68,6 +80,7 @@ class KeyRule:
         self._ignored = declared.credential_query.union(ignore)  # credentials are digested, not shown
         self._names = self._query_names(params)
         self._credentials = _CREDENTIALS | declared.credentials
+        self._telling = self._credentials | _ADDRESS  # a request without any of them is what its line says
         self._request_lines: dict[tuple[str, str, bytes, bytes, bytes], Key] = {}  # bounded; {request line: key}
         self._opaque = declared.opaque and vary is None and not public
         asked = {name.strip().lower().encode("latin-1") for name in vary or ()} | declared.headers
@@ -113,7 +126,7 @@ class KeyRule:
         """
         line = self._request_line(parts, seen.get(b"host", b""), query=query)
         known = arguments or identity is not None or scopes_in_use
-        if self._bare and not known and not self.vary and self._credentials.isdisjoint(seen):
+        if self._bare and not known and not self.vary and self._telling.isdisjoint(seen):
             return line  # most requests
         ambient: Mapping[str, Any] = current_scope() if scopes_in_use else {}
         if identity is None and not resolves:
@@ -129,7 +142,7 @@ class KeyRule:
             private = True
         else:
             private = False
-        text = line.text
+        text = line.text + _address(seen)
         if arguments:
             text += f":a={_short(arguments)}"
         if self.vary:
@@ -241,6 +254,15 @@ def _pairs(query: bytes) -> list[tuple[str, str]]:
     return [(unquote_plus(text.partition("=")[0]), text) for text in texts]
 
 
+def _address(seen: dict[bytes, bytes]) -> str:
+    """What a request's headers say of its own address, or nothing; of who is asking, for which Forwarded is, too."""
+    found = {name: seen[name] for name in _ADDRESS if name in seen}
+    if b"forwarded" in found:
+        found[b"forwarded"] = b",".join(_FORWARDED_ADDRESS.findall(found[b"forwarded"].lower()))
+    told = [part for name in sorted(found) if found[name] for part in (name, found[name])]
+    return f":h={_digest(*told)}" if told else ""
+
+
 def _digest(*values: bytes | None) -> str:
     digest = blake2b(digest_size=24, key=_SECRET)
     for value in values:  # each with its length, so that no value can pass for two, and absent is not empty
@@ -249,5 +271,7 @@ def _digest(*values: bytes | None) -> str:
 
 
 def _short(text: str) -> str:
-    # '#' is no hexadecimal digit, so no escaped text begins like this
-    return text if len(text) <= _LONGEST_TEXT else f"%#{blake2b(text.encode(), digest_size=24).hexdigest()}"
+    if len(text) <= _LONGEST_TEXT:
+        return text
+    # '=' is no hexadecimal digit, so no escaped text begins like this
+    return f"%={blake2b(text.encode(), digest_size=24).hexdigest()}{mark_of(text)}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 __all__ = [
+    "LONGEST_BODY",
     "Adapter",
     "AdapterFactory",
     "Blocking",
@@ -22,6 +23,8 @@ __all__ = [
 ]
 
 Headers = Sequence[tuple[bytes, bytes]]  # as they travel: (name in lower case, value), a name may come twice
+
+LONGEST_BODY = 1 << 16  # bytes of a request's body by which it is keyed
 
 
 class RequestParts(NamedTuple):

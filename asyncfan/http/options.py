@@ -33,6 +33,7 @@ class Options(NamedTuple):
     public: bool
     statuses: frozenset[int]
     max_body: int
+    max_private_expire: float
     expose_status: bool
     honor_client: bool
     stale_if_error: float
@@ -52,6 +53,7 @@ def checked(
     public: bool,
     statuses: Iterable[int],
     max_body: int,
+    max_private_expire: float | timedelta | None,
     expose_status: bool,
     honor_client: bool,
     stale_if_error: Stale,
@@ -84,7 +86,9 @@ def checked(
     return Options(
         expire, level, prefix, wanted, _UNSAFE if methods is None else frozenset(), identity, key,
         frozenset(ignore), None if vary is None else tuple(vary), params, public,
-        frozenset(statuses), max_body, expose_status, honor_client,
+        frozenset(statuses), max_body,
+        seconds_of(max_private_expire, "max_private_expire", none=", or None for as long as expire"),
+        expose_status, honor_client,
         _stale_seconds("stale_if_error", stale_if_error),
         _stale_seconds("stale_while_revalidate", stale_while_revalidate) if renews else None,
         audit,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Hashable, Iterable
+from datetime import timedelta
 from typing import Any
 
 from ..caching.cache import Cache
@@ -64,6 +64,7 @@ class Rule:
         identity: Callable[[Any], Hashable] | None = None,
         cache_statuses: Iterable[int] = (200, 203, 301, 308),
         max_body: int = 1 << 20,
+        max_private_expire: float | timedelta | None = 300.0,
         expose_status: bool = True,
         honor_client_cache_control: bool = True,
         stale_if_error: Stale = None,
@@ -77,10 +78,14 @@ class Rule:
                 f'"**" stands for all that is below, so only at the end of a path, after "/"; got {path!r}'
             )
         self.path = path
+        whole = path.removesuffix("/**")
+        self._below: bool = whole != path
+        self._segments: list[list[str]] = [segment.split("*") for segment in whole.split("/")]
         self.prefix: str = escape(path) if prefix is None else as_prefix(prefix)
         self.options: Options = checked(
             expire=expire, level=cache_level, prefix=prefix, methods=methods, identity=identity, vary=vary,
-            params=params, public=public, statuses=cache_statuses, max_body=max_body, expose_status=expose_status,
+            params=params, public=public, statuses=cache_statuses, max_body=max_body,
+            max_private_expire=max_private_expire, expose_status=expose_status,
             honor_client=honor_client_cache_control, stale_if_error=stale_if_error,
             stale_while_revalidate=stale_while_revalidate, renews=True,
         )  # fmt: skip
@@ -96,10 +101,9 @@ class Rule:
             >>> Rule("/a/*").matches("/a/b"), Rule("/a/*").matches("/a/b/c"), Rule("/a/**").matches("/a/b/c")
             (True, False, True)
         """
-        whole = self.path.removesuffix("/**")
-        parts = (re.escape(part) for part in whole.split("*"))
-        below = "(?:/.*)?" if whole != self.path else ""
-        return ".." not in path.split("/") and bool(re.fullmatch("[^/]+".join(parts) + below, path, re.DOTALL))
+        asked, count = path.split("/"), len(self._segments)
+        whole = len(asked) >= count if self._below else len(asked) == count
+        return whole and ".." not in asked and all(map(_fits, asked, self._segments))
 
     def __repr__(self) -> str:
         return f"<Rule {', '.join(sorted(self.options.methods))} {self.path!r}>"
@@ -153,6 +157,19 @@ class Rules:
 
     def __repr__(self) -> str:
         return f"<Rules {', '.join(rule.path for rule in self.rules)}>"
+
+
+def _fits(segment: str, parts: list[str]) -> bool:
+    """Say whether a segment is made of ``parts`` with something between them, in time that grows with its length."""
+    at = len(parts[0])
+    if len(parts) == 1 or not segment.startswith(parts[0]):
+        return segment == parts[0]
+    for part in parts[1:-1]:  # the first place leaves most for the rest
+        found = segment.find(part, at + 1)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return segment.endswith(parts[-1]) and len(segment) - len(parts[-1]) > at
 
 
 def _check(rules: tuple[Rule, ...]) -> None:

@@ -17,15 +17,17 @@ from ..caching.level import expiry
 from ..caching.operation import Loaded
 from ..caching.patterns import Pattern
 from ..caching.register import MISSING
+from ..exceptions import UnkeyableArgumentError
 from .answering import answer
 from .auditing import Audit
-from .cache_control import MOST_SECONDS, directives, too_old
+from .cache_control import MOST_SECONDS, directives, seconds, too_old
 from .in_thread import in_a_loop
 from .keys import Key, KeyRule, by_name
-from .messages import Adapter, Declared, Frozen, RequestParts, Unshared
+from .messages import LONGEST_BODY, Adapter, Declared, Frozen, RequestParts, Unshared
 from .options import Options
 from .storing import StoreRule, as_sent
 from .vary import vary_names
+from .wishes import Wishes
 
 __all__ = ["Server"]
 
@@ -67,7 +69,7 @@ class Server:
         expire = expiry(options.expire, options.level)
         renewing = options.stale_while_revalidate if again is not None else None
         self._store = StoreRule(
-            expire, options.statuses, options.max_body,
+            expire, options.statuses, options.max_body, max_private_expire=options.max_private_expire,
             stale_if_error=options.stale_if_error, stale_while_revalidate=renewing,
         )  # fmt: skip
         how = Freshness(math.inf, stale_while_revalidate=renewing or 0.0, stale_if_error=options.stale_if_error)
@@ -85,16 +87,18 @@ class Server:
         self._ignore = options.ignore
         self._expose_status = options.expose_status
         self._honor_client = options.honor_client
+        self._wishes = Wishes(self._store.clock)
         self._audit: Audit | None = None
         if options.audit:
             self._audit = Audit(name, public=options.public)
-        self._warned = False  # whether the log has said that an argument can't be keyed
+        self._warned = False  # whether the log has said that something in a request can't be keyed
 
     async def serve(self, adapter: Adapter, visit: Any) -> Any:
         """Return the framework's response to one request, whose `Visit` the adapter has opened.
 
         Raises:
             ValueError: The method changes things, so that skipping the handler would lose the change.
+            UnkeyableArgumentError: An argument is of a class that has no value to key by.
 
         Cancellation:
             A cancelled request ends its own handler. Of the requests that waited for it, one runs its own.
@@ -119,13 +123,16 @@ class Server:
 
     async def _as_wished(self, asked: _Asked, key: Key, wish: Mapping[str, str | None]) -> Any:
         """Answer a client that said in its own Cache-Control how old or how shared a response may be."""
-        if "no-store" in wish:
-            return await self._pass(asked.adapter, asked.visit, "fwd=request; detail=no-store")
         found = self._operation.lookup(key.text)
-        if found is not MISSING and not too_old(wish, self._age(found)):
+        avoids = "no-store" in wish
+        if found is not MISSING and not avoids and not too_old(wish, self._age(found)):
             return self._hit(asked, found)
-        if "only-if-cached" in wish:
+        if "only-if-cached" in wish and not avoids:
             return self._emit(asked, 504, [], b"", "fwd=request; detail=only-if-cached")
+        if found is not MISSING and not self._wishes.grant(key.text):
+            return self._hit(asked, found)
+        if avoids:
+            return await self._pass(asked.adapter, asked.visit, "fwd=request; detail=no-store")
         forward = "fwd=miss" if found is MISSING else "fwd=request"
         return await self._load(asked, key, forward, anew=too_old(wish, math.inf))  # then an expired one is too old too
 
@@ -197,11 +204,11 @@ class Server:
             asked.identity = self._identity(visit.request)
         try:
             if self._key is not None:
-                asked.arguments = key_text(self._key(*visit.args, **visit.kwargs))
+                asked.arguments = self._text_of_key(self._key(*visit.args, **visit.kwargs))
             elif arguments := asked.adapter.arguments(visit):
-                asked.arguments = self._arguments_text(arguments) + asked.arguments
+                asked.arguments = self._text_of(arguments) + asked.arguments
             return self._compose(asked)
-        except Unkeyable as error:
+        except Unkeyable as error:  # in what one request brought, or in who is asking: it is answered all the same
             if not self._warned:
                 self._warned = True
                 _LOG.warning("%s: requests bypass the cache: %s", self._name, error)
@@ -218,8 +225,10 @@ class Server:
         return found[0]
 
     async def _add_body(self, asked: _Asked) -> bool:
+        if seconds(asked.seen.get(b"content-length", b"0").decode("latin-1")) > LONGEST_BODY:
+            return False
         body = await asked.adapter.body(asked.visit)
-        if body is None:
+        if body is None or len(body) > LONGEST_BODY:
             return False
         kind = asked.seen.get(b"content-type", b"").decode("latin-1").strip().lower()
         if not body:  # the arguments hold it: of a form's type, only the boundary differs each time
@@ -228,8 +237,25 @@ class Server:
         asked.arguments = key_text([kind, digest])
         return True
 
-    def _arguments_text(self, arguments: Mapping[str, Any]) -> str:
-        return key_text([(name, value) for name, value in arguments.items() if name not in self._ignore])
+    def _text_of(self, arguments: Mapping[str, Any]) -> str:
+        pairs = [(name, value) for name, value in arguments.items() if name not in self._ignore]
+        try:
+            return key_text(pairs)
+        except Unkeyable as error:
+            for name, value in pairs:
+                if type(value) is error.type:  # no request with such an argument has a key: a mistake of the handler's
+                    raise UnkeyableArgumentError(self._name, name, error.type) from None
+            raise
+
+    def _text_of_key(self, value: Any) -> str:
+        try:
+            return key_text(value)
+        except Unkeyable as error:
+            kind = error.type
+            raise UnkeyableArgumentError(
+                self._name, "key", kind, "is what key= returned, and cannot be keyed by value. Let it return what "
+                f"identifies that, such as an id, or use register_key({kind.__name__}, lambda value: ...)",
+            ) from None  # fmt: skip
 
     def _compose(self, asked: _Asked) -> Key | str:
         asked.varied_on = asked.rule.vary

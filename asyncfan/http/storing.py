@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -45,6 +46,7 @@ class StoreRule:
         expire: Seconds that an entry lives at most.
         statuses: Status codes that may be stored.
         max_body: Bytes of the largest body that may be stored.
+        max_private_expire: Seconds that an entry lives at most whose key names who is asking.
         clock: The time of day, in seconds since the epoch.
         stale_if_error: Seconds after that in which it is served where the handler fails.
         stale_while_revalidate: Seconds in which it is served while another is made; None where nobody could.
@@ -53,6 +55,7 @@ class StoreRule:
     expire: float
     statuses: frozenset[int] = frozenset({200, 203, 301, 308})
     max_body: int = 1 << 20
+    max_private_expire: float = math.inf
     clock: Callable[[], float] = time.time
     stale_if_error: float = 0.0
     stale_while_revalidate: float | None = None
@@ -68,7 +71,8 @@ class StoreRule:
         expires = header_values(draft.headers, b"expires")
         date = expires[0].decode("latin-1") if expires else None
         told = freshness(control, date, self.clock(), shared=not private)
-        expire = min(self.expire, told - age_of(draft.headers))
+        most = min(self.expire, self.max_private_expire) if private else self.expire
+        expire = min(most, told - age_of(draft.headers))
         encodings = header_values(draft.headers, b"content-encoding")
         checks = {
             "status": draft.status not in self.statuses or draft.status == HTTPStatus.PARTIAL_CONTENT,

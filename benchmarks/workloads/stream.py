@@ -19,6 +19,7 @@ from time import perf_counter
 from benchmarks.workload import Bar, Contestants, Workload
 
 from .fanout import WORKERS, check_limit_and_results, suspends
+from .streaming import aiostream_map, asyncfan_stream, gather_all, gather_chunks, streamable_map
 
 contestants = Contestants()
 
@@ -79,47 +80,15 @@ STREAM = Workload(
 )
 
 
-@contestants.add("asyncfan: stream", package="asyncfan")
-def ordered():
-    from asyncfan import ParallelProcessor
-
-    return ParallelProcessor(max_workers=WORKERS).stream
-
-
-@contestants.add("asyncfan: stream, as completed", package="asyncfan")
-def as_completed():
-    from asyncfan import ParallelProcessor
-
-    processor = ParallelProcessor(max_workers=WORKERS)
-    return lambda fn, items: processor.stream(fn, items, ordered=False)
-
-
-@contestants.add("naive: gather + Semaphore", share=1 if room_for(gigabytes=3) else 0.1)
-def gather():
-    async def stream(fn, items):
-        semaphore = asyncio.Semaphore(WORKERS)
-
-        async def one(x):
-            async with semaphore:
-                return await fn(x)
-
-        for result in await asyncio.gather(*map(one, items)):
-            yield result
-
-    return stream
-
-
-@contestants.add("naive: gather of 100, then the next 100")
-def chunks():
-    from itertools import islice
-
-    async def stream(fn, items):
-        numbers = iter(items)
-        while chunk := list(islice(numbers, WORKERS)):
-            for result in await asyncio.gather(*map(fn, chunk)):
-                yield result
-
-    return stream
+contestants.add("asyncfan: stream", package="asyncfan")(asyncfan_stream(WORKERS))
+contestants.add("asyncfan: stream, as completed", package="asyncfan")(asyncfan_stream(WORKERS, ordered=False))
+contestants.add("naive: gather + Semaphore", share=1 if room_for(gigabytes=3) else 0.1)(gather_all(WORKERS))
+contestants.add("naive: gather of 100, then the next 100")(gather_chunks(WORKERS))
+contestants.add("aiostream: map", package="aiostream", share=0.05)(aiostream_map(WORKERS, ordered=False))
+contestants.add("streamable: map", package="streamable", share=0.1)(streamable_map(WORKERS))
+contestants.add("streamable: map, as completed", package="streamable", share=0.1)(
+    streamable_map(WORKERS, as_completed=True)
+)
 
 
 @contestants.add("naive: two Queues and 100 tasks")
@@ -163,29 +132,3 @@ def aiometer():
                 yield result
 
     return stream
-
-
-@contestants.add("aiostream: map", package="aiostream", share=0.05)
-def aiostream():
-    from aiostream import stream
-
-    async def run(fn, items):
-        async with stream.map(stream.iterate(items), fn, ordered=False, task_limit=WORKERS).stream() as results:
-            async for result in results:
-                yield result
-
-    return run
-
-
-@contestants.add("streamable: map", package="streamable", share=0.1)
-def streamable():
-    from streamable import stream
-
-    return lambda fn, items: stream(items).map(fn, concurrency=WORKERS)
-
-
-@contestants.add("streamable: map, as completed", package="streamable", share=0.1)
-def streamable_as_completed():
-    from streamable import stream
-
-    return lambda fn, items: stream(items).map(fn, concurrency=WORKERS, as_completed=True)

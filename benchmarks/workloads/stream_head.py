@@ -4,7 +4,7 @@ Workload: 1,000 items, at most 10 at once, results in the items' order; each is 
     one of 50 ms. Ten workers that never wait for anything else need 149 ms, and the timers' delay.
 Unit: ms of the whole run, and the share of that time in which workers slept, in per cent of 10 workers.
 Reading: what a slow item at the head of the line costs. A library that begins new work only when the first result
-    has been taken lets its workers idle meanwhile. ``asyncfan`` is given a window of 500 items.
+    has been taken lets its workers idle meanwhile.
 Command: python -m benchmarks stream-head
 """
 
@@ -12,6 +12,8 @@ import asyncio
 from time import perf_counter
 
 from benchmarks.workload import Contestants, Workload
+
+from .streaming import aiostream_map, asyncfan_stream, gather_all, gather_chunks, streamable_map
 
 WORKERS = 10
 EVERY = 100
@@ -58,63 +60,8 @@ STREAM_HEAD = Workload(
 )
 
 
-@contestants.add("asyncfan: stream, a window of 500", package="asyncfan")
-def windowed():
-    from asyncfan import ParallelProcessor
-
-    processor = ParallelProcessor(max_workers=WORKERS)
-    return lambda fn, items: processor.stream(fn, items, buffer_size=500)
-
-
-@contestants.add("asyncfan: stream", package="asyncfan")
-def plain():
-    from asyncfan import ParallelProcessor
-
-    return ParallelProcessor(max_workers=WORKERS).stream
-
-
-@contestants.add("naive: gather of 10, then the next 10")
-def chunks():
-    from itertools import islice
-
-    async def stream(fn, items):
-        numbers = iter(items)
-        while chunk := list(islice(numbers, WORKERS)):
-            for result in await asyncio.gather(*map(fn, chunk)):
-                yield result
-
-    return stream
-
-
-@contestants.add("naive: gather + Semaphore, all results at once")
-def gather():
-    async def stream(fn, items):
-        semaphore = asyncio.Semaphore(WORKERS)
-
-        async def one(x):
-            async with semaphore:
-                return await fn(x)
-
-        for result in await asyncio.gather(*map(one, items)):
-            yield result
-
-    return stream
-
-
-@contestants.add("aiostream: map", package="aiostream")
-def aiostream():
-    from aiostream import stream
-
-    async def run(fn, items):
-        async with stream.map(stream.iterate(items), fn, ordered=True, task_limit=WORKERS).stream() as results:
-            async for result in results:
-                yield result
-
-    return run
-
-
-@contestants.add("streamable: map", package="streamable")
-def streamable():
-    from streamable import stream
-
-    return lambda fn, items: stream(items).map(fn, concurrency=WORKERS)
+contestants.add("asyncfan: stream", package="asyncfan")(asyncfan_stream(WORKERS))
+contestants.add("naive: gather of 10, then the next 10")(gather_chunks(WORKERS))
+contestants.add("naive: gather + Semaphore, all results at once")(gather_all(WORKERS))
+contestants.add("aiostream: map", package="aiostream")(aiostream_map(WORKERS, ordered=True))
+contestants.add("streamable: map", package="streamable")(streamable_map(WORKERS))

@@ -35,7 +35,10 @@ class AiohttpSite(Site):
         @web.middleware
         async def around(request, handler):
             async with self.around(request.path, request.headers.get("x-tenant")):
-                return await handler(request)
+                response = await handler(request)
+            if not response.prepared:
+                response.headers.add("x-passed", "1")
+            return response
 
         app = web.Application(middlewares=[around])
         app.on_cleanup.append(lambda _: self.cache.aclose())

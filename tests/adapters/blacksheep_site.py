@@ -39,7 +39,9 @@ class BlackSheepSite(Site):
             header = request.get_first_header(b"x-tenant")
             _request.set(request)
             async with self.around(request.path, None if header is None else header.decode()):
-                return await handler(request)
+                response = await handler(request)
+            response.add_header(b"x-passed", b"1")
+            return response
 
         self.app.middlewares.append(around)
         for number, (path, methods, options, endpoint) in enumerate(self.routes()):

@@ -40,11 +40,13 @@ urlpatterns = []  # each site has its own
 
 @async_only_middleware
 def with_urls(get_response):
-    """Let a request find the endpoints of its own site."""
+    """Let a request find the endpoints of its own site, and add a header to each response."""
 
     async def middleware(request):
         request.urlconf = request.scope["urls"]
-        return await get_response(request)
+        response = await get_response(request)
+        response["x-passed"] = response.get("x-passed", "") + "1"
+        return response
 
     return middleware
 

@@ -33,6 +33,7 @@ class Around:
         await req.context.stack.enter_async_context(self.site.around(req.path, req.get_header("x-tenant")))
 
     async def process_response(self, req, resp, resource, succeeded):
+        resp.append_header("x-passed", "1")
         await req.context.stack.aclose()
 
 

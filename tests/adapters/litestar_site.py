@@ -26,7 +26,12 @@ class LitestarSite(Within):
 
     def __init__(self):
         super().__init__()
-        self.inner = sites.cancelling(Litestar(endpoints(self), openapi_config=None))
+        self.inner = sites.cancelling(Litestar(endpoints(self), openapi_config=None, after_request=_passed))
+
+
+def _passed(response: Any) -> Any:
+    response.headers["x-passed"] = response.headers.get("x-passed", "") + "1"
+    return response
 
 
 def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers

@@ -20,7 +20,13 @@ class QuartSite(Within):
     def __init__(self):
         super().__init__()
         self.inner = Quart(__name__)
+        self.inner.after_request(_passed)
         endpoints(self, self.inner)
+
+
+def _passed(response):
+    response.headers.add("x-passed", "1")
+    return response
 
 
 def endpoints(site, app):  # noqa: C901, PLR0915 - a list of small handlers

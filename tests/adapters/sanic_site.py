@@ -49,7 +49,8 @@ class SanicSite(Site):
             await request.ctx.stack.enter_async_context(self.around(request.path, request.headers.get("x-tenant")))
 
         @app.on_response
-        async def leave(request, _response):
+        async def leave(request, response):
+            response.headers.add("x-passed", "1")
             await request.ctx.stack.aclose()
 
         app.after_server_stop(lambda _: self.cache.aclose())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import inspect
 import json
 import threading
 from collections import Counter
@@ -44,7 +46,7 @@ class Site:
         self.arrived = Counter()
         self.released = threading.Event()
         self.together = threading.Barrier(8)
-        self.cache = Cache()
+        self.cache = Cache(maxsize=200)
         self.batches = []
         self.ended = []
         self.inner = make(endpoints(self))
@@ -105,6 +107,21 @@ def starlette_app(routes):
     return cancelling(Starlette(routes=[Route(path, endpoint, methods=methods) for path, methods, endpoint in routes]))
 
 
+def passed(handler):
+    """Add a header to each response, above the cache."""
+    if not inspect.iscoroutinefunction(handler):
+        return handler
+
+    @functools.wraps(handler)
+    async def outer(*args, **kwargs):
+        response = await handler(*args, **kwargs)
+        if hasattr(response, "headers"):
+            response.headers.append("x-passed", "1")
+        return response
+
+    return outer
+
+
 FRAMEWORKS = {"fastapi": fastapi_app, "starlette": starlette_app}
 
 
@@ -114,7 +131,8 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
 
     def at(path, *methods, **options):
         def add(fn):
-            routes.append((path, list(methods or ["GET"]), cache_response(cache=site.cache, **options)(fn)))
+            handler = passed(cache_response(cache=site.cache, **options)(fn))
+            routes.append((path, list(methods or ["GET"]), handler))
             return fn
 
         return add

@@ -66,7 +66,7 @@ class Site:
         self.arrived = Counter()
         self.released = threading.Event()
         self.together = threading.Barrier(4)  # the event loop's own threads may be no more than six
-        self.cache = Cache()
+        self.cache = Cache(maxsize=200)
         self.batches = []
         self.ended = []
 

@@ -13,9 +13,7 @@ from test_conformance import PLACES, client  # noqa: F401 - a fixture
 pytestmark = pytest.mark.real_time
 
 
-@pytest.fixture(
-    params=["aiohttp", "django", "falcon", "litestar", "quart", "sanic", "tornado"]
-)  # BlackSheep's requests cannot be watched
+@pytest.fixture(params=["aiohttp", "blacksheep", "django", "falcon", "litestar", "quart", "sanic", "tornado"])
 def site(request):
     """Return the endpoints in one framework."""
     return PLACES[request.param]()

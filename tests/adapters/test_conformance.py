@@ -120,6 +120,7 @@ def test_order_of_query_names_does_not_matter(client, site):
         ("/item/a:b", "/item/a?b"),
         ("/item/3?a=1;b=2", "/item/3?a=1&b=2"),
         ("/item/ab=1", "/item/a?b=1"),
+        ("/item/a:b%2Fc", "/item/a%2Fb:c"),
     ],
 )
 def test_different_requests_have_different_entries(client, one, other):
@@ -134,6 +135,13 @@ def test_host_is_part_of_the_key(client, site):
     """Two virtual hosts do not share entries."""
     client.get("/item/3", headers={"Host": "one.example"})
     client.get("/item/3", headers={"Host": "two.example"})
+    assert site.calls["item"] == 2
+
+
+def test_address_that_a_proxy_tells_is_part_of_the_key(client, site):
+    """Nobody can have an address of their own choice put into what others get."""
+    for path in ("/one", "/two", "/one"):
+        client.get("/item/3", headers={"X-Original-URL": path})  # of X-Forwarded-Host some servers let nothing through
     assert site.calls["item"] == 2
 
 
@@ -332,6 +340,11 @@ def test_background_task_runs_once_a_request(client, site):
     until(lambda: site.calls["task"] == 2)
 
 
+def test_header_that_a_middleware_adds_is_added_once(client):
+    """What is added to a response on its way out is not stored with it, and does not pile up."""
+    assert [client.get("/other").headers["x-passed"] for _ in range(4)] == ["1"] * 4
+
+
 def test_redirect_is_stored_with_its_location(client, site):
     """A permanent redirect comes back whole."""
     first, second = twice(client, "/redirect")
@@ -375,6 +388,24 @@ def test_fresh_response_is_compared_too(client):
     tag = client.get("/other").headers["etag"].encode()
     assert client.get("/item/3", headers={"If-None-Match": tag}).status_code == 200
     assert client.get("/item/4", headers={"If-None-Match": "*"}).status_code == 304
+
+
+def test_tag_of_another_path_is_none_of_this_one(client):
+    """A client that knows the tag of one path learns nothing of another one by it."""
+    tag = client.get("/other").headers["etag"]
+    client.get("/item/3")
+    response = client.get("/item/3", headers={"If-None-Match": tag})
+    assert response.status_code == 200
+    assert "hit" in status_of(response)
+    assert client.get("/no/such/path", headers={"If-None-Match": tag}).status_code == 404
+
+
+def test_header_on_two_lines_is_one_list(client):
+    """A condition or a wish may come on several lines."""
+    tag = client.get("/item/3").headers["etag"]
+    assert client.get("/item/3", headers=[("If-None-Match", '"x"'), ("If-None-Match", tag)]).status_code == 304
+    response = client.get("/item/3", headers=[("Cache-Control", "foo"), ("Cache-Control", "no-store")])
+    assert status_of(response) == "asyncfan; fwd=request; detail=no-store"
 
 
 def test_post_has_no_validators(client):
@@ -498,11 +529,21 @@ def test_plain_handlers_run_side_by_side(client):
     assert threading.main_thread().name not in {answer.text for answer in answers}
 
 
-def test_many_hosts_do_not_grow_the_memory_of_keys(client, site):
-    """Two thousand made-up hosts leave no more than the bounded number of remembered request lines."""
+def test_flood_of_wishes_does_not_reach_the_handler(client, site):
+    """Whoever asks for a fresh response over and over gets the stored one most of the time."""
+    client.get("/item/3")
+    began = time.monotonic()
+    for _ in range(20):
+        client.get("/item/3", headers={"Cache-Control": "no-cache"})
+    assert site.calls["item"] <= 3 + time.monotonic() - began
+
+
+def test_many_hosts_do_not_grow_the_memory(client, site):
+    """Made-up hosts leave no more entries than the cache may have."""
     connection = http.client.HTTPConnection(client.base_url.host, client.base_url.port)
-    for i in range(1100):
+    for i in range(250):
         connection.request("GET", "/other", headers={"Host": f"h{i}.example"})
         connection.getresponse().read()
     connection.close()
-    assert site.calls["other"] == 1100
+    assert site.calls["other"] == 250
+    assert len(site.cache) <= 200

@@ -122,23 +122,6 @@ def test_argument_of_a_decorator_is_keyed(app, cache):
     assert [response.text for response in asked(app, "/x", 3)] == ["alice at x", "bob at x", "alice at x"]
 
 
-def test_unkeyable_argument_bypasses_and_is_told_of(app, cache, caplog):
-    """An argument that cannot be told from others is not ignored; the log shows the ways out."""
-
-    def with_object(view):
-        return lambda: view(object())
-
-    @app.get("/")
-    @with_object
-    @cache_response(cache=cache)
-    def view(thing):
-        return "x"
-
-    _, second = asked(app)
-    assert "fwd=bypass; detail=unkeyable" in second.headers["cache-status"]
-    assert "requests bypass the cache" in caplog.text
-
-
 def test_methods_of_a_view_are_handlers(app, cache):
     """A MethodView's instance, new for each request, is not in the key."""
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from asyncfan import scope
 from asyncfan.adapters.wsgi import CacheMiddleware, Rule
 from asyncfan.caching.cache import Cache
 
@@ -87,6 +88,32 @@ def test_application_runs_in_the_thread_of_its_server(behind):
     calls = []
     assert Answer(behind(hello(calls))).body == b"hello"
     assert calls == [threading.get_ident()]
+
+
+def test_hit_is_answered_in_the_thread_of_its_server(behind):
+    """What is stored needs no other thread, nor does what no other request could wait for."""
+    calls = []
+    site = behind(hello(calls))
+    assert Answer(site).body == b"hello"
+    site.close()
+    before = threading.active_count()
+    assert Answer(site).cached.startswith("hit; ttl=")
+    assert Answer(site, HTTP_CACHE_CONTROL="no-store").cached == "fwd=request; detail=no-store"
+    assert Answer(site, "/a", "HEAD").cached.startswith("hit; ttl=")
+    assert threading.active_count() == before
+    assert calls == [threading.get_ident()] * 2
+
+
+def test_tenant_of_an_outer_middleware_is_part_of_the_key(behind):
+    """What is declared around the middleware, in the server's thread, keeps tenants apart, hit or miss."""
+    calls = []
+    site = behind(hello(calls, [("Vary", "Accept-Language")]))  # taught by the first response
+    said = []
+    for tenant in "abab":
+        with scope(tenant=tenant):
+            said.append(Answer(site, HTTP_ACCEPT_LANGUAGE="ko").cached.partition(";")[0])
+    assert said == ["fwd=miss", "fwd=miss", "fwd=miss", "hit"]
+    assert len(calls) == 3
 
 
 def test_nothing_is_started_by_making_one():

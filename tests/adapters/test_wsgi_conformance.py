@@ -19,7 +19,6 @@ LACKS = {
     "test_background_task_runs_once_a_request": "a middleware knows nothing of work that is done after a response",
     "test_what_cannot_be_repeated_passes_untouched": "a middleware knows nothing of work that is done after a response",
     "test_followers_of_a_disconnected_leader_elect_another": "WSGI does not tell of a client that has gone",
-    "test_many_hosts_do_not_grow_the_memory_of_keys": "a request inside of this process needs ASGI",
 }
 
 

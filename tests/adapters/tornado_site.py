@@ -46,6 +46,11 @@ class Handler(RequestHandler):
     def on_connection_close(self):
         self.task.cancel()
 
+    def finish(self, chunk=None):
+        if not self._headers_written:
+            self.add_header("x-passed", "1")
+        return super().finish(chunk)
+
     def write_error(self, status_code, **kwargs):
         self.finish(f"error {status_code}")
 

@@ -27,6 +27,7 @@ from asyncfan.caching import escape, key_text, register_key
 from asyncfan.caching.call_keys import CallKeys
 from asyncfan.caching.keys import LONG_TEXT, Unkeyable, is_atom, short_text, untyped
 from asyncfan.caching.patterns import Pattern
+from asyncfan.caching.tiering import is_shareable
 
 
 class Colour(enum.Enum):
@@ -417,6 +418,16 @@ def test_local_classes_of_one_name_differ():
     one, other = make_local_class(), make_local_class()
     assert key_text(one(1)) != key_text(other(1))
     assert key_text(one(1)) == key_text(one(1))
+
+
+@pytest.mark.parametrize("size", [1, 100], ids=["short", "long"])
+def test_keys_of_local_classes_are_of_this_process_only(size):
+    """Another process numbers them in another order: its key of the same text would mean another class."""
+    local = make_local_class()
+    for value in (local(1), [local(1)] * size, {"a" * size: local("b" * 10 * size)}):
+        assert not is_shareable(short_text(value))
+    assert is_shareable(short_text(["a#b" * size, Colour.RED] * size))
+    assert untyped(short_text([local(1)] * size)).count("#") == 0  # a pattern need not know the number
 
 
 def test_made_up_classes_of_one_name_differ():

@@ -3,12 +3,14 @@
 import json
 import os
 import pty
+import resource
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from contextlib import closing, suppress
+from pathlib import Path
 
 import pytest
 
@@ -113,8 +115,10 @@ def test_signal_ends_it_at_once(environment, tmp_path, number, latency):
     )
     _wait_until(lambda: list((tmp_path / "temporary").glob("*/dealer.db")))
     time.sleep(0.3)  # in its first queries by now
+    reaped, before = _seconds_of_children(), _seconds_of(process)
     process.send_signal(number)
-    output = process.communicate(timeout=20)  # a query takes 30; within a second on a machine at rest
+    output = process.communicate(timeout=20)  # on however busy a machine: a query takes 30
+    assert _seconds_of_children() - reaped - before < 1
     assert (process.returncode, *output) == (130, "", "asyncfan: stopped\n")
     assert not list((tmp_path / "temporary").iterdir())
 
@@ -172,6 +176,18 @@ def test_help_is_exit_code_0(environment, arguments):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "usage: asyncfan" in done.stdout
+
+
+def _seconds_of(process):
+    """Return how much of a processor it has used so far."""
+    used = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, used)) / os.sysconf("SC_CLK_TCK")
+
+
+def _seconds_of_children():
+    """Return how much all have used whose end was waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _wait_until(true):

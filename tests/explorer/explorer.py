@@ -7,18 +7,28 @@
 
 import argparse
 import asyncio
+import gc
+import logging
 import sys
 import time
 
 from asyncfan.caching import cleared, clearing, store, task_loads
+from asyncfan.testing import DeadlockError
 
+from .loop import CountingLoop
 from .plan import Plan
-from .world import FOREVER, CountingLoop, World
+from .world import FOREVER, World
+
+BETWEEN_COLLECTIONS = 20  # schedules: a collection after each would take as long as the schedule
 
 
 def explore(seed):
-    """Run one seed on a loop of its own; returns the oracle."""
-    plan = Plan.of(seed)
+    """Play one seed's schedule; returns the oracle."""
+    return play(Plan.of(seed))
+
+
+def play(plan):
+    """Play a schedule on a loop of its own; returns the oracle."""
     loop = CountingLoop()
     before = cleared.SCAN_LIMIT, clearing.LIST_LIMIT, task_loads.MAX_EAGER_DEPTH
     steps = store.STORE_STEPS, store.WORK_SLICE
@@ -31,15 +41,19 @@ def explore(seed):
     world = World(plan, loop)
     try:
         loop.run_until_complete(world.run())
+    except DeadlockError as error:
+        world.oracle.blame("hang", error)
     finally:
         cleared.SCAN_LIMIT, clearing.LIST_LIMIT, task_loads.MAX_EAGER_DEPTH = before
         store.STORE_STEPS, store.WORK_SLICE = steps
-        _end(loop)
+        if world.oracle.violations:
+            _cancel_all(loop)
+        loop.close()
     return world.oracle
 
 
-def _end(loop):
-    """Close a loop, whatever a broken schedule left in it."""
+def _cancel_all(loop):
+    """End whatever a broken schedule left in a loop."""
     loop.set_exception_handler(lambda *_: None)
     for _ in range(3):
         left = asyncio.all_tasks(loop)
@@ -48,12 +62,21 @@ def _end(loop):
         for task in left:
             task.cancel()
         loop.run_until_complete(asyncio.sleep(FOREVER))
-    loop.close()
 
 
 def explore_range(start, stop):
     """Return the violations of the seeds from ``start`` up to ``stop``: ``[(seed, violation)]``."""
-    return [(seed, found) for seed in range(start, stop) for found in explore(seed).violations]
+    found = []
+    gc.collect()
+    gc.freeze()  # what was imported is looked at no more
+    gc.disable()
+    for seed in range(start, stop):
+        found += [(seed, violation) for violation in explore(seed).violations]
+        if seed % BETWEEN_COLLECTIONS == 0:
+            gc.collect()
+    gc.enable()
+    gc.unfreeze()
+    return found
 
 
 def main():
@@ -62,6 +85,7 @@ def main():
     parser.add_argument("--seed", type=int, help="print the schedule of this seed")
     parser.add_argument("--seeds", type=int, nargs=2, metavar=("FIRST", "LAST"), help="run these and those between")
     args = parser.parse_args()
+    logging.disable(logging.CRITICAL)
     if args.seed is not None:
         oracle = explore(args.seed)
         print(Plan.of(args.seed))

@@ -11,17 +11,24 @@ from collections import defaultdict
 
 from asyncfan.exceptions import AttemptTimeoutError, RecursiveLoadError, SelfCancelledError
 
+from .plan import TARGETS
+from .source import LoadFailedError, NotFoundError
+
 # A load learns two turns of the loop after its last waiter left that it is cancelled; who came since waits rightly.
 UNNOTICED_TICKS = 2
+NAME_OF = {target: target.partition(":")[0] for target in TARGETS}
+PAUSE = 1.0  # seconds from a load that failed to the next one, where an expired value is served
 
 
 class Value:
     """What a load or a put gives: never equal to another one."""
 
-    __slots__ = ("kept_at", "load", "stamp", "tags", "target")
+    __slots__ = ("fresh", "kept_at", "load", "stamp", "surely", "tags", "target")
 
-    def __init__(self, target, stamp, load=None, kept_at=None):
+    def __init__(self, target, stamp, fresh, jitter=0.0, *, load=None, kept_at=None):
         self.target = target
+        self.fresh = fresh  # seconds that it is, at most
+        self.surely = fresh * (1 - jitter)  # and at least
         self.stamp = stamp  # when it was read from the source
         self.load = load  # None: it was put
         self.tags = ()
@@ -38,15 +45,17 @@ class Call:
         "anew",
         "at",
         "client",
+        "fellows",
         "floor",
         "name",
         "number",
         "parent",
+        "raises",
+        "served",
         "stamp",
         "target",
         "tick",
         "timeout",
-        "together",
     )
 
     def __repr__(self):
@@ -60,15 +69,18 @@ class Load:
         "began_at",
         "call",
         "cancelled",
+        "disowned",
         "ended",
         "ended_at",
         "error",
+        "mates",
         "name",
         "number",
         "own_cancel",
         "private",
         "stamp",
         "target",
+        "tick",
         "timed_out",
         "value",
     )
@@ -80,15 +92,16 @@ class Load:
 class Oracle:
     """Is told what happens; collects what should not."""
 
-    def __init__(self, loop, expire, stale=None, *, roomy):
+    def __init__(self, loop, plan):
         self.loop = loop
-        self.roomy = roomy  # no entry has to go for want of room
-        self.expire = math.inf if expire is None else expire
-        self.stale = stale or {}  # the freshness options of ``f``
+        self.roomy = plan.maxsize is None or plan.maxsize > len(TARGETS)  # no entry has to go for want of room
+        self.expire = math.inf if plan.expire is None else plan.expire
+        self.options = defaultdict(dict, f=plan.stale, b=plan.stale | plan.batch)  # of what is called, by name
         self.violations = []  # what went wrong, in words
         self.events = []  # (tick, what happened), to print
         self.stamps = itertools.count(1)
         self.cleared = defaultdict(int)  # {target: stamp of what makes older values stale}
+        self.cleared_tick = defaultdict(int)  # {target: tick of that}
         self.tag_clears = defaultdict(list)  # {tag: stamps of its clears}
         self.turned = defaultdict(int)  # {target: stamp of its turn's begin}
         self.unshared = defaultdict(int)  # {target: stamp of the last load whose result belonged to its caller alone}
@@ -98,7 +111,10 @@ class Oracle:
         self.pending = {}  # {call: None}, in order
         self.live = defaultdict(list)  # {target: [load]}
         self.loads = []
+        self.loads_of = defaultdict(list)  # {target: [load]}
         self.left = defaultdict(int)  # {target: tick in which a call of it ended last}
+        self.deserted = defaultdict(int)  # {target: stamp of the last moment in which nobody waited for this turn's}
+        self.owed = []  # (call, value that had expired): a load must run beside it
         self.ended_calls = defaultdict(list)  # {name: [(call, error)]}
 
     def note(self, *what):
@@ -110,11 +126,17 @@ class Oracle:
         self.note("VIOLATION", rule, *what)
         self.violations.append(f"{rule}: {' '.join(map(str, what))}")
 
-    def _lives(self, target):
-        """Seconds after which a value of the target is not served on any condition."""
-        if target[0] != "f":
-            return self.expire
-        return self.expire + max(self.stale.get("stale_while_revalidate", 0), self.stale.get("stale_if_error", 0))
+    def is_limited(self, name):
+        """Loads of the name wait for a slot before the oracle hears of them."""
+        return "limiter" in self.options[name]
+
+    def _option(self, target, name, default):
+        return self.options[NAME_OF[target]].get(name, default)
+
+    def _lives(self, value):
+        """Seconds after which a value is not served on any condition."""
+        given = [self._option(value.target, name, 0) for name in ("stale_while_revalidate", "stale_if_error")]
+        return value.fresh + max(given)
 
     # -- what makes older values stale ---------------------------------------------------------------------------
 
@@ -123,6 +145,7 @@ class Oracle:
         stamp = next(self.stamps)
         for target in targets:
             self.cleared[target] = self.turned[target] = stamp
+            self.cleared_tick[target] = self.loop.ticks
         return stamp
 
     def clear_tags(self, tags, targets):
@@ -139,12 +162,16 @@ class Oracle:
 
     def _lost_tag(self, value, until, since=None):
         """A tag of the value was cleared after it was read, or ``since``, and before ``until``."""
+        if not self.tag_clears:
+            return False
         since = value.stamp if since is None else since
         return any(since < stamp < until for tag in value.tags for stamp in self.tag_clears[tag])
 
     def put(self, target):
         """Return the value that is about to be put."""
-        value = self.stored[target] = Value(target, self.clear([target]), kept_at=self.loop.time())
+        jitter = self._option(target, "jitter", 0.0)
+        value = Value(target, self.clear([target]), self.expire, jitter, kept_at=self.loop.time())
+        self.stored[target] = value
         self.note("put", value)
         return value
 
@@ -155,11 +182,18 @@ class Oracle:
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
-    def begin_call(self, name, target, client, *, parent, anew, timeout, together=False):
-        """A call is about to be made; ``together`` with others, all of which end with the last."""
+    def begin_calls(self, name, targets, client, *, raises):
+        """Calls are about to be made together: all end with the last, or with the first that fails if it ``raises``."""
+        calls = [self.begin_call(name, target, client) for target in targets]
+        for call in calls:
+            call.fellows, call.raises = tuple(calls), raises
+        return calls
+
+    def begin_call(self, name, target, client, *, parent=None, anew=False, timeout=None):
+        """A call is about to be made."""
         call = Call()
         call.name, call.target, call.client, call.parent, call.anew = name, target, client, parent, anew
-        call.timeout, call.together = timeout, together
+        call.timeout, call.fellows, call.raises, call.served = timeout, (), False, False
         call.stamp = next(self.stamps)
         call.number = call.stamp
         call.tick = self.loop.ticks
@@ -174,6 +208,7 @@ class Oracle:
     def give(self, call, value):
         """A call returned ``value``."""
         self._end_call(call, None)
+        call.served = True
         self.note(call, "gives", value)
         if type(value) is not Value or value.target != call.target:
             self.blame("foreign value", call, value)
@@ -185,15 +220,45 @@ class Oracle:
         if call.anew and value.stamp < call.stamp:
             self.blame("refresh gave an old value", call, value)
         if value.kept_at is not None and value.stamp < call.stamp:
-            age = call.at - value.kept_at
-            if age >= self._lives(call.target):
-                self.blame("expired value", call, value)
-            elif age >= self.expire + self.stale.get("stale_while_revalidate", 0) and not self._is_excused(call):
-                self.blame("value for bad times, though nothing failed", call, value)
+            self._look_at_age(call, value)
         if value.load is not None and not value.load.ended:
             self.blame("value of a running load", call, value)
         if value.load is not None and value.load.private and value.load.call is not call:
             self.blame("private value", call, value)
+
+    def _look_at_age(self, call, value):
+        age, on_condition = call.at - value.kept_at, self._option(call.target, "stale_while_revalidate", 0)
+        if age >= self._lives(value):
+            self.blame("expired value", call, value)
+        elif age >= value.fresh + on_condition and not self._is_excused(call):
+            self.blame("value for bad times, though nothing failed", call, value)
+        elif (
+            value.stamp < self.cleared[call.target]
+            and self.cleared_tick[call.target] < self.loop.ticks - UNNOTICED_TICKS
+            and (value.load.ended if value.load else value.stamp) < call.stamp
+            and not call.fellows  # those of several get at the end what was found at the begin
+        ):
+            self.blame("value served after its clear", call, value)
+        elif age >= value.fresh:
+            self.owed.append((call, value, self.loop.ticks))
+
+    def fail_together(self, calls, error):
+        """Calls that were made together raised ``error``: that of one of them, or of whoever left them all."""
+        mine = next((call for call in calls if self._may_raise(call, error)), calls[0])
+        for call in calls:
+            if call is not mine:
+                self._end_call(call, error)
+        if isinstance(error, NotFoundError):
+            self.give(mine, *error.args)
+        else:
+            self.fail(mine, error)
+
+    def _may_raise(self, call, error):
+        if isinstance(error, NotFoundError):
+            return error.args[0].target == call.target
+        if isinstance(error, AttemptTimeoutError):
+            return self._had_to_stop(call)
+        return isinstance(error, Exception) and self._took_part(call, error)
 
     def fail(self, call, error):
         """A call raised ``error``."""
@@ -214,19 +279,22 @@ class Oracle:
             self.blame("error of another load", call, repr(error))
 
     def _had_to_stop(self, call):
-        """A load of the target ran as long as it may, and ended during the call."""
-        return any(
-            self._had_no_time(load) and load.target == call.target and load.ended > call.stamp for load in self.loads
+        """A load of the target ran as long as it may, and ended during the call; or it never got a slot."""
+        return self.is_limited(call.name) or any(
+            self._had_no_time(load) and load.ended > call.stamp for load in self.loads_of[call.target]
         )
 
     def _is_excused(self, call):
         """A load of the target has failed of late, or took long: then an expired value may be served."""
-        late = call.at + self.stale.get("soft_timeout", math.inf) - 1e-6 <= self.loop.time()
-        return late or any(load.target == call.target and load.ended and load.error is not None for load in self.loads)
+        late = call.at + self._option(call.target, "soft_timeout", math.inf) - 1e-6 <= self.loop.time()
+        return late or any(load.ended and load.error is not None for load in self.loads_of[call.target])
 
     def _end_call(self, call, error):
         del self.pending[call]
         self.left[call.target] = self.loop.ticks
+        turned = self.turned[call.target]
+        if not any(other.target == call.target and other.stamp >= turned for other in self.pending):
+            self.deserted[call.target] = next(self.stamps)
         self.ended_calls[call.name].append((call, error))
 
     def _is_leaving(self, call):
@@ -234,19 +302,20 @@ class Oracle:
 
     def _is_own_cancel(self, call, error):
         """A leader's own function raised it."""
-        return any(load.call is call and load.error is error and load.own_cancel for load in self.loads)
+        loads = self.loads_of[call.target]
+        return any(load.call is call and load.error is error and load.own_cancel for load in loads)
 
     def _took_part(self, call, error):
         """The error came from a load of the target that ran during the call and was not cleared before it."""
         cause = error.__cause__ if isinstance(error, SelfCancelledError) else error
-        if cause is None and call.tick <= self.closed_tick + UNNOTICED_TICKS:
+        unknown = cause is None or (self.is_limited(call.name) and isinstance(cause, asyncio.CancelledError))
+        if unknown and call.tick <= self.closed_tick + UNNOTICED_TICKS:
             return True  # the cache was closed before the load took its first step
         return any(
             (load.error is error or (load.error is cause and (load.own_cancel or load.stamp < self.closed)))
-            and load.target == call.target
             and load.ended > call.stamp
             and load.stamp >= call.floor
-            for load in self.loads
+            for load in self.loads_of[call.target]
         )
 
     def _waits_for(self, target, wanted, seen=()):
@@ -267,12 +336,14 @@ class Oracle:
         load = Load()
         load.name, load.target, load.call = name, target, call
         load.error = None
+        load.mates = (load,)
+        load.tick = self.loop.ticks
         load.began_at = load.ended_at = self.loop.time()
         load.timed_out = False
         load.ended = 0
-        load.cancelled = load.own_cancel = load.private = False
+        load.cancelled = load.own_cancel = load.private = load.disowned = False
         load.stamp = load.number = next(self.stamps)
-        load.value = Value(target, load.stamp, load)
+        load.value = Value(target, load.stamp, self.expire, self._option(target, "jitter", 0.0), load=load)
         stored = self.stored.get(target)
         if (
             stored is not None
@@ -282,6 +353,8 @@ class Oracle:
             and self._came_after(call, stored)
         ):
             self.blame("load of what is stored", load, stored)
+        if stored is not None and not call.anew:
+            self._look_at_pause(load, stored)
         for other in self.live[target]:
             since = min(call.stamp, other.call.stamp)
             one_turn = since >= self.turned[target] and since > self.unshared[target]
@@ -289,22 +362,57 @@ class Oracle:
                 self.blame("second live load of one turn", load, "beside", other)
         self.live[target].append(load)
         self.loads.append(load)
+        self.loads_of[target].append(load)
         self.note(load, "begins for", call)
         return load
 
+    def _look_at_pause(self, load, stored):
+        """After a load that failed there is none for a while, where an expired value can be served instead."""
+        now = self.loop.time()
+        serves = self.roomy and not self._is_cleared(stored) and now < stored.kept_at + self._lives(stored)
+        for last in self.loads_of[load.target] if serves and self._lives(stored) > stored.fresh else ():
+            if (
+                isinstance(last.error, LoadFailedError)
+                and not (last.disowned or last.cancelled or last.call.anew)
+                and (stored.load.ended if stored.load else stored.stamp) < last.ended
+                and last.ended < load.call.stamp
+                and now < last.ended_at + PAUSE - 1e-6
+            ):
+                self.blame("load though one has just failed", load, "after", last)
+
+    def look_at_slots(self, name):
+        """No more calls of the source run at once than its limiter allows."""
+        running = {id(load.mates) for loads in self.live.values() for load in loads if load.name == name}
+        if len(running) > self.options[name].get("limiter", math.inf):
+            self.blame("more loads than there are slots", name, len(running))
+
+    def together(self, loads):
+        """One call of the source is for all of these loads: it goes on as long as somebody waits for one of them."""
+        for load in loads:
+            load.mates = loads
+        return loads
+
+    def read(self, load, stamp):
+        """What a load gives was read together with others', at ``stamp``."""
+        load.value.stamp = stamp
+        if stamp < load.stamp:
+            self.blame("load was given what is older than itself", load, stamp)
+
     def _is_early(self, target):
         """Loads of the target may begin before its value expires."""
-        return target[0] == "f" and "refresh_ahead" in self.stale
+        return bool(self._option(target, "refresh_ahead", default=False))
 
     def _came_after(self, call, value):
         return call.stamp > max(value.load.ended if value.load else value.stamp, self.unshared[call.target])
 
     def _is_fresh(self, value):
-        cleared = value.stamp < self.cleared[value.target] or self._lost_tag(value, math.inf)
-        return self.roomy and not cleared and self.loop.time() < value.kept_at + self.expire
+        return self.roomy and not self._is_cleared(value) and self.loop.time() < value.kept_at + value.surely
 
-    def cancel_load(self, load):
-        """A load sees that it is cancelled, though it did not cancel itself."""
+    def _is_cleared(self, value):
+        return value.stamp < self.cleared[value.target] or self._lost_tag(value, math.inf)
+
+    def cancel_load(self, load, *, late=False):
+        """A load sees that it is cancelled, though it did not cancel itself; ``late``: perhaps it was some time ago."""
         if load.cancelled or load.own_cancel:
             return
         if self._had_no_time(load):
@@ -319,45 +427,58 @@ class Oracle:
             if not self._is_leaving(load.call):
                 self.blame("leader cancelled", load)
             return
+        if load.call.served:  # with something else, so that the load is to go on for those who come
+            self.blame("load in the background cancelled", load)
+        if late and self.deserted[load.target] > load.stamp:
+            return
         for call in self.pending:
             if (
                 call.target == load.target
                 and min(call.stamp, load.call.stamp) >= self.turned[load.target]
                 and call.tick < self.loop.ticks - UNNOTICED_TICKS
                 and not self._is_leaving(call)
-                and (load.call is call or not call.together)
+                and (load.call is call or not call.fellows)
+                and not self._gave_up(call)
                 and not (call.parent is not None and call.parent.cancelled)
                 and not self._waits_elsewhere(load.target)
             ):
                 self.blame("load cancelled although somebody waits", load, call)
 
+    def _gave_up(self, call):
+        """One of the calls that were made with this one has failed, and that is raised."""
+        targets = {fellow.target for fellow in call.fellows} if call.raises else ()
+        return any(load.error and load.ended > call.stamp and load.target in targets for load in self.loads)
+
     def _waits_elsewhere(self, target):
         """A load has lost a tag: calls may wait for that one, or for one that began beside it."""
-        return any(
-            load.target == target and self._lost_tag(load.value, math.inf, since=load.call.stamp) for load in self.loads
-        )
+        return any(self._lost_tag(load.value, math.inf, since=load.call.stamp) for load in self.loads_of[target])
 
     def end_load(self, load, error=None, *, shared=True):
         """A load is about to return its value, or to raise ``error``."""
         load.ended, load.ended_at = next(self.stamps), self.loop.time()
         load.error = error
+        load.disowned = load.call.stamp < self.turned[load.target]
         load.value.kept_at = self.loop.time()
+        answered = error is None or isinstance(error, NotFoundError)
+        if error is not None and answered:
+            load.value.fresh = self._option(load.target, "negative_expire", self.expire)
+            load.value.surely = load.value.fresh * (1 - self._option(load.target, "jitter", 0.0))
         self.live[load.target].remove(load)
         if (
             load.name != "page"
             and not load.cancelled
             and not self._may_run_on(load)
-            and self._is_abandoned(load.target)
+            and all(self._is_abandoned(mate.target) for mate in load.mates)
         ):
             self.blame("load goes on though nobody waits", load)
         if not shared:
             load.private = True
             self.unshared[load.target] = load.ended
         elif (
-            error is None
+            answered
             and not load.cancelled
             and not load.timed_out
-            and load.call.stamp >= self.turned[load.target]
+            and not load.disowned
             and load.call.stamp > self.unshared[load.target]
             and not self._lost_tag(load.value, math.inf, since=load.call.stamp)
         ):
@@ -367,12 +488,13 @@ class Oracle:
     def _may_run_on(self, load):
         """Somebody may have been served an expired value for it, or one about to expire; or it ends for want of time."""
         options = {"stale_while_revalidate", "refresh_ahead", "soft_timeout"}
-        return load.timed_out or (load.name == "f" and not options.isdisjoint(self.stale))
+        return load.timed_out or not options.isdisjoint(self.options[load.name])
 
     def _had_no_time(self, load):
         """The load has run for as long as it may."""
         until = load.ended_at if load.ended else self.loop.time()
-        return load.name == "f" and until >= load.began_at + self.stale.get("hard_timeout", math.inf) - 1e-6
+        since = load.call.at if self.is_limited(load.name) else load.began_at  # to wait for a slot takes time too
+        return until >= since + self._option(load.target, "hard_timeout", math.inf) - 1e-6
 
     def _is_abandoned(self, target):
         noticed = self.left[target] < self.loop.ticks - UNNOTICED_TICKS
@@ -383,9 +505,24 @@ class Oracle:
     def see(self, target, value):
         """``peek`` returned ``value``."""
         self.note("peek at", target, "gives", value)
-        if value.target != target or value.stamp < self.cleared[target] or self._lost_tag(value, math.inf):
+        if value.target != target or self._is_cleared(value):
             self.blame("stale peek", target, value)
         elif value.load is not None and not value.load.ended:
             self.blame("value of a running load", target, value)
-        elif self.loop.time() >= value.kept_at + self._lives(target):
+        elif self.loop.time() >= value.kept_at + self._lives(value):
             self.blame("expired peek", target, value)
+
+    def look_at_late_loads(self):
+        """Whoever was served an expired value had a load begin, or run, unless one had failed of late."""
+        for call, value, tick in self.owed:
+            loads = self.loads_of[call.target]
+            if not (
+                self.is_limited(call.name)
+                or call.stamp <= self.closed
+                or any(load.ended > call.stamp and load.tick <= tick + UNNOTICED_TICKS for load in loads)
+                or any(
+                    load.error and not load.disowned and value.kept_at <= load.ended_at and load.ended < call.stamp
+                    for load in loads
+                )
+            ):
+                self.blame("expired value, and nothing loads", call, value)

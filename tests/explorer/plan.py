@@ -4,13 +4,23 @@ import random
 import sys
 from dataclasses import dataclass
 
-NAMES = ("f", "g", "page")
+# What is called: ``f`` with freshness options, ``g`` without, an endpoint, ``b`` over a batched function, items by
+# `get_or_set`. Each schedule has some of them.
+NAMES = ("f", "g", "page", "b", "i")
+UNSCOPED = {"page", "i"}  # a tenant is no part of their keys
+CASTS = (("f", "f", "g", "page"),) * 3 + (("b", "b", "f", "page"), ("b", "b", "b", "i"), ("f", "i", "i", "b"))
+AGING_CASTS = (("f", "f", "f", "page"), ("f", "f", "f", "b"), ("b", "b", "b", "f"))
 KEYS = (0, 1, 2)
 TENANTS = (None, None, None, "a")
-TARGETS = tuple(f"{n}:{k}{t}" for n in NAMES for k in KEYS for t in ("", ":@tenant/a") if n != "page" or not t)
-PATTERNS = ("f:1", "f:1*", "f*", "g:*", "*:1", "page:1", "p*", "f:1:*", "f:*a", "f:1:@tenant/a")
+TARGETS = tuple(f"{n}:{k}{t}" for n in NAMES for k in KEYS for t in ("", ":@tenant/a") if not (t and n in UNSCOPED))
+PATTERNS = ("{}:1", "{}:1*", "{}*", "{}:*", "*:1", "p*", "{}:1:*", "{}:*a", "{}:1:@tenant/a")
 TAGS = ("t0", "t1")
-STALE = (1, 2)  # of five seeds: these have freshness options
+STALE = (1, 2)  # of five seeds: in these ``f`` and ``b`` have freshness options
+RESULTS = ("value",) * 10 + ("error", "error", "cancel", "unshared", "missing", "missing")
+TROUBLES = ("error", "error", "error")
+QUICK = ("call",) * 10 + ("cancel",) * 4 + ("sleep",) * 2 + ("invalidate",) * 2
+QUICK += ("many", "refresh", "put", "peek", "clear", "clear_tags", "turn", "seldom")
+SLOW = (*QUICK, "sleep", "sleep", "sleep", "sleep", "sleep", "sleep", "call", "call", "many")  # so that values age
 PAUSES = ((1,) * 6 + (2,) * 4 + (3, 3, 0.2, 0.2, 0.2, 0.7, 0.7, 0.7)) * 2 + (None,)
 
 
@@ -31,7 +41,8 @@ class Behaviour:
     """How one load goes."""
 
     pauses: tuple  # how long it waits: turns of the loop as int, virtual seconds as float; None: see `World._pause`
-    result: str = "value"  # or "error", "cancel" (raises CancelledError by itself), "unshared"
+    # or "error", "cancel" (raises CancelledError by itself), "unshared" (``page``), "missing" (``b``: is no such thing)
+    result: str = "value"
     inside: tuple | None = None  # in the middle: (name, key, timeout) to call, or (name of another action, key, None)
     cancelled: str = "leave"  # or "ignore" (goes on as if nothing were), "error"
     cleanup: tuple = ()  # pauses before it ends when cancelled
@@ -53,7 +64,10 @@ class Plan:
     maxsize: int | None
     policy: str
     expire: float | None
-    stale: dict  # freshness options of ``f``
+    cast: tuple  # what is called
+    stale: dict  # freshness options of ``f`` and ``b``
+    batch: dict  # further options of ``b``
+    batch_size: int | None
     turns: tuple  # for each turn of the loop: the actions in it
     loads: tuple  # Behaviours, used in turn
 
@@ -61,18 +75,26 @@ class Plan:
     def of(cls, seed):
         """Make the plan of a seed."""
         rng = Chance(seed)
+        ages = seed % 5 in STALE
+        cast = rng.pick(AGING_CASTS if ages else CASTS)
         return cls(
             fences=bool(seed % 2),
             scan_limit=seed // 4 % 3,
             list_limit=seed // 12 % 2 * 100,
             eager=sys.version_info >= (3, 12) and bool(seed // 2 % 2),
             eager_depth=rng.pick((1, 2, 16)),
-            maxsize=rng.pick((None, 100, 3, 2)),
+            maxsize=rng.pick((None, 100, 100, 3) if ages else (None, 100, 3, 2)),
             policy=rng.pick(("lru", "lfu", "s3fifo")),
-            expire=rng.pick((None, 3.0, 0.5)),
-            stale=_stale(random.Random(seed)) if seed % 5 in STALE else {},
-            turns=tuple(tuple(_action(rng) for _ in range(rng.pick((0, 1, 1, 2)))) for _ in range(4 + rng.below(12))),
-            loads=tuple(_behaviour(rng) for _ in range(7)),
+            expire=rng.pick((0.5, 0.5, 3.0) if ages else (None, 3.0, 0.5)),
+            cast=cast,
+            stale=_stale(random.Random(seed)) if ages else {},
+            batch=_batch(rng) if "b" in cast else {},
+            batch_size=rng.pick((None, 1, 2)),
+            turns=tuple(
+                tuple(_action(rng, cast, SLOW if ages else QUICK) for _ in range(rng.pick((0, 1, 1, 2))))
+                for _ in range(4 + rng.below(12))
+            ),
+            loads=tuple(_behaviour(rng, RESULTS + TROUBLES if ages else RESULTS) for _ in range(7)),
         )
 
 
@@ -88,18 +110,24 @@ def _stale(rng):
     return {name: value for name, value in most.items() if rng.random() < 0.5}
 
 
+def _batch(rng):
+    """Return some options of loads and of what they give: a limiter's size, and how long what is missing is kept."""
+    most = {"limiter": rng.pick((1, 2)), "jitter": 0.5, "negative_expire": rng.pick((0.4, 2.0))}
+    return {name: value for name, value in most.items() if rng.random() < 0.5}
+
+
 def _pauses(rng, most):
     return tuple(rng.pick(PAUSES) for _ in range(rng.below(most)))
 
 
-def _behaviour(rng):
+def _behaviour(rng, results):
     inside = None
     if rng.random() < 0.35:
         what = rng.pick(("f", "g", "g", "g", "invalidate", "put", "peek"))
         inside = (what, rng.pick(KEYS), rng.pick((None, 0.1)))
     return Behaviour(
         _pauses(rng, 4),
-        rng.pick(("value",) * 12 + ("error", "error", "cancel", "unshared")),
+        rng.pick(results),
         inside,
         rng.pick(("leave", "leave", "leave", "ignore", "error")),
         _pauses(rng, 3),
@@ -107,28 +135,14 @@ def _behaviour(rng):
     )
 
 
-def _action(rng):
-    kind = rng.pick(
-        ("call",) * 10
-        + ("cancel",) * 4
-        + (
-            "many",
-            "refresh",
-            "invalidate",
-            "invalidate",
-            "put",
-            "peek",
-            "clear",
-            "clear_tags",
-            "sleep",
-            "sleep",
-            "turn",
-        )
-        + (rng.pick(("clear_prefix", "clear_all", "cache_clear", "gc", "close")),)
-    )
-    name, key, tenant = rng.pick(("f", "f", "g", "page")), rng.pick((0, 1, 1, 1, 2)), rng.pick(TENANTS)
+def _action(rng, cast, kinds):
+    kind = rng.pick(kinds)
+    if kind == "seldom":
+        kind = rng.pick(("clear_prefix", "clear_all", "cache_clear", "gc", "close"))
+    name, key, tenant = rng.pick(cast), rng.pick((0, 1, 1, 1, 2)), rng.pick(TENANTS)
     if kind == "many":
-        return kind, rng.pick(("f", "f", "g")), rng.pick(((0, 1), (1, 2), KEYS, (1, 1, 2))), tenant
+        name, keys = "f" if name == "page" else name, rng.pick(((0, 1), (1, 2), KEYS, (1, 1, 2)))
+        return kind, name, keys, tenant, rng.random() < 0.5
     if kind in {"call", "refresh"}:
         timeout = rng.pick((None, None, None, 0.1, 0.5))
         return kind, name, key, tenant, timeout, rng.pick((0, 0, 1, 2))
@@ -138,5 +152,5 @@ def _action(rng):
         return kind, rng.pick(((name,), (name, key)))
     if kind == "clear_tags":
         return kind, rng.pick((TAGS[:1], TAGS[1:], TAGS))
-    value = {"clear": rng.pick(PATTERNS), "cancel": rng.random(), "sleep": rng.pick((0.1, 0.4, 1.5))}
+    value = {"clear": rng.pick(PATTERNS).format(name), "cancel": rng.random(), "sleep": rng.pick((0.1, 0.4, 1.5))}
     return (kind, value[kind]) if kind in value else (kind,)

@@ -1,12 +1,16 @@
 """`deadline` is the whole call's, `timeout` one item's."""
 
 import asyncio
+import re
 
 import pytest
 
 from asyncfan.context import time_left
 from asyncfan.exceptions import DeadlineExceededError
-from asyncfan.fanout import ParallelProcessor
+from asyncfan.fanout import Limiter, ParallelProcessor, gather
+from asyncfan.fanout.budget import RetryBudget
+from asyncfan.fanout.in_time import TooLateError
+from asyncfan.fanout.retry import Retry
 
 
 async def nap(seconds):
@@ -155,3 +159,108 @@ async def test_the_outer_deadline_is_raised_by_the_outer_call():
     with pytest.raises(DeadlineExceededError, match=r"1 of 3 items were done at the deadline of 0\.7 s") as caught:
         await ParallelProcessor(deadline=0.7).map(item, range(3))
     assert [outcome.status for outcome in caught.value.outcomes] == ["ok", "timeout", "timeout"]
+
+
+# -- the last hundred calls say how long one takes
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("limited", [False, True])
+async def test_nothing_starts_that_cannot_end_before_the_deadline(workers, limited):
+    """When less time is left than any of a hundred calls took, the rest is not started, and the call ends then."""
+    called, seconds, limiter = [], 1 if limited else workers, Limiter(max_concurrency=1) if limited else None
+
+    async def work(x):
+        called.append(x)
+        return await nap(seconds)
+
+    found = await ParallelProcessor(workers, deadline=150.5, limiter=limiter, on_error="collect").map(work, range(200))
+    assert asyncio.get_running_loop().time() == 150
+    assert len(called) == 150
+    assert [outcome.status for outcome in found] == ["ok"] * 150 + ["not_started"] * 50
+    refused = [outcome for outcome in found if outcome.exception is not None]
+    assert 1 <= len(refused) <= workers
+    for outcome in refused:
+        assert (outcome.attempts, outcome.duration) == (0, 0)
+        assert isinstance(outcome.exception, DeadlineExceededError)
+        words = rf"not started 0\.5 s before the deadline: none of 1[45]\d calls took less than {seconds} s"
+        assert re.fullmatch(words, str(outcome.exception))
+
+
+async def test_few_calls_say_nothing_about_the_next():
+    """With fewer than a hundred calls the last one starts, though it is cancelled at the deadline."""
+    found = await ParallelProcessor(1, deadline=99.5, on_error="collect").map(nap, [1] * 200)
+    assert [outcome.status for outcome in found] == ["ok"] * 99 + ["timeout"] + ["not_started"] * 100
+
+
+async def test_a_quick_call_among_many_keeps_all_starting():
+    """What one call could do in time, the next may: only the shortest time counts, failures too."""
+    found = await ParallelProcessor(1, deadline=150.5, on_error="collect").map(nap, [0.25, *[1] * 200])
+    assert [outcome.status for outcome in found] == ["ok"] * 151 + ["timeout"] + ["not_started"] * 49
+
+    async def fail(x):
+        if x == 0:
+            raise ValueError(x)
+        return await nap(x)
+
+    found = await ParallelProcessor(1, deadline=150.5, on_error="collect").map(fail, [0, *[1] * 200])
+    assert [outcome.status for outcome in found][-50:] == ["timeout"] + ["not_started"] * 49
+
+
+async def test_what_cannot_end_is_raised_at_once():
+    """Without collect the deadline's error comes early, with the outcomes; the outer deadline counts as well."""
+
+    async def outer():
+        return await ParallelProcessor(2, name="p").map(nap, [1] * 400)
+
+    with pytest.raises(DeadlineExceededError) as caught:
+        await gather(inner=outer, deadline=150.5)
+    assert asyncio.get_running_loop().time() == 150
+    assert str(caught.value) == (
+        "p: 300 of 400 items were done before a further one could only miss the deadline of 150.5 s"
+    )
+
+
+async def test_all_done_before_the_deadline_is_no_failure():
+    """Where the last item has just ended when too little time is left, nothing is missing."""
+    assert await ParallelProcessor(1, deadline=150.5).map(nap, (1 for _ in range(150))) == [1] * 150
+
+
+@pytest.mark.parametrize("lazy", [True, False])
+async def test_a_stream_starts_nothing_that_cannot_end(lazy):
+    """A stream gives all that was done, then raises; its source is asked for no more, and its workers have ended."""
+    pulled = []
+
+    def source():
+        while True:
+            pulled.append(1)
+            yield 1
+
+    async def trickle():
+        for x in source():
+            yield x
+
+    taken = []
+
+    async def consume():
+        async for x in ParallelProcessor(2, deadline=150.5).stream(nap, trickle() if lazy else source()):
+            taken.append(x)  # noqa: PERF401 - what came before the error is the point
+
+    with pytest.raises(DeadlineExceededError, match="300 of an unknown number of items were done before a further"):
+        await consume()
+    assert len(taken) == 300
+    assert len(pulled) <= 302
+    assert asyncio.get_running_loop().time() == 150
+
+
+async def test_an_attempt_too_late_leaves_the_error_of_the_one_before():
+    """A retry that had to wait for its turn until it was too late raises what the backend said."""
+    answers = [ConnectionError("first"), TooLateError("not started 1 s before the deadline")]
+
+    async def call():
+        raise answers.pop(0)
+
+    with pytest.raises(ConnectionError, match="first") as caught:
+        await Retry(3, budget=(budget := RetryBudget()))(call)
+    assert caught.value.__notes__ == ["not tried again after 1 attempt: not started 1 s before the deadline"]
+    assert budget.tokens == 9

@@ -85,6 +85,40 @@ async def test_a_slow_head_does_not_stop_the_workers():
     assert [x for time, x in finished if time < 10] == list(range(1, 14))
 
 
+async def test_by_default_a_thousand_results_wait_behind_a_slow_head():
+    """The workers go on at full pace while the first item runs, until a thousand items are ahead of the consumer."""
+    finished = []
+
+    async def work(x):
+        await asyncio.sleep(2000 if x == 0 else 1)
+        finished.append(asyncio.get_running_loop().time())
+        return x
+
+    assert [x async for x in astream(work, range(1200), max_workers=4)] == list(range(1200))
+    ahead = [time for time in finished if time < 2000]
+    assert len(ahead) == 999
+    assert max(ahead) == 333  # by three workers, for the fourth has the head
+
+
+async def test_by_default_a_slow_consumer_finds_few_results_ahead():
+    """What it could take already is never more than max_workers besides those that run, slow items or not."""
+    pulled = taken = peak = 0
+
+    def source():
+        nonlocal pulled, peak
+        for x in range(300):
+            pulled += 1
+            peak = max(peak, pulled - taken)
+            yield 0.05 if x % 20 == 19 else 0.001
+
+    async for _ in astream(nap, source(), max_workers=4):
+        await asyncio.sleep(1)
+        taken += 1
+        await asyncio.sleep(0)
+    assert taken == 300
+    assert peak <= 4 + 4 + 1  # the one in the consumer's hands
+
+
 @pytest.mark.parametrize("way", ["async with", "aclose"])
 async def test_leaving_early_cancels_and_awaits_the_workers(way):
     """When `async with` or `aclose` returns, each item that ran has had its clean-up."""

@@ -26,6 +26,10 @@ async def handler():
         ({"expire": 0}, "expire must be > 0 seconds and finite, or None for good, got 0"),
         ({"max_body": -1}, "max_body must be >= 0 bytes, got -1"),
         (
+            {"max_private_expire": 0},
+            "max_private_expire must be > 0 seconds and finite, or None for as long as expire, got 0",
+        ),
+        (
             {"methods": ()},
             "methods must name at least one method, got none; None means GET, HEAD, POST and QUERY",
         ),

@@ -1,16 +1,20 @@
 """Which framework a call comes from is known by classes, never by looks."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 from unittest.mock import Mock
 
 import httpx
+import pytest
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+import asyncfan
 from asyncfan.adapters import register
 from asyncfan.adapters.starlette import Adapter
 from asyncfan.caching.cache import Cache
@@ -154,3 +158,64 @@ def test_entry_points_are_read_only_where_no_request_is_known():
         "asyncio.run(handler(1))\nassert frameworks._discovered\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+BROKEN = """
+import asyncio, warnings
+try:
+    import flask
+except RuntimeError:
+    pass
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from asyncfan import cache_response
+
+calls = []
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+
+    @cache_response(expire=60)
+    async def handler(request: Request):
+        calls.append(request)
+        return PlainTextResponse("x")
+
+    @cache_response(expire=60)
+    async def plain(number: int):
+        return number
+
+print([f"{warning.category.__name__}: {warning.message}" for warning in caught])
+scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": []}
+for _ in range(2):
+    print(asyncio.run(handler(Request(scope))).status_code, asyncio.run(plain(1)), len(calls))
+"""
+
+
+def test_framework_that_cannot_be_imported_is_no_matter_of_others(tmp_path):
+    """One that raises at import is named in a warning, once, and handlers of other frameworks are cached."""
+    (tmp_path / "flask").mkdir()
+    (tmp_path / "flask" / "__init__.py").write_text("from . import globals\nraise RuntimeError('wrong version')\n")
+    (tmp_path / "flask" / "globals.py").write_text("")
+    paths = os.pathsep.join([str(tmp_path), str(Path(asyncfan.__file__).parents[1])])
+    env = {**os.environ, "PYTHONPATH": paths}
+    ran = subprocess.run([sys.executable, "-c", BROKEN], env=env, capture_output=True, text=True, check=True)
+    warned, *answers = ran.stdout.splitlines()
+    assert answers == ["200 1 1", "200 1 1"]
+    assert warned == (
+        "['RuntimeWarning: @cache_response leaves flask out, because asyncfan.adapters.flask cannot be imported: "
+        "RuntimeError: wrong version']"
+    )
+
+
+async def test_adapter_that_cannot_be_imported_fails_its_own_handlers(monkeypatch):
+    """A request of that framework is not answered as if it were any argument."""
+    monkeypatch.setattr(frameworks, "_ADAPTERS", {"their.requests": "no_such_module:Adapter"})
+
+    class Theirs:
+        __module__ = "their.requests"
+
+    @cache_response(cache=Cache())
+    async def endpoint(request):
+        raise NotImplementedError
+
+    with pytest.raises(ModuleNotFoundError, match=r"no_such_module"):
+        await endpoint(Theirs())

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncfan.caching.level import CacheLevel
+from asyncfan.caching.tiering import is_shareable
 from asyncfan.context import scope
 from asyncfan.http.keys import Key, KeyRule, by_name, normalised_query
 from asyncfan.http.messages import Declared, RequestParts
@@ -79,6 +80,8 @@ def test_long_queries_are_digested():
     one, other = (key(rule(), query=b"a=" + b"1" * n) for n in (5000, 5001))
     assert len(one.text) < 200
     assert one != other
+    assert is_shareable(one.text)  # processes may share it like any other
+    assert not is_shareable(key(rule(), arguments=f"({'x' * 300}~a.b.#1)").text)
 
 
 def test_head_has_the_key_of_get():
@@ -109,6 +112,33 @@ def test_credentials_by_level(headers):
         assert found.private
         assert found != other
         assert "secret" not in found.text
+
+
+ANN = {b"authorization": b"Bearer 1"}, {"identity": "ann"}
+ANN_AGAIN = {b"authorization": b"Bearer 2"}, {"identity": "ann"}
+BOB = {b"authorization": b"Bearer 3"}, {"identity": "bob"}
+TOKEN, OTHER_TOKEN = ({b"cookie": b"id=1"}, {}), ({b"cookie": b"id=2"}, {})
+NOBODY = {}, {}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "options", "expected"),
+    [
+        (NOBODY, NOBODY, {}, ("shared", "shared", "shared")),
+        (TOKEN, OTHER_TOKEN, {}, ("bypass", "own", "own")),
+        (TOKEN, NOBODY, {}, ("bypass", "own", "own")),
+        (ANN, BOB, {}, ("bypass", "own", "own")),
+        (ANN, ANN_AGAIN, {}, ("bypass", "shared", "shared")),
+        (ANN, BOB, {"public": True}, ("shared", "shared", "shared")),
+        (TOKEN, NOBODY, {"public": True}, ("shared", "shared", "shared")),
+    ],
+)
+def test_what_is_cached_for_whom(one, other, options, expected):
+    """Two requests share an entry, have one each or bypass the cache as the table of the README says."""
+    for level, kept in zip(CacheLevel, expected, strict=True):
+        keys = [key(rule(level, **options), headers=headers, **who) for headers, who in (one, other)]
+        shares = "shared" if keys[0] == keys[1] else "own"
+        assert (shares if isinstance(keys[0], Key) else "bypass") == kept
 
 
 def test_public_drops_credentials():
@@ -155,3 +185,42 @@ def test_learned_names_are_part_of_later_keys():
 def test_repeated_headers_are_joined():
     """Two lines of one header are one value, in order."""
     assert by_name([(b"a", b"1"), (b"b", b"2"), (b"a", b"3")]) == {b"a": b"1,3", b"b": b"2"}
+
+
+@pytest.mark.parametrize("options", [{}, {"public": True}, {"level": CacheLevel.LOW}], ids=["medium", "public", "low"])
+@pytest.mark.parametrize(
+    ("name", "one", "other"),
+    [
+        (b"x-forwarded-host", b"a.example", b"b.example"),
+        (b"x-forwarded-proto", b"http", b"https"),
+        (b"x-original-url", b"/a", b"/b"),
+        (b"x-http-method-override", b"DELETE", b"GET"),
+        (b"forwarded", b"for=1.2.3.4;host=a.example", b'for=1.2.3.4; Host = "b.example"'),
+    ],
+)
+def test_header_that_may_say_where_a_request_goes_is_in_every_key(options, name, one, other):
+    """Nobody can have a host of their own choice put into the links of others, at any level."""
+    keys = [key(rule(**options), headers={name: value}) for value in (one, other)] + [key(rule(**options))]
+    assert len({found.text for found in keys}) == 3
+    assert not any(found.private for found in keys)
+
+
+def test_forwarded_says_nothing_of_who_is_asking():
+    """The address of a client is in no key, so that clients behind a proxy share entries."""
+    keys = {key(rule(), headers={b"forwarded": b"for=%d.2.3.4;by=proxy" % i}) for i in range(3)}
+    assert keys == {key(rule())}
+
+
+def test_key_shows_no_credentials():
+    """Of a token or a cookie nothing is in the key but a digest of 192 bits."""
+    text = key(rule(), headers={b"authorization": b"Bearer abc", b"cookie": b"id=abc"}).text
+    assert "abc" not in text
+    assert len(text.rpartition(":w=c")[2]) == 48
+
+
+def test_remembered_lines_are_bounded():
+    """However many hosts are made up, a route remembers no more than so many request lines."""
+    route = rule()
+    for number in range(3000):
+        key(route, headers={b"host": b"%d.example" % number})
+    assert len(route._request_lines) <= 1024

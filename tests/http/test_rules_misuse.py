@@ -19,6 +19,11 @@ from asyncfan.http.rules import Rule
         ("/a", {"max_body": -1}, "max_body must be >= 0 bytes, got -1"),
         (
             "/a",
+            {"max_private_expire": -1},
+            "max_private_expire must be > 0 seconds and finite, or None for as long as expire, got -1",
+        ),
+        (
+            "/a",
             {"stale_while_revalidate": 0},
             "stale_while_revalidate must be > 0 seconds and finite, or None for not at all, got 0",
         ),

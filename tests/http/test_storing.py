@@ -47,3 +47,11 @@ def test_age_from_elsewhere_counts():
     assert (
         RULE.lifetime(Draft(200, [(b"age", b"50"), (b"cache-control", b"max-age=50")], b""), private=False) == "stale"
     )
+
+
+def test_entry_for_one_person_lives_for_five_minutes_at_most():
+    """What somebody may see can change, so their entries are short-lived unless that is lifted."""
+    draft, rule = Draft(200, (), b""), StoreRule(3600.0, max_private_expire=300.0)
+    assert rule.lifetime(draft, private=True) == 300.0
+    assert rule.lifetime(draft, private=False) == 3600.0
+    assert StoreRule(3600.0).lifetime(draft, private=True) == 3600.0

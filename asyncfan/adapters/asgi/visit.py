@@ -6,14 +6,13 @@ import asyncio
 from collections import deque
 from typing import Any
 
-from ...http.messages import Headers
+from ...http.messages import LONGEST_BODY, Headers
 from ...http.rules import Rule
 from .exchange import Exchange
 from .scope import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["Visit"]
 
-_LONGEST_BODY = 1 << 16  # bytes of a request's body that are read for its key
 _CONDITIONS = frozenset(b"if-none-match if-modified-since if-match if-unmodified-since if-range range".split())
 
 
@@ -52,7 +51,7 @@ class Visit:
         while not early or early[-1].get("more_body", False):
             early.append(await self._receive())
             self.body += early[-1].get("body", b"")
-            if early[-1]["type"] != "http.request" or len(self.body) > _LONGEST_BODY:
+            if early[-1]["type"] != "http.request" or len(self.body) > LONGEST_BODY:
                 return None
         return self.body
 

@@ -2,7 +2,7 @@
 
 At shutdown: ``app.on_stop += close``, with ``async def close(app): await cache.aclose()``. A middleware may put
 ``async with scope(tenant=...)`` around its handler. BlackSheep lets a handler end whose client has hung up, unless a
-middleware around the application cancels it. Its requests cannot be watched: there is no ``audit=True``.
+middleware around the application cancels it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ..asgi.scope import parts_of
 from ..misplaced import refuse_registered
 from ..undeclared import Undeclared
 from .declared import annotations_of, declared, with_request
+from .watching import watch
 
 __all__ = ["Adapter"]
 
@@ -34,10 +35,9 @@ class Adapter(Undeclared):
     """Ties one BlackSheep handler, a function or a method of a Controller, to the cache; adds the request it lacks."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
-        super().__init__(fn)
+        super().__init__(fn, ())
         refuse_registered(fn, [fn] if hasattr(fn, "route_handler") else [], "@app.router.get(...)")
-        own = inspect.signature(fn)
-        kinds = annotations_of(fn)
+        own, kinds = inspect.signature(fn), annotations_of(fn)
         self._names = tuple(own.parameters)
         self._declared = declared(kinds)
         self.signature: inspect.Signature | None = with_request(own, kinds)
@@ -65,6 +65,10 @@ class Adapter(Undeclared):
         """Read the body, which the request keeps for the handler; None of a form that is read as a stream."""
         request: Request = visit.request
         return None if request.declares_content_type(b"multipart") else await request.read() or b""
+
+    def watch(self, visit: Visit, saw: Callable[[str, str], None]) -> None:
+        """Tell of the headers that are read of the request, of which cookies are one."""
+        watch(visit.request, lambda name: saw("header", name))
 
     async def freeze(self, visit: Visit, result: Any) -> tuple[Any, Draft | None]:  # noqa: ARG002 - others need it
         """Draft what BlackSheep would send for ``result``; nothing that streams."""

@@ -31,8 +31,7 @@ class Adapter(Undeclared):
     """Ties one Django view, a function or a method of a `View`, to the cache."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
-        run = fn if iscoroutinefunction(fn) else sync_to_async(fn)  # in Django's own thread
-        super().__init__(run, runs_on_loop=True)
+        super().__init__(fn, (HttpRequest, View), runs_on_loop=iscoroutinefunction(fn), in_thread=_in_djangos_own)
         refuse_guard(fn, "django.contrib.auth.decorators", "@login_required")
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visit | None:
@@ -54,11 +53,9 @@ class Adapter(Undeclared):
 
     def arguments(self, visit: Visit) -> Mapping[str, Any]:
         """Return what is not in the URL: arguments that came from a decorator, the language, the time zone."""
-        given = [value for value in visit.args if not isinstance(value, HttpRequest | View)]
         match = visit.request.resolver_match
-        if match is not None and given == list(match.args) and visit.kwargs == match.kwargs:
-            return around()
-        return {**{f"*{number}": value for number, value in enumerate(given)}, **visit.kwargs, **around()}
+        more = self._passed.more(visit) if match is None else self._passed.more(visit, match.args, match.kwargs)
+        return {**more, **around()}
 
     async def body(self, visit: Visit) -> bytes | None:
         """Read the body, which the request keeps for the view."""
@@ -87,3 +84,7 @@ class Adapter(Undeclared):
         if hasattr(result, "headers"):
             result[name] = value
         return result
+
+
+async def _in_djangos_own(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return await sync_to_async(fn)(*args, **kwargs)  # where all plain views of a request run

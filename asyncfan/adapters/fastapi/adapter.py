@@ -12,7 +12,7 @@ from starlette.background import BackgroundTasks
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...http.messages import Declared, Draft, Visit
+from ...http.messages import LONGEST_BODY, Declared, Draft, Visit
 from .. import starlette
 from .route import Routes, render_with
 from .signature import parameter_of, refuse_misplaced, with_parameters
@@ -65,8 +65,11 @@ class Adapter(starlette.Adapter):
         return {name: visit.kwargs[name] for name in names if name in visit.kwargs} if names else {}
 
     async def body(self, visit: Any) -> bytes | None:
-        """Read the body where parameters don't hold it all."""
-        return b"" if visit.route.parses_body else await super().body(visit)
+        """Read the body where parameters don't hold it all; None if they hold more than makes a key."""
+        if not visit.route.parses_body:
+            return await super().body(visit)
+        read = getattr(visit.request, "_body", b"")  # for the parameters; not a form's
+        return None if len(read) > LONGEST_BODY else b""
 
     async def freeze(self, visit: Any, result: Any) -> tuple[Any, Draft | None]:
         """Draft what FastAPI would send for ``result``, without what guards add to each response."""

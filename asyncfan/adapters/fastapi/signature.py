@@ -8,6 +8,8 @@ from typing import Annotated, Any, get_args, get_origin
 
 from fastapi import APIRouter, FastAPI, WebSocket
 
+from ..misplaced import near, refuse_registered
+
 __all__ = ["parameter_of", "refuse_misplaced", "with_parameters"]
 
 
@@ -35,7 +37,7 @@ def with_parameters(signature: inspect.Signature, kinds: Mapping[str, type]) -> 
 
 
 def refuse_misplaced(fn: Callable[..., Any], parameters: Mapping[str, inspect.Parameter]) -> None:
-    """Refuse a handler of a WebSocket, and one that a router of its own module has already, so without the cache.
+    """Refuse a handler of a WebSocket, and one that a router has already, so without the cache.
 
     Raises:
         TypeError: Always then: there is no response to cache, or the decorators are in the wrong order.
@@ -45,10 +47,5 @@ def refuse_misplaced(fn: Callable[..., Any], parameters: Mapping[str, inspect.Pa
             f"{fn.__qualname__} takes a WebSocket, and has no response to cache. Take @cache_response away, "
             f"or cache what it sends with @cache_function"
         )
-    routers = [value for value in fn.__globals__.values() if isinstance(value, (APIRouter, FastAPI))]
-    if any(getattr(route, "endpoint", None) is fn for router in routers for route in router.routes):
-        raise TypeError(
-            f"{fn.__qualname__} was registered without its cache, because @cache_response stands above the "
-            f"route. Put it below, next to the function:\n"
-            f"    @router.get(...)\n    @cache_response(...)\n    async def {fn.__name__}(...): ..."
-        )
+    routes = (route for router in near(fn, APIRouter, FastAPI) for route in router.routes)
+    refuse_registered(fn, (getattr(route, "endpoint", None) for route in routes), "@router.get(...)")

@@ -16,10 +16,11 @@ from typing import Any
 
 import flask
 import flask.globals
+import flask.views
 
 from ...http.messages import Draft, RequestParts
 from ..wsgi.environ import parts_of
-from .views import Around, AroundVisit, encoded, refuse_misplaced, with_headers
+from .views import Around, AroundVisit, encoded, with_headers
 
 __all__ = ["Adapter"]
 
@@ -34,7 +35,7 @@ class Adapter(Around):
     def __init__(self, fn: Callable[..., Any]) -> None:
         self._fn = fn
         self.blocking: bool = not inspect.iscoroutinefunction(fn)
-        refuse_misplaced(fn)
+        super().__init__(fn, flask.views.View)
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AroundVisit | None:
         """Return the visit of the request around the call, if there is one."""

@@ -13,9 +13,10 @@ from werkzeug.datastructures import Headers
 
 from ...http.auditing import Watched
 from ...http.messages import Declared, Visit
-from ..misplaced import refuse_registered
+from ..misplaced import near, refuse_registered
+from ..passed import Passed
 
-__all__ = ["Around", "AroundVisit", "encoded", "refuse_misplaced", "with_headers"]
+__all__ = ["Around", "AroundVisit", "encoded", "with_headers"]
 
 _NOTHING = Declared()
 
@@ -38,16 +39,17 @@ class Around:
 
     signature: inspect.Signature | None = None
 
+    def __init__(self, fn: Callable[..., Any], view: type) -> None:
+        refuse_registered(fn, _registered(fn), "@app.get(...)")
+        self._passed = Passed(fn, (view,))
+
     def declared(self, visit: AroundVisit) -> Declared:  # noqa: ARG002 - other frameworks declare by route
         """Their routes declare nothing but their path."""
         return _NOTHING
 
     def arguments(self, visit: AroundVisit) -> Mapping[str, Any]:
         """Return the arguments that are not in the path, but came from a decorator between the route and the view."""
-        given = [value for value in visit.args if not hasattr(type(value), "as_view")]
-        if not given and visit.kwargs == visit.request.view_args:
-            return {}
-        return {**{f"*{number}": value for number, value in enumerate(given)}, **visit.kwargs}
+        return self._passed.more(visit, (), visit.request.view_args)
 
     def watch(self, visit: AroundVisit, saw: Callable[[str, str], None]) -> None:
         """Tell of the headers and cookies that are read of the request."""
@@ -72,18 +74,9 @@ def encoded(headers: Headers) -> tuple[tuple[bytes, bytes], ...]:
     return tuple((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers)
 
 
-def refuse_misplaced(fn: Callable[..., Any]) -> None:
-    """Refuse a handler that an application or blueprint of its own module has already, so without the cache.
-
-    Raises:
-        TypeError: It has.
-    """
-    refuse_registered(fn, _registered(fn.__globals__), "@app.get(...)")
-
-
-def _registered(names: dict[str, Any]) -> Iterator[Any]:
-    for value in list(names.values()):
-        if isinstance(value, App):
-            yield from value.view_functions.values()
-        elif isinstance(value, Blueprint):  # it keeps each route as a closure, until it is registered itself
-            yield from (cell.cell_contents for later in value.deferred_functions for cell in later.__closure__ or ())
+def _registered(fn: Callable[..., Any]) -> Iterator[Any]:
+    for router in near(fn, App, Blueprint):
+        if isinstance(router, App):
+            yield from router.view_functions.values()
+        else:  # it keeps each route as a closure, until it is registered itself
+            yield from (cell.cell_contents for later in router.deferred_functions for cell in later.__closure__ or ())

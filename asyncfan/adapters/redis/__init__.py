@@ -10,7 +10,10 @@ keys.py         how all that is spelled
 server.py       one server or a cluster, from any event loop
 node.py         one server as one event loop sees it: everybody's commands travel together
 cluster.py      many nodes, each asked for its own keys
-slots.py        which keys are whose
+nodes.py        who they are, and which of them has which slots
+errands.py      a run of a script on its way to a node
+runs.py         a run of a script, and how a server is told of it
+slots.py        what a cluster says of its slots
 connections.py  to one server, for one event loop
 address.py      what a URL says
 """

@@ -1,57 +1,61 @@
-"""A cluster as one event loop sees it: each key's command goes to the node that has its slot."""
+"""A cluster as one event loop sees it: each key's scripts run at the node that has its slot."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Sequence
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
 from redis.crc import key_slot
-from redis.exceptions import ResponseError
 
 from .address import Address
+from .errands import Errand, deliver
 from .node import Node
-from .slots import owners, redirection
+from .nodes import Nodes
+from .runs import Run
 
 __all__ = ["Cluster"]
 
-# A slot may move once more while a command follows it.
-MAX_HOPS = 3
+# A slot may move once more while an errand follows it, and a node may not know the script.
+MAX_HOPS = 5
 
 
 class Cluster:
-    """Finds the nodes from one of them; looks anew when a slot has moved or a node was lost."""
+    """Runs scripts at its nodes; looks anew for who has what when a slot has moved or a node was lost."""
 
     def __init__(self, address: Address) -> None:
-        self._address = address
-        self._nodes: dict[str, Node] = {"": Node(address)}  # by "host:port"; the first one, where the address says
-        self._slots: list[Node] = []  # each slot's node; empty: to be looked up
-        self._lookup: asyncio.Task[None] | None = None
+        self._nodes = Nodes(address)
 
-    async def call(self, key: str, *command: Any) -> Any:
-        """Return the reply of the node that has ``key``, as `Node.call` does."""
-        slots = await self._known()
-        call = slots[key_slot(key.encode())].call
+    async def runs(self, runs: Sequence[Run]) -> list[Any]:
+        """Return the replies to runs of scripts, each from the node that has its slot; as `Node.runs` does."""
+        slots = await self._nodes.slots()
+        errands = [Errand(run, slots[key_slot(run.place.encode())]) for run in runs]
+        left = errands
         for _ in range(MAX_HOPS):
             try:
-                return await call(key, *command)
-            except ResponseError as error:
-                moved, where = redirection(error)
-                if not where:
-                    raise
-                call = self._node(where).call if moved else self._node(where).ask
-                if moved:
-                    self._forget(slots)
+                await deliver(left)
             except OSError:
-                self._forget(slots)
+                self._nodes.forget(slots)
                 raise
-        raise ConnectionError(f"no node has the slot of {key}")
+            left = [errand for errand in left if errand.unknown() or self._follows(errand, slots)]
+            if not left:
+                return [errand.reply for errand in errands]
+        raise ConnectionError(f"no node has the slot of {left[0].run.place}")
+
+    def _follows(self, errand: Errand, slots: list[Node]) -> bool:
+        """Say whether a node has sent an errand on to another one."""
+        moved, where = errand.redirection()
+        if not where:
+            return False
+        if moved:
+            self._nodes.forget(slots)
+        errand.node, errand.asking = self._nodes.at(where), not moved
+        return True
 
     async def nodes(self) -> Sequence[Node]:
         """Return the nodes that have slots."""
-        return list(dict.fromkeys(await self._known()))
+        return list(dict.fromkeys(await self._nodes.slots()))
 
     async def connect(self) -> AbstractConnection:
         """Open a connection to any node: each sends on what is published at another."""
@@ -60,38 +64,9 @@ class Cluster:
                 return await node.connect()
         raise ConnectionError("no node of the cluster can be reached")
 
-    async def _known(self) -> list[Node]:
-        while not self._slots:
-            if self._lookup is None or self._lookup.done():
-                self._lookup = asyncio.create_task(self._look_up(), name="asyncfan:cluster")
-            lookup = self._lookup
-            await asyncio.wait([lookup])  # a caller that is cancelled leaves it to the others
-            if not lookup.cancelled() and (error := lookup.exception()):
-                raise ConnectionError(str(error)) from error
-        return self._slots
-
-    def _forget(self, slots: list[Node]) -> None:
-        if self._slots is slots:  # else they have been looked up since
-            self._slots = []
-
-    async def _look_up(self) -> None:
-        for node in [*self._nodes.values()][::-1]:
-            with contextlib.suppress(OSError):
-                self._slots = [self._node(where) for where in owners(await node.call("", "CLUSTER", "SLOTS"))]
-                return
-        raise ConnectionError("no node of the cluster can be reached")
-
-    def _node(self, where: str) -> Node:
-        """Return the node at "host:port"; without a host, it is where the first one is."""
-        if where not in self._nodes:
-            host, _, port = where.rpartition(":")
-            self._nodes[where] = Node(self._address, port=int(port), **({"host": host} if host else {}))
-        return self._nodes[where]
-
     async def aclose(self) -> None:
         """Close the connections to all nodes."""
-        if self._lookup is not None:
-            self._lookup.cancel()
-            await asyncio.wait([self._lookup])
-        for node in self._nodes.values():
-            await node.aclose()
+        await self._nodes.aclose()
+
+    def __repr__(self) -> str:
+        return f"<Cluster {self._nodes!r}>"

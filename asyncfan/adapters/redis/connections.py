@@ -42,7 +42,8 @@ class Connections:
         except BaseException as error:
             await drop(connection)
             if isinstance(error, RedisError):  # a wrong password, too; a node is not the whole cluster
-                raise (ConnectionError if self._place else ConnectionRefusedError)(str(error)) from error
+                bare = error.with_traceback(None)  # in its frames lies the password, and some tools show them
+                raise (ConnectionError if self._place else ConnectionRefusedError)(str(error)) from bare
             raise
         return connection
 

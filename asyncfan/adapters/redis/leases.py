@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from itertools import chain
 from typing import Any
 
 from ...caching.shared.protocol import Granted, Held, Hold, Stored, Wish, Write
 from .lease_scripts import LEASE, RELEASE, RENEW, WRITE
 from .ledger import LEDGER, ledger
-from .server import Server, Spell, together
+from .server import Server, Spell
 from .values import milliseconds
 from .values import seconds as in_seconds
 
@@ -25,7 +26,7 @@ class Leases:
 
     async def lease(self, wishes: Sequence[Wish], seconds: float) -> list[Granted | Held | Stored]:
         """Ask for leases; the ledger is asked for at the same time: both are there before the loads begin."""
-        record, answers = await together(
+        record, answers = await _together(
             self._server.run(LEDGER, [self._server.keys.ledger], secrets.token_hex(8)),
             self._for_each(LEASE, self._server.keys.both, [*map(_asked, wishes)], milliseconds(seconds)),
         )
@@ -50,6 +51,15 @@ class Leases:
         names, rest = [name for name, *_ in each], [rest for _, *rest in each]
         replies = await self._server.each(script, spell, names, *args, rest=rest)
         return [*chain.from_iterable(replies)]
+
+
+async def _together(*calls: Awaitable[Any]) -> list[Any]:
+    """Return the results of calls made at once; raise the first error when all have ended."""
+    replies = await asyncio.gather(*calls, return_exceptions=True)
+    for reply in replies:
+        if isinstance(reply, BaseException):
+            raise reply
+    return replies
 
 
 def _asked(wish: Wish) -> tuple[Any, ...]:

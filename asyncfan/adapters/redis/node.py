@@ -7,9 +7,10 @@ from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
 
-from ...caching.shared.courier import Courier
+from ...caching.shared.courier import Command, Courier
 from .address import Address
 from .connections import Connections
+from .runs import Run
 
 __all__ = ["Node"]
 
@@ -26,7 +27,7 @@ class Node:
         self._connections = Connections(address, **place)
         self._courier = Courier(self._connections.exchange)
 
-    async def call(self, _key: str, *command: Any) -> Any:
+    async def call(self, *command: Any) -> Any:
         """Return the server's reply to a command.
 
         Raises:
@@ -38,12 +39,18 @@ class Node:
         """
         return await self._courier.send(command)
 
-    async def ask(self, _key: str, *command: Any) -> Any:
-        """Return the reply to a command whose slot is on its way to this node."""
-        _, reply = await self._connections.exchange([("ASKING",), command])  # the two must not be parted
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
+    async def runs(self, runs: Sequence[Run]) -> list[Any]:
+        """Return the server's replies to runs of scripts; as for `call`."""
+        return await self._courier.send_all([run.whole for run in runs])
+
+    async def replies(self, commands: Sequence[Command]) -> list[Any]:
+        """Return the replies to commands, those that are errors as exceptions; else as for `call`."""
+        return await self._courier.replies(commands)
+
+    async def ask(self, commands: Sequence[Command]) -> list[Any]:
+        """Return the replies to commands whose slots are on their way to this node; as for `replies`."""
+        pairs = [one for command in commands for one in (("ASKING",), command)]  # the two must not be parted
+        return (await self._connections.exchange(pairs))[1::2]
 
     async def nodes(self) -> Sequence[Node]:
         """Return all servers: this one."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from redis.exceptions import ResponseError
-
 __all__ = ["owners", "redirection"]
 
 SLOTS = 16384
@@ -20,7 +18,7 @@ def owners(ranges: Sequence[Any]) -> list[str]:
     return found
 
 
-def redirection(error: ResponseError) -> tuple[bool, str]:
+def redirection(error: Exception) -> tuple[bool, str]:
     """Return whether a slot has moved for good, and where to ask; where is empty if the error says something else.
 
     Some versions of redis-py have classes for these errors, whose texts lack the first word.

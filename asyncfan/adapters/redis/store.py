@@ -28,6 +28,9 @@ class RedisStore(Leases):
         timeout: Seconds that the server may take for an answer; connecting may take five times as long.
         **options: Of redis-py's connections, such as ``ssl_ca_certs`` or ``credential_provider``.
 
+    Attributes:
+        at_once: For so many keys it is best asked.
+
     Raises:
         ValueError: The URL, the namespace or the timeout makes no sense.
         TypeError: redis-py knows no such option.
@@ -39,6 +42,7 @@ class RedisStore(Leases):
 
     def __init__(self, url: str, *, namespace: str = "asyncfan", timeout: float = 0.1, **options: Any) -> None:
         super().__init__(Server(read(url, timeout, options), namespace))
+        self.at_once: int = self._server.at_once
 
     async def read(self, names: Sequence[str], tags: Sequence[str] = ()) -> tuple[list[Stored | None], Ledger]:
         """Read values, and after them the ledger: 1,000 in a round trip; in a cluster, the ledger takes one more."""

@@ -30,7 +30,8 @@ class Adapter(Undeclared):
     """Ties one method of a RequestHandler to the cache."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
-        super().__init__(fn, runs_on_loop=inspect.iscoroutinefunction(fn) or gen.is_coroutine_function(fn))
+        on_loop = inspect.iscoroutinefunction(fn) or gen.is_coroutine_function(fn)
+        super().__init__(fn, (RequestHandler,), runs_on_loop=on_loop)
         refuse_guard(fn, "tornado.web", "@authenticated")
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Placed | None:

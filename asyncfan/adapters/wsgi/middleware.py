@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable
+from contextvars import copy_context
 from typing import Any
 
 from ...caching.cache import Cache
+from ...caching.flights import running_loop
 from ...caching.shared.portal import Portal
+from ...http.in_thread import rest_of
 from ...http.rules import Rule
 from ..behind import Ruled
 from .application import Adapter
@@ -22,8 +25,9 @@ class CacheMiddleware(Ruled[WSGIApp]):
     """Caches the responses of a WSGI application, for the paths that rules name and no others.
 
     It belongs inside of whatever decides who may ask and who is asking, and inside of compression: outside of it, a
-    hit would get by the guards. The application runs in the thread that its server asks in, as without it. Those who
-    wait for somebody else's response wait in one event loop, in a thread that the first request starts.
+    hit would get by the guards. The application runs in the thread that its server asks in, as without it; hits are
+    answered there. Those who wait for somebody else's response, or whose own others may wait for, meet in one event
+    loop, in a thread that the first of them starts.
 
     What the application streams passes through as it comes and is not stored: a response whose end is not in sight
     (no ``Content-Length``, and neither a list nor a tuple), or larger than ``max_body``.
@@ -51,9 +55,16 @@ class CacheMiddleware(Ruled[WSGIApp]):
         visit = Visit(environ, self.app, rule)
         if method not in {"GET", "HEAD"}:
             visit.read_body()
-        return visit.answer(
-            self._running().start(server.serve(self._adapter, visit), "asyncfan:request"), start_response
-        )
+        request = server.serve(self._adapter, visit)
+        if running_loop() is None:  # else it is somebody else's, in which nothing may wait
+            try:
+                request.send(None)
+                request = rest_of(request)
+            except StopIteration as done:  # a hit, or what no other request waits for
+                answer: Iterable[bytes] = done.value.answer(start_response)
+                return answer
+        future = self._running().start(request, "asyncfan:request", copy_context())  # a tenant is in the key there too
+        return visit.answer(future, start_response)
 
     def _running(self) -> Portal:
         """Return the portal; a server that forked has none of its parent's threads."""

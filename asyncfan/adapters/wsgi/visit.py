@@ -9,14 +9,14 @@ import queue
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ...http.messages import Headers
+from ...caching.flights import running_loop
+from ...http.messages import LONGEST_BODY, Headers
 from ...http.rules import Rule
 from .environ import Environ, StartResponse, WSGIApp
 from .exchange import Exchange
 
 __all__ = ["Visit"]
 
-_LONGEST_BODY = 1 << 16  # bytes of a request's body that are read for its key
 _DIGITS = 10  # more make no length
 _CONDITIONS = frozenset(
     f"HTTP_{name}"
@@ -48,7 +48,7 @@ class Visit:
         """Read the request's body, which the application will get all the same; not one that is too long to key by."""
         length = self.request.get("CONTENT_LENGTH") or "0"
         known = length.isdecimal() and len(length) < _DIGITS and "HTTP_TRANSFER_ENCODING" not in self.request
-        if known and int(length) <= _LONGEST_BODY:
+        if known and int(length) <= LONGEST_BODY:
             body: bytes = self.request["wsgi.input"].read(int(length))
             self.body, self.request["wsgi.input"] = body, io.BytesIO(body)
 
@@ -66,6 +66,8 @@ class Visit:
 
     async def run(self) -> Exchange:
         """Ask the application, in the thread of the request; in one of the loop's where there is none."""
+        if running_loop() is None:  # it is this one
+            return self._ask()
         if not self._has_thread:
             return await asyncio.to_thread(self._ask)
         loop = asyncio.get_running_loop()

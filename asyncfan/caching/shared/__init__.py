@@ -21,6 +21,7 @@ guard.py       keeps a server that is gone, frozen or slow from slowing anybody 
 deadline.py    for an answer; our own event loop being busy does not use it up
 courier.py     takes the commands of all callers to the server together
 joining.py     makes of their questions one
+turns.py       who goes next: what was begun is ended before more is begun
 per_loop.py    what each event loop has one of: its connections
 
 envelope.py    what a value travels in: checksum, key, age, stamp

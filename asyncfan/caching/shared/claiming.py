@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 
 from .asking import Asking
 from .guard import Unavailable
-from .joining import Joined
+from .joining import MAX_KEYS, Joined
 from .leases import Lease, Leases
 from .outbox import Outbox
 from .protocol import HEAD, Granted, Held, Store, Stored, Wish
 from .reading import Found, Reader
+from .turns import WISHES, Turns
 from .unsent import Unsent
 
 __all__ = ["Claimer"]
@@ -37,6 +38,7 @@ class Claimer:
         reader: Reader,
         unsent: Unsent,
         outbox: Outbox,
+        turns: Callable[[], Turns],
         new_token: Callable[[], str],
         random: random.Random,
     ) -> None:
@@ -48,7 +50,7 @@ class Claimer:
         self._outbox = outbox
         self._new_token = new_token
         self._random = random
-        self._wishes: Joined[Wish, Granted | Held | Stored] = Joined(self._ask_for)
+        self._wishes: Joined[Wish, Granted | Held | Stored] = Joined(self._ask_for, turns, place=WISHES)
         self.unavailable: int = 0
 
     async def claim(self, text: str, known: Found | None, *, force: bool) -> Lease | Found | None:
@@ -92,6 +94,19 @@ class Claimer:
         Cancellation:
             As for `claim`.
         """
+        answers: list[Lease | Held | None] = []
+        try:
+            for first in range(0, len(texts), MAX_KEYS):  # what is granted is renewed while others are asked for
+                some = slice(first, first + MAX_KEYS)
+                answers += await self._claim_some(texts[some], known[some])
+        except BaseException:
+            for lease in answers:
+                if isinstance(lease, Lease):
+                    self._leases.give_back(lease)
+            raise
+        return answers
+
+    async def _claim_some(self, texts: Sequence[str], known: Sequence[Found | None]) -> list[Lease | Held | None]:
         tokens = [self._new_token() for _ in texts]
         try:
             answers = await self._wishes.each([*map(Wish, texts, tokens, map(self._unless, texts, known))])

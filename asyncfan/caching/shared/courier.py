@@ -15,6 +15,8 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from .turns import Turns
+
 __all__ = ["Command", "Courier"]
 
 Command = tuple[Any, ...]
@@ -35,6 +37,8 @@ class Courier:
             alone. What it raises, all of them get.
         max_trips: How many exchanges are under way at once.
         max_batch: How many commands go with one.
+        turns: Where it stands in line with others of its event loop; None: it stands alone.
+        place: Where in that line.
 
     Example:
         >>> async def exchange(commands):
@@ -54,6 +58,8 @@ class Courier:
         *,
         max_trips: int = MAX_TRIPS,
         max_batch: int = MAX_BATCH,
+        turns: Turns | None = None,
+        place: int = 0,
     ) -> None:
         self._exchange = exchange
         self._max_trips = max_trips
@@ -61,6 +67,8 @@ class Courier:
         self._waiting: deque[Call] = deque()
         self._trips: set[asyncio.Task[Sequence[Any]]] = set()
         self._called = False  # the loop will call _depart() on its next pass
+        self._turns = turns or Turns(max_trips)
+        self._turns.join(self, place)
 
     async def send(self, command: Command) -> Any:
         """Return the reply to a command.
@@ -76,6 +84,17 @@ class Courier:
 
     async def send_all(self, commands: Sequence[Command]) -> list[Any]:
         """Return the replies to commands, which go together as far as there is room; as for one."""
+        replies = await self.replies(commands)
+        for reply in replies:
+            if isinstance(reply, BaseException):
+                try:
+                    raise reply
+                finally:
+                    del reply, replies  # the traceback holds this frame: no cycle through it
+        return replies
+
+    async def replies(self, commands: Sequence[Command]) -> list[Any]:
+        """Return the replies to commands as `send_all` does, but those that are errors as exceptions."""
         loop = asyncio.get_running_loop()
         futures: list[asyncio.Future[Any]] = [loop.create_future() for _ in commands]
         self._waiting += zip(commands, futures, strict=True)
@@ -83,24 +102,22 @@ class Courier:
             self._called = True
             loop.call_soon(self._depart)
         try:
-            replies = [future.result() if future.done() else await future for future in futures]
+            return [future.result() if future.done() else await future for future in futures]
         except asyncio.CancelledError:
             for future in futures:
                 future.cancel()
             raise
-        for reply in replies:
-            if isinstance(reply, BaseException):
-                try:
-                    raise reply
-                finally:
-                    del reply, replies, futures  # the traceback holds this frame: no cycle through it
-        return replies
 
     def _depart(self) -> None:
         self._called = False
-        while self._waiting and len(self._trips) < self._max_trips:
+        self._turns.depart()
+
+    def depart(self) -> None:
+        """Go as often as there is something to take and room for it."""
+        while self._waiting and len(self._trips) < self._max_trips and self._turns.has_room:
             batch = self._pick()
             if batch:
+                self._turns.begin()
                 commands = [command for command, _ in batch]
                 # An empty context: it carries many callers' commands, and a connection that it opens stays.
                 nobody = contextvars.Context()
@@ -119,12 +136,13 @@ class Courier:
 
     def _arrive(self, batch: list[Call], trip: asyncio.Task[Sequence[Any]]) -> None:
         self._trips.discard(trip)
+        self._turns.end()
         error = _closed() if trip.cancelled() else trip.exception()
         replies = trip.result() if error is None else [_own(error) for _ in batch]
         for (_, future), reply in zip(batch, replies, strict=True):
             if not future.done():
                 future.set_result(reply)  # an exception, too: nobody is warned of one that no caller waits for
-        self._depart()
+        self._turns.depart()
 
     async def aclose(self) -> None:
         """End what is under way; whoever waits gets a ``ConnectionAbortedError``."""

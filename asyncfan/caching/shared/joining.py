@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar, cast
 from .courier import Courier
 from .guard import Unavailable
 from .per_loop import PerLoop
+from .turns import Turns
 
 __all__ = ["Joined"]
 
@@ -27,6 +28,8 @@ class Joined(Generic[Q, A]):
 
     Args:
         ask: Takes questions, and returns the answer to each.
+        turns: Gives the line of the running event loop that these questions stand in; None: they stand alone.
+        place: Where in that line.
 
     Example:
         >>> import asyncio
@@ -41,10 +44,18 @@ class Joined(Generic[Q, A]):
         ['A', 'B']
     """
 
-    def __init__(self, ask: Callable[[Sequence[Q]], Coroutine[Any, Any, Sequence[A]]]) -> None:
+    def __init__(
+        self,
+        ask: Callable[[Sequence[Q]], Coroutine[Any, Any, Sequence[A]]],
+        turns: Callable[[], Turns] | None = None,
+        *,
+        place: int = 0,
+    ) -> None:
         def open_courier() -> Courier:
             exchange = cast("Callable[[Sequence[tuple[Any, ...]]], Coroutine[Any, Any, Sequence[A]]]", ask)
-            return Courier(exchange, max_trips=MAX_TRIPS, max_batch=MAX_KEYS)
+            line = None if turns is None else turns()
+            most = (line and line.max_batch) or MAX_KEYS
+            return Courier(exchange, max_trips=MAX_TRIPS, max_batch=most, turns=line, place=place)
 
         self._couriers: PerLoop[Courier] = PerLoop(open_courier, Courier.aclose)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .asking import Asking
 from .guard import Unavailable
 from .joining import Joined
 from .protocol import Hold, Ledger, Store
+from .turns import RELEASES, RENEWALS, Turns
 
 __all__ = ["Lease", "Leases"]
 
@@ -48,14 +49,15 @@ class Leases:
         store: The server.
         ask: Asks it.
         seconds: How long a lease is valid unless renewed.
+        turns: Gives the line that what is asked stands in.
     """
 
-    def __init__(self, store: Store, ask: Asking, seconds: float) -> None:
+    def __init__(self, store: Store, ask: Asking, seconds: float, turns: Callable[[], Turns]) -> None:
         self._store = store
         self._ask = ask
         self.seconds = seconds
-        self._renewals: Joined[Hold, bool] = Joined(self._renew_all)
-        self._releases: Joined[Hold, None] = Joined(self._release_all)
+        self._renewals: Joined[Hold, bool] = Joined(self._renew_all, turns, place=RENEWALS)
+        self._releases: Joined[Hold, None] = Joined(self._release_all, turns, place=RELEASES)
         self._tasks: set[asyncio.Task[Any]] = set()  # renewals and releases that run now
         self._held: set[Lease] = set()
 
@@ -73,6 +75,11 @@ class Leases:
             lease.timer.cancel()
             lease.timer = None
 
+    def give_back(self, lease: Lease) -> asyncio.Task[None]:
+        """End a lease, and give it back; as for `release_soon`."""
+        self.end(lease)
+        return self.release_soon(lease.text, lease.token)
+
     def release_soon(self, text: str, token: str) -> asyncio.Task[None]:
         """Give back what the server may have granted, in a task that nobody needs to wait for."""
         return self._start(self._release(text, token), "asyncfan:shared tier releases")
@@ -89,15 +96,18 @@ class Leases:
         lease.timer = asyncio.get_running_loop().call_later(self.seconds / 3, self._ring, lease)
 
     def _ring(self, lease: Lease) -> None:
-        self._arm(lease)
         self._start(self._renew(lease), "asyncfan:shared tier renews")
 
     async def _renew(self, lease: Lease) -> None:
         try:
             renewed = await self._renewals(Hold(lease.text, lease.token))
         except Unavailable:
-            return  # there is time for another attempt
-        if not renewed and lease.timer is not None:
+            renewed = True  # there is time for another attempt
+        if lease.timer is None:
+            return
+        if renewed:
+            self._arm(lease)  # not before: one that waits its turn is enough
+        else:
             lease.lost = True
             self.end(lease)
 

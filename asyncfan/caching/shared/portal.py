@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import concurrent.futures
 import contextvars
 import threading
@@ -12,6 +13,8 @@ from typing import Any, TypeVar
 __all__ = ["Portal", "result_of"]
 
 T = TypeVar("T")
+
+_PATIENCE = 1.0  # seconds that the end of the process waits for what does not end by itself
 
 
 class Portal:
@@ -30,13 +33,15 @@ class Portal:
         self._lock = threading.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()  # those that run in the loop now
 
-    def start(self, coroutine: Coroutine[Any, Any, T], name: str) -> concurrent.futures.Future[T]:
+    def start(
+        self, coroutine: Coroutine[Any, Any, T], name: str, context: contextvars.Context | None = None
+    ) -> concurrent.futures.Future[T]:
         """Run a coroutine in a task of its own; what it gives arrives in a future that any thread may wait for.
 
-        The context is empty: some of them listen for as long as the process lives, and would keep what the first
-        caller's context holds, as the loop would.
+        The context is empty unless another is given: some of them listen for as long as the process lives, and would
+        keep what the first caller's context holds, as the loop would.
         """
-        return contextvars.Context().run(self._start, coroutine, name)
+        return (contextvars.Context() if context is None else context).run(self._start, coroutine, name)
 
     def _start(self, coroutine: Coroutine[Any, Any, T], name: str) -> concurrent.futures.Future[T]:
         return asyncio.run_coroutine_threadsafe(self._own(coroutine, name), self._running_loop())
@@ -57,7 +62,14 @@ class Portal:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=_serve, args=(self._loop,), name=self._name, daemon=True)
                 self._thread.start()
+                atexit.register(self._stop)  # scripts seldom close their cache, and would be told of destroyed tasks
             return self._loop
+
+    def _stop(self) -> None:
+        loop, thread = self._loop, self._thread
+        if thread is not None and loop is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(_PATIENCE)
 
     async def aclose(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Cancel what runs there, wait until it has ended, run ``last``, end the thread; `start` makes a new one."""
@@ -67,6 +79,7 @@ class Portal:
             loop, thread = self._loop, self._thread
             self._loop, self._thread = self._given, None
         if thread is not None and loop is not None:
+            atexit.unregister(self._stop)
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
 
@@ -92,6 +105,11 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
     try:
         loop.run_forever()
     finally:
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        if left:
+            loop.run_until_complete(asyncio.wait(left, timeout=_PATIENCE))
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
 

@@ -104,6 +104,8 @@ class Store(Protocol):
     Names are texts of keys: printable ASCII without spaces, braces, brackets, question marks, stars or backslashes.
     Every method is one round trip, and may raise anything if the server cannot be reached or refuses. A cancelled call
     may have happened all the same.
+
+    An attribute ``at_once``, if there is one, says for how many keys one method is best called: 1,000 otherwise.
     """
 
     async def read(self, names: Sequence[str], tags: Sequence[str] = ()) -> tuple[list[Stored | None], Ledger]:

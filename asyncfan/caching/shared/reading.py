@@ -14,6 +14,7 @@ from .codec import Json, Serializer
 from .envelope import Header, remaining, unpack
 from .joining import Joined
 from .protocol import HEAD, Ledger, Store, Stored
+from .turns import READS, Turns
 from .unsent import Unsent
 
 __all__ = ["Coding", "Found", "Reader"]
@@ -79,6 +80,7 @@ class Reader:
         ask: Asks it.
         clears: The copy of the ledger to judge by.
         unsent: What the server may not have heard of.
+        turns: Gives the line that reads stand in.
         coding: How to read the bytes.
         went_back: Called where the server has forgotten clears that it had confirmed, as from an old snapshot of it.
 
@@ -95,6 +97,7 @@ class Reader:
         clears: Clears,
         unsent: Unsent,
         *,
+        turns: Callable[[], Turns],
         coding: Coding,
         went_back: Callable[[], object],
     ) -> None:
@@ -104,7 +107,7 @@ class Reader:
         self._unsent = unsent
         self._went_back = went_back
         self._serializers = coding.serializers
-        self._joined: Joined[Question, Found | None] = Joined(self._read)
+        self._joined: Joined[Question, Found | None] = Joined(self._read, turns, place=READS)
         self._heads: dict[str, bytes] = {}  # {text: the head of the value that was refused last}
         self._fetches: dict[asyncio.AbstractEventLoop, asyncio.Task[None]] = {}  # the ledger is on its way
         self.found: int = 0

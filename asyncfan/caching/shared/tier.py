@@ -29,6 +29,7 @@ from .reading import Coding, Found, Reader
 from .reclaiming import ALL, Reclaimer
 from .rounds import Notice, Round
 from .tier_stats import TierStats
+from .turns import WRITES, turns_of_each_loop
 from .unsent import Unsent
 
 __all__ = ["SharedTier"]
@@ -92,10 +93,17 @@ class SharedTier:
             new_token=self._new_token,
             confirmed=self._confirmed,
         )
+        self._turns = turns_of_each_loop(store)
         self._reader = Reader(
-            store, self._ask, self._clears, self._unsent, coding=self._coding, went_back=self._start_anew
+            store,
+            self._ask,
+            self._clears,
+            self._unsent,
+            turns=self._turns.get,
+            coding=self._coding,
+            went_back=self._start_anew,
         )
-        self._leases = Leases(store, self._ask, lease)
+        self._leases = Leases(store, self._ask, lease, self._turns.get)
         self._claimer = Claimer(
             store,
             self._ask,
@@ -103,10 +111,11 @@ class SharedTier:
             reader=self._reader,
             unsent=self._unsent,
             outbox=self._outbox,
+            turns=self._turns.get,
             new_token=self._new_token,
             random=self._random,
         )
-        self._writes: Joined[Write, bool] = Joined(self._write_all)
+        self._writes: Joined[Write, bool] = Joined(self._write_all, self._turns.get, place=WRITES)
         self._reclaimer = Reclaimer(store, self._ask, self._portal)
         self._bus = Bus(store, self._portal, self._heard, self._connected)
         self._deaf = False  # something was read while no messages arrived
@@ -201,7 +210,6 @@ class SharedTier:
         Cancellation:
             The value may be stored or not; the lease is given back.
         """
-        self._leases.end(lease)
         if lease.lost:
             self._fenced += 1
             return "fenced"
@@ -217,6 +225,8 @@ class SharedTier:
         except BaseException:
             self._leases.release_soon(lease.text, lease.token)
             raise
+        finally:
+            self._leases.end(lease)  # not before: the write may have to wait its turn
         self._stored += stored
         self._fenced += not stored
         return "stored" if stored else "fenced"
@@ -243,8 +253,7 @@ class SharedTier:
         Cancellation:
             It is given back all the same.
         """
-        self._leases.end(lease)
-        await asyncio.shield(self._leases.release_soon(lease.text, lease.token))
+        await asyncio.shield(self._leases.give_back(lease))
 
     def _warn_of_value(self, error: Exception) -> None:
         if isinstance(error, UnstorableValueError):
@@ -379,7 +388,7 @@ class SharedTier:
 
     async def _end_here(self) -> None:
         """End what runs in this event loop."""
-        for part in (self._reader, self._claimer, self._writes, self._store):
+        for part in (self._reader, self._claimer, self._writes, self._turns, self._store):
             await part.aclose()
 
     def after_fork(self) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import re
 from typing import Any
 
 from .protocol import Store
 
 __all__ = ["open_store"]
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 
 # {scheme: module and class}; others register theirs as entry points of the group "asyncfan.stores"
 _REDIS = "asyncfan.adapters.redis:RedisStore"
@@ -33,7 +36,7 @@ def open_store(url: str, **options: Any) -> Store:
         ValueError: no store is known for 'memcached://': there are redis, rediss, redis+cluster, ...
     """
     scheme, found_scheme, _ = url.partition("://")
-    if not found_scheme:
+    if not found_scheme or not _SCHEME.fullmatch(scheme):
         raise ValueError('a store\'s URL (not shown: it may hold a password) is such as "redis://localhost:6379/0"')
     path = SCHEMES.get(scheme) or _registered().get(scheme)
     if path is None:

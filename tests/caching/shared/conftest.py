@@ -6,6 +6,7 @@ import ssl
 import pytest
 import trustme
 
+from asyncfan import Cache
 from asyncfan.adapters.redis import RedisStore
 from tests.servers import Proxy, Valkey, ValkeyCluster
 
@@ -78,3 +79,17 @@ async def connect():
     yield connect
     for store in made:
         await store.aclose()
+
+
+@pytest.fixture
+async def caches():
+    """Make caches on a server; they are closed at the end."""
+    made = []
+
+    def make(url, **options):
+        made.append(Cache(store=url, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        await one.aclose()

@@ -502,3 +502,11 @@ def test_url_of_no_store_is_refused():
     """With the schemes that there are."""
     with pytest.raises(ValueError, match=r"no store is known for 'memcached://': there are redis, rediss"):
         Cache(store="memcached://localhost")
+
+
+@pytest.mark.parametrize("url", ["user:hidden@host:6379", "user:hidden@redis://host", "redis:/user:hidden@host"])
+def test_text_that_is_no_url_is_refused_and_not_shown(url):
+    """Whatever it is, it may hold a password."""
+    with pytest.raises(ValueError, match=r"a store's URL \(not shown: it may hold a password\) is such as") as caught:
+        Cache(store=url)
+    assert "hidden" not in str(caught.value)

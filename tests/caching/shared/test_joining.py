@@ -5,10 +5,12 @@ import asyncio
 import pytest
 
 from asyncfan import Cache
-from asyncfan.caching.shared import SharedTier, joining
+from asyncfan.caching.shared import SharedTier, claiming, joining
 from asyncfan.caching.shared.guard import Guard, Unavailable
 from asyncfan.caching.shared.joining import MAX_KEYS, MAX_TRIPS, Joined
+from asyncfan.caching.shared.per_loop import PerLoop
 from asyncfan.caching.shared.portal import Portal
+from asyncfan.caching.shared.turns import READS, WRITES, Turns
 from asyncfan.testing import FailingStore, Gate, MemoryStore
 
 
@@ -115,6 +117,27 @@ def test_waiting_questions_are_soon_asked():
     assert MAX_KEYS * MAX_TRIPS / Guard().deadline >= 20_000
 
 
+async def test_what_was_begun_is_ended_before_more_is_begun():
+    """The line lets writes go before reads that have waited longer; but never more at once than it has room for."""
+    asked, gate = [], Gate()
+
+    async def ask(questions):
+        asked.append(questions)
+        await gate.enter()
+        return questions
+
+    turns = PerLoop(lambda: Turns(3, 10), lambda _: asyncio.sleep(0))
+    writes, reads = (Joined(ask, turns.get, place=place) for place in (WRITES, READS))
+    calls = [asyncio.create_task(reads.each([(n,)] * 10)) for n in range(4)]
+    await asyncio.sleep(0.1)
+    calls += [asyncio.create_task(writes.each([("w",)] * 10)) for _ in range(2)]
+    await asyncio.sleep(0.1)
+    assert [questions[0] for questions in asked] == [(0,), (1,), ("w",)]  # two of a kind, three in all
+    gate.open()
+    await asyncio.gather(*calls)
+    assert [questions[0] for questions in asked[3:]] == [("w",), (2,), (3,)]
+
+
 # -- the tier
 
 
@@ -123,9 +146,9 @@ async def node():
     """Make a cache in virtual time, as one process has it; `store` counts what it asks."""
     loop, server, made = asyncio.get_running_loop(), MemoryStore(), []
 
-    def make(**options):
+    def make(*, lease=3.0, **options):
         store = FailingStore(server.connect(), delay=(0.01, 0.01))
-        tier = SharedTier(store, guard=Guard(clock=loop.time), portal=Portal("home", loop))
+        tier = SharedTier(store, guard=Guard(clock=loop.time), lease=lease, portal=Portal("home", loop))
         cache = Cache(store=tier, clock=loop.time, **options)
         cache.shared = store
         made.append(cache)
@@ -180,6 +203,67 @@ async def test_leases_are_renewed_together(node):
 
     await asyncio.gather(*map(f, range(200)))
     assert cache.shared.calls["renew"] == 2
+
+
+async def test_a_lease_is_renewed_while_its_write_waits_its_turn(node):
+    """What was loaded in time is stored, however long the server takes for what others write."""
+    cache = node(lease=0.3)
+    tier, write = cache.tier, cache.shared.write
+    tier._ask._guard.deadline = None
+
+    async def slowly(writes):
+        await asyncio.sleep(0.5)
+        return await write(writes)
+
+    cache.shared.write = slowly
+    ends = []
+    for lease in [await tier.claim(f"k{n}") for n in range(3)]:
+        ends.append(asyncio.create_task(tier.write(lease, 0, fresh=60, kept=60)))
+        await asyncio.sleep(0.05)  # one by one: they need a trip each
+    assert await asyncio.gather(*ends) == ["stored"] * 3
+
+
+async def test_leases_are_renewed_while_more_are_asked_for(node, monkeypatch):
+    """Many are granted one after the other; the first ones are still held when the last ones are there."""
+    for module in (joining, claiming):
+        monkeypatch.setattr(module, "MAX_KEYS", 25)
+    cache = node(lease=1.0)
+    cache.tier._ask._guard.deadline = None
+    cache.shared.delay = (0.15, 0.15)
+    texts = [f"k{n}" for n in range(10 * 25)]
+    leases = await cache.tier.claim_many(texts, [None] * len(texts))
+    assert not [lease for lease in leases if lease.lost]
+    assert await cache.tier.write(leases[0], 0, fresh=60, kept=60) == "stored"
+    for lease in leases[1:]:
+        await cache.tier.release(lease)
+
+
+async def test_cancelled_in_the_middle_of_many_leases_gives_all_back(node):
+    """Those that it had been granted, and those that it had asked for."""
+    cache = node()
+    texts = [f"k{n}" for n in range(2 * MAX_KEYS)]
+    claim = asyncio.create_task(cache.tier.claim_many(texts, [None] * len(texts)))
+    while not cache.tier._leases:
+        await asyncio.sleep(0.005)
+    claim.cancel()
+    await asyncio.wait([claim])
+    await asyncio.sleep(0.1)
+    assert not cache.tier._leases
+    for text in (texts[0], texts[-1]):
+        await cache.tier.release(await asyncio.wait_for(cache.tier.claim(text), 0.1))
+
+
+async def test_a_slow_renewal_is_not_asked_for_twice(node):
+    """One that waits for its answer is enough: they would pile up."""
+    cache = node(lease=0.3)
+    cache.tier._ask._guard.deadline = None
+    lease = await cache.tier.claim("k")
+    before = cache.shared.calls["renew"]
+    cache.shared.delay = (0.25, 0.25)
+    await asyncio.sleep(0.3)
+    assert cache.shared.calls["renew"] - before == 1
+    cache.shared.delay = (0, 0)
+    await cache.tier.release(lease)
 
 
 async def test_a_slow_server_answers_a_crowd_larger_than_one_request(node, monkeypatch):

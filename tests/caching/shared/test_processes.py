@@ -57,20 +57,6 @@ async def processes(server):
     await asyncio.gather(*(one.end() for one in made))
 
 
-@pytest.fixture
-async def caches():
-    """Make caches on a server; they are closed at the end."""
-    made = []
-
-    def make(url, **options):
-        made.append(Cache(store=url, **options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        await one.aclose()
-
-
 def loads(server, n):
     """How many loads of a key all processes have made."""
     return int(server.command("GET", f"loads:{n}") or 0)
@@ -134,6 +120,44 @@ async def test_an_invalidation_reaches_other_processes_at_once(server, processes
     assert await until(forgotten) < 2  # a message's way, on a slow machine
     assert (await other("crowd", 1, 1, 0))[0] == [7]
     assert (await one("crowd", 1, 1, 0))[0] == [7]
+
+
+LOCAL = """
+import asyncio, dataclasses, sys
+from asyncfan import Cache
+
+def make(name):
+    @dataclasses.dataclass
+    class Local:
+        x: int
+    Local.means = name
+    return Local
+
+url, first, second, asked = sys.argv[1:]
+classes = {name: make(name) for name in (first, second)}
+cache = Cache(store=url, namespace="local")
+
+@cache.cache_function(expire=100, key_prefix="f")
+async def f(values):
+    return values[0].means
+
+async def main():
+    for name in (first, second):  # numbered in this order
+        await f([classes[name](1)])
+    print(*[await f([classes[asked](1)] * size) for size in (1, 20)])
+    await cache.aclose()
+
+asyncio.run(main())
+"""
+
+
+async def test_classes_made_at_run_time_are_not_mistaken_for_those_of_another_process(plain):
+    """Each process numbers them as they come: what one stores under a number is another class's elsewhere."""
+    for order in (("a", "b", "a"), ("b", "a", "b")):
+        command = (sys.executable, "-c", LOCAL, plain.url, *order)
+        child = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+        said, _ = await child.communicate()
+        assert said.split() == [order[2].encode()] * 2
 
 
 # -- one process
@@ -238,8 +262,12 @@ async def test_an_invalidation_of_a_dead_server_is_replayed_within_a_second_of_i
     assert await g(1) == 2
 
 
-async def test_ten_thousand_callers_of_different_keys_all_share(server, caches):
+@pytest.mark.parametrize(("kind", "number"), [("server", 10_000), ("cluster", 3_000)])
+async def test_thousands_of_callers_of_different_keys_all_share(kind, number, caches, request):
     """As a cache is by default: nobody does without the server, which is asked over a few connections (F28)."""
+    server = request.getfixturevalue(kind)
+    servers = getattr(server, "nodes", [server])
+    before = [one.connections_received() for one in servers]
     loads = []
 
     async def load(n):
@@ -247,18 +275,19 @@ async def test_ten_thousand_callers_of_different_keys_all_share(server, caches):
         return n
 
     for _ in range(2):
-        cache = caches(server.url)
+        cache = caches(server.url, namespace="crowd")
         f = cache.cache_function(expire=100, key_prefix="f")(load)
-        assert await asyncio.gather(*map(f, range(10_000))) == list(range(10_000))
+        assert await asyncio.gather(*map(f, range(number))) == list(range(number))
 
         async def written(cache=cache):
             return not cache.writes
 
         await until(written)
         stats = cache.tier.stats()
-        assert (stats.unavailable, stats.failed, stats.fenced, stats.stored + stats.found) == (0, 0, 0, 10_000)
-    assert sorted(loads) == list(range(10_000))
-    assert server.connections_received() <= 2 * (4 + 5)
+        assert (stats.unavailable, stats.failed, stats.fenced, stats.stored + stats.found) == (0, 0, 0, number)
+    assert sorted(loads) == list(range(number))
+    for one, connections in zip(servers, before, strict=True):
+        assert one.connections_received() - connections <= 2 * (4 + 5)
 
 
 async def test_ten_thousand_cancelled_callers_cost_no_connections(server, caches):

@@ -8,25 +8,10 @@ from urllib.parse import quote
 
 import pytest
 
-from asyncfan import Cache
 from asyncfan.caching import MISSING
 from tests.servers import Proxy, free_port
 
 pytestmark = pytest.mark.real_time
-
-
-@pytest.fixture
-async def caches():
-    """Make caches; they are closed at the end."""
-    made = []
-
-    def make(url, **options):
-        made.append(Cache(store=url, **options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        await one.aclose()
 
 
 async def until(condition, timeout=10.0):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 # Ray takes 300 MB of disk and half a minute to start: ASYNCFAN_ENGINES=ray runs the contract on it.
-ENGINES = os.environ.get("ASYNCFAN_ENGINES", "threads duck processes loky dask").split()
+ENGINES = os.environ.get("ASYNCFAN_ENGINES", "threads duck processes loky dask dask_adapter").split()
 
 
 class Engine(NamedTuple):
@@ -21,6 +21,7 @@ class Engine(NamedTuple):
     processes: bool = True  # whether work leaves this process
     outlasts: bool = True  # whether its futures tell that a call runs, so that a cancelled caller waits for it
     by_value: bool = False  # whether it sends functions that cannot be imported there
+    hears: float = 0.05  # seconds after which a cancellation has reached all who queue calls
 
 
 class DuckFuture:
@@ -114,7 +115,7 @@ def loky():
 
 
 @pytest.fixture(scope="session")
-def dask():
+def dask_client():
     """A Dask cluster of two worker processes on this machine."""
     from distributed import Client, LocalCluster
 
@@ -123,7 +124,21 @@ def dask():
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs="CRITICAL") as cluster,
         Client(cluster) as client,
     ):
-        yield Engine("dask", client.get_executor(pure=False), outlasts=False, by_value=True)
+        yield client
+
+
+@pytest.fixture(scope="session")
+def dask(dask_client):
+    """Dask's own executor."""
+    return Engine("dask", dask_client.get_executor(pure=False), outlasts=False, by_value=True, hears=0.5)
+
+
+@pytest.fixture(scope="session")
+def dask_adapter(dask_client):
+    """Ours, which waits for what runs."""
+    from asyncfan.adapters.dask import DaskExecutor
+
+    return Engine("dask_adapter", DaskExecutor(dask_client), by_value=True, hears=0.5)
 
 
 @pytest.fixture(scope="session")
@@ -134,7 +149,7 @@ def ray():
     from asyncfan.adapters.ray import RayExecutor
 
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=80_000_000)
-    yield Engine("ray", RayExecutor(), outlasts=False, by_value=True)  # it interrupts what runs
+    yield Engine("ray", RayExecutor(), outlasts=False, by_value=True, hears=0.5)  # it interrupts what runs
     ray.shutdown()
 
 

@@ -132,3 +132,32 @@ async def test_a_call_that_ends_after_its_loop_disturbs_nobody():
 
     await asyncio.to_thread(asyncio.run, leave())
     assert future.cancelled()
+
+
+@pytest.mark.parametrize("size", [None, 2])
+async def test_many_ends_at_once_wake_the_loop_once(size, monkeypatch):
+    """What ends before the loop comes to it is told in one go; what ends later is told as well."""
+    loop, futures, woken = asyncio.get_running_loop(), [], []
+    wake = loop.call_soon_threadsafe
+    monkeypatch.setattr(loop, "call_soon_threadsafe", lambda *args: (woken.append(1), wake(*args)))
+
+    def submit(function, *args):
+        futures.append((Future(), function, args))
+        return futures[-1][0]
+
+    def finish(pairs):
+        for future, function, args in pairs:
+            future.set_result(function(*args))
+
+    task = asyncio.ensure_future(amap(double, range(8), executor=submitting(submit), chunk_size=size))
+    while len(futures) < (8 if size is None else 4):
+        await asyncio.sleep(0)
+    helper = threading.Thread(target=finish, args=(futures[1:],))
+    helper.start()
+    helper.join()  # the loop comes to it when all are done
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert len(woken) == 1
+    finish(futures[:1])
+    assert await task == [2 * x for x in range(8)]
+    assert len(woken) == 2

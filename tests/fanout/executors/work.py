@@ -35,6 +35,11 @@ def double(x):
     return 2 * x
 
 
+def nap(seconds):
+    """Sleep."""
+    time.sleep(seconds)
+
+
 def where(_=None):
     """Return the process that it runs in."""
     return os.getpid()

@@ -1,0 +1,117 @@
+"""A cached function over a batched one: what was invalidated comes back by neither of them."""
+
+import asyncio
+from unittest.mock import AsyncMock
+
+import pytest
+
+from asyncfan import Cache, batched, scope
+from asyncfan.testing import Gate
+
+
+class Source:
+    """One row, read when a batch begins; the batch ends when the gate is open."""
+
+    def __init__(self):
+        self.row = "old"
+        self.gate = Gate()
+        self.asked = 0
+
+    async def read(self, keys):
+        self.asked += 1
+        rows = dict.fromkeys(keys, self.row)
+        await self.gate.enter()
+        return rows
+
+
+@pytest.fixture
+def source():
+    """A source of one row."""
+    return Source()
+
+
+@pytest.mark.parametrize("max_batch_size", [100, 1])
+async def test_call_after_an_invalidation_joins_no_batch_from_before(source, max_batch_size):
+    """Who calls once an invalidation has returned gets what is read afterwards, although a batch of the key runs."""
+    get = Cache().cache_function(batched(max_batch_size=max_batch_size)(source.read))
+    before = asyncio.ensure_future(get(1))
+    await source.gate.reached()
+    source.row = "new"
+    get.invalidate(1)
+    after = asyncio.ensure_future(get(1))
+    await asyncio.sleep(1)
+    source.gate.open()
+    assert (await before, await after, get.peek(1), source.asked) == ("old", "new", "new", 2)
+
+
+async def test_refresh_joins_no_batch_from_before(source):
+    """A refresh reads anew, although a batch of the key runs."""
+    get = Cache().cache_function(batched(source.read))
+    before = asyncio.ensure_future(get(1))
+    await source.gate.reached()
+    source.row = "new"
+    refreshed = asyncio.ensure_future(get.refresh(1))
+    await asyncio.sleep(1)
+    source.gate.open()
+    assert (await before, await refreshed, get.peek(1)) == ("old", "new", "new")
+
+
+async def test_async_scope_gives_a_load_nothing_from_before_an_invalidation(source):
+    """What an async scope remembers of a batched function is no answer to a load of the cache above it."""
+    get = Cache().cache_function(batched(source.read))
+    source.gate.open()
+    async with scope():
+        assert await get(1) == "old"
+        source.row = "new"
+        get.invalidate(1)
+        assert await get(1) == "new"
+    assert get.peek(1) == "new"
+
+
+async def test_method_joins_no_batch_from_before_either(source):
+    """A batched method keeps its instance, and what was invalidated stays away."""
+
+    class Users:
+        def __init__(self, of):
+            self.of = of
+
+        @Cache().cache_function
+        @batched
+        async def get(self, keys):
+            return await self.of.read(keys)
+
+    users = Users(source)
+    before = asyncio.ensure_future(users.get(1))
+    await source.gate.reached()
+    source.row = "new"
+    users.get.invalidate(1)
+    after = asyncio.ensure_future(users.get(1))
+    await asyncio.sleep(1)
+    source.gate.open()
+    assert (await before, await after) == ("old", "new")
+
+
+async def test_callers_of_two_caches_share_the_batch_that_gathers():
+    """Loads of two caches over one batched function still travel in one call, if it has not begun."""
+    asked = []
+
+    @batched
+    async def read(keys):
+        asked.append(keys)
+        return {key: key for key in keys}
+
+    first, second = Cache().cache_function(read), Cache().cache_function(read)
+    assert await asyncio.gather(first(1), second(1), second(2)) == [1, 1, 2]
+    assert asked == [[1, 2]]
+
+
+async def test_unhashable_key_is_refused_in_words(source):
+    """A key that cannot be hashed is refused in the batched function's own words."""
+    get = Cache().cache_function(batched(source.read))
+    with pytest.raises(TypeError, match="a key must be hashable"):
+        await get([1])
+
+
+async def test_mock_is_cached_as_any_function():
+    """A mock, which has whatever attribute is asked for, is called itself."""
+    assert await Cache().cache_function(AsyncMock(return_value=3), key=lambda: 0)() == 3

@@ -1,0 +1,54 @@
+"""Schedules written by hand: what chance comes to too seldom. All of them keep every rule."""
+
+from dataclasses import replace
+
+from .plan import INSTANT, Behaviour, Plan
+
+PLAIN = replace(
+    Plan.of(0), fences=False, eager=False, eager_depth=16, maxsize=100, policy="lru", expire=0.5, cast=("f",), stale={}
+)
+
+
+def call(key=1, tenant=None, timeout=None):
+    """Return the action of one call of ``f``."""
+    return ("call", "f", key, tenant, timeout, 0)
+
+
+SCENES = {
+    # the old value is served while it is loaded anew; once it is too old for that, somebody joins that load, and leaves
+    "who joins a load in the background leaves it": replace(
+        PLAIN,
+        stale={"stale_while_revalidate": 0.3},
+        loads=(INSTANT, Behaviour((0.7,))),
+        turns=((call(),), (("sleep", 0.6), call()), (("sleep", 0.4), call(timeout=0.1)), (("sleep", 1.5),)),
+    ),
+    # waited for too long, a load goes on without its caller, is joined, left again, and is to be stored
+    "who has lost patience leaves the load running": replace(
+        PLAIN,
+        expire=0.5,
+        stale={"stale_if_error": 2.0, "soft_timeout": 0.1},
+        loads=(INSTANT, Behaviour((0.7,)), INSTANT),
+        turns=((call(),), (("sleep", 0.6), call()), (("sleep", 0.9), call(timeout=0.1)), (("sleep", 1.5),)),
+    ),
+    # the sweep of many has not yet come to the entry when the load that was to replace it fails
+    "a load fails just after a clear": replace(
+        PLAIN,
+        fences=True,
+        scan_limit=0,
+        list_limit=100,
+        stale={"stale_if_error": 2.0},
+        loads=(*[INSTANT] * 6, Behaviour((0.2, 3, 3), "error"), *[INSTANT] * 4),
+        turns=(
+            tuple(call(key, tenant) for key in (0, 1, 2) for tenant in (None, "a")),
+            (("sleep", 0.6), call(2, "a")),
+            (("sleep", 0.2), ("clear", "f*")),
+        ),
+    ),
+    # while an old value is to be loaded anew, it is asked for with others
+    "hits of many are too old": replace(
+        PLAIN,
+        stale={"stale_while_revalidate": 2.0},
+        loads=(INSTANT, INSTANT, INSTANT),
+        turns=((call(0), call(1)), (("sleep", 0.6), ("many", "f", (0, 1), None, False)), (("sleep", 0.1),)),
+    ),
+}
