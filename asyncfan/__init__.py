@@ -24,7 +24,7 @@ from .caching import (
     escape,
     register_key,
 )
-from .caching.shared.codec_register import register_codec
+from .caching.shared.codec.register import register_codec
 from .context import current_scope, scope, time_left
 from .exceptions import (
     AsyncfanError,
@@ -48,10 +48,10 @@ if TYPE_CHECKING:
     from .batching.decorator import batched
     from .batching.stats import LoaderStats
     from .batching.wrappers import Batched
-    from .caching.adaptive import AdaptiveExpire
+    from .caching.calls.wrappers import AsyncCached, Cached, CacheInfo
     from .caching.explain import Explanation, explain
+    from .caching.freshness.adaptive import AdaptiveExpire
     from .caching.stats import CacheStats
-    from .caching.wrappers import AsyncCached, Cached, CacheInfo
     from .fanout.adaptive import AdaptiveLimit
     from .fanout.budget import RetryBudget
     from .fanout.hedge import Hedge
@@ -62,13 +62,13 @@ if TYPE_CHECKING:
 # what few programs use is loaded when it is used: importing asyncfan takes a tenth less time
 _SELDOM = {
     "AdaptiveBatchSize": ".batching.adaptive",
-    "AdaptiveExpire": ".caching.adaptive",
+    "AdaptiveExpire": ".caching.freshness.adaptive",
     "AdaptiveLimit": ".fanout.adaptive",
-    "AsyncCached": ".caching.wrappers",
+    "AsyncCached": ".caching.calls.wrappers",
     "Batched": ".batching.wrappers",
-    "CacheInfo": ".caching.wrappers",
+    "CacheInfo": ".caching.calls.wrappers",
     "CacheStats": ".caching.stats",
-    "Cached": ".caching.wrappers",
+    "Cached": ".caching.calls.wrappers",
     "Explanation": ".caching.explain",
     "Hedge": ".fanout.hedge",
     "LoaderStats": ".batching.stats",

@@ -13,19 +13,19 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from .decorating import Decorating
-from .freshness import Freshness
-from .invalidation import Invalidation
-from .items import Items
-from .level import seconds_of
+from .calls.decorating import Decorating
+from .calls.level import seconds_of
+from .clears.invalidation import Invalidation
+from .clears.tags import Clears
+from .freshness.freshness import Freshness
 from .listening import Listening
-from .mapped import MappingLike
+from .many.items import Items
+from .memory.mapped import MappingLike
+from .memory.order import Entry
+from .memory.policies import make_order
+from .memory.store import Store
+from .memory.weighing import make_scale
 from .operation import Operation
-from .order import Entry
-from .policies import make_order
-from .store import Store
-from .tags import Clears
-from .weighing import make_scale
 
 if TYPE_CHECKING:
     from datetime import timedelta

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..exceptions import UnkeyableArgumentError
-from .aging import Aging
-from .flights import Failure
-from .level import CacheLevel
-from .order import Entry
-from .weighing import ENTRY_BYTES, weigh
+from .calls.level import CacheLevel
+from .freshness.aging import Aging
+from .loads.flights import Failure
+from .memory.order import Entry
+from .memory.weighing import ENTRY_BYTES, weigh
 
 if TYPE_CHECKING:
-    from .functions import CachedFunction
+    from .calls.functions import CachedFunction
     from .operation import Operation
 
 __all__ = ["Explanation", "KeyPart", "explain", "explain_call", "explain_item"]

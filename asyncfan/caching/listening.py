@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .cache import Cache
-    from .patterns import Pattern
+    from .clears.patterns import Pattern
 
 __all__ = ["Listening"]
 

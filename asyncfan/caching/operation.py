@@ -5,8 +5,8 @@ find or join or start -> load -> fence -> store -> every waiter.
 
 from __future__ import annotations
 
-from .leader_loads import LeaderLoads, Loaded
-from .thread_loads import ThreadLoads
+from .loads.leader_loads import LeaderLoads, Loaded
+from .loads.thread_loads import ThreadLoads
 
 __all__ = ["Loaded", "Operation"]
 

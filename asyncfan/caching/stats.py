@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..latency import Latency
-from .weighing import ENTRY_BYTES, weigh
+from .memory.weighing import ENTRY_BYTES, weigh
 
 if TYPE_CHECKING:
     from .operation import Operation

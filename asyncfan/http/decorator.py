@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 from ..caching.cache import Cache
 from ..caching.cache import cache as default_cache
-from ..caching.level import CacheLevel, Expire
+from ..caching.calls.level import CacheLevel, Expire
 
 if TYPE_CHECKING:
     from datetime import timedelta

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from ..caching.cache import Cache
-from ..caching.callables import prefix_of
-from ..caching.level import CacheLevel, Expire
+from ..caching.calls.callables import prefix_of
+from ..caching.calls.level import CacheLevel, Expire
 from .frameworks import adapter_at_decoration, adapter_of, adapters_around, discovered
 from .in_thread import Thread
 from .messages import Adapter, AdapterFactory

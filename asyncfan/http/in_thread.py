@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import coroutine
 from typing import Any, TypeVar
 
-from ..caching.flights import running_loop
+from ..caching.loads.flights import running_loop
 
 __all__ = ["Thread", "in_a_loop", "rest_of"]
 

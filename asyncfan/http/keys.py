@@ -9,8 +9,8 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
-from ..caching.keys import escape, key_text, mark_of
-from ..caching.level import CacheLevel
+from ..caching.calls.keys import escape, key_text, mark_of
+from ..caching.calls.level import CacheLevel
 from ..context import current_scope, scopes_in_use
 from .messages import Declared, RequestParts
 

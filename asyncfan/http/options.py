@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from ..caching.level import CacheLevel, Expire, expiry, seconds_of
+from ..caching.calls.level import CacheLevel, Expire, expiry, seconds_of
 
 __all__ = ["METHODS", "Options", "Stale", "checked"]
 

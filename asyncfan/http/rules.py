@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from ..caching.cache import Cache
-from ..caching.callables import as_prefix
-from ..caching.keys import escape
-from ..caching.level import CacheLevel, Expire
+from ..caching.calls.callables import as_prefix
+from ..caching.calls.keys import escape
+from ..caching.calls.level import CacheLevel, Expire
 from .messages import Declared
 from .options import Options, Stale, checked
 from .serving import Server

@@ -11,12 +11,12 @@ from hashlib import blake2b
 from typing import Any
 
 from ..caching.cache import Cache
-from ..caching.freshness import Freshness
-from ..caching.keys import Unkeyable, key_text, untyped
-from ..caching.level import expiry
+from ..caching.calls.keys import Unkeyable, key_text, untyped
+from ..caching.calls.level import expiry
+from ..caching.clears.patterns import Pattern
+from ..caching.freshness.freshness import Freshness
+from ..caching.loads.register import MISSING
 from ..caching.operation import Loaded
-from ..caching.patterns import Pattern
-from ..caching.register import MISSING
 from ..exceptions import UnkeyableArgumentError
 from .answering import answer
 from .auditing import Audit

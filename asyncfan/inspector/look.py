@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
-from ..caching.keys import untyped
-from ..caching.patterns import Pattern
+from ..caching.calls.keys import untyped
+from ..caching.clears.patterns import Pattern
 from ..caching.shared.clears import Clears
 from ..caching.shared.envelope import peek, remaining
 from ..caching.shared.protocol import Ledger, Store, Stored

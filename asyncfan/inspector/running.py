@@ -7,7 +7,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-from ..caching.patterns import Pattern
+from ..caching.clears.patterns import Pattern
 from ..caching.shared.protocol import Store
 from ..caching.shared.tier import SharedTier
 from ..caching.shared.urls import open_store

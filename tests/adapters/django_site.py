@@ -18,7 +18,7 @@ from django.utils.decorators import async_only_middleware
 from django.views import View
 from within import Within
 
-from asyncfan.caching.level import CacheLevel
+from asyncfan.caching.calls.level import CacheLevel
 from asyncfan.http import cache_response
 
 if not settings.configured:

@@ -12,7 +12,7 @@ from flask import Flask, Response, after_this_request, jsonify, redirect, reques
 
 from asyncfan.adapters.wsgi import CacheMiddleware, Rule
 from asyncfan.caching.cache import Cache
-from asyncfan.caching.level import CacheLevel
+from asyncfan.caching.calls.level import CacheLevel
 from asyncfan.http import cache_response
 
 

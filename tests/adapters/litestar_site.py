@@ -13,7 +13,7 @@ from litestar.params import Body, FromPath, FromQuery, HeaderParameter
 from litestar.response import File, Redirect, Stream
 from within import Within
 
-from asyncfan.caching.level import CacheLevel
+from asyncfan.caching.calls.level import CacheLevel
 from asyncfan.http import cache_response
 
 

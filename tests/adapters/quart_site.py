@@ -8,7 +8,7 @@ from typing import ClassVar
 from quart import Quart, Response, after_this_request, jsonify, redirect, request, send_file
 from within import Within
 
-from asyncfan.caching.level import CacheLevel
+from asyncfan.caching.calls.level import CacheLevel
 from asyncfan.http import cache_response
 
 

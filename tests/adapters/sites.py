@@ -25,7 +25,7 @@ from starlette.routing import Route
 
 import asyncfan
 from asyncfan.caching.cache import Cache
-from asyncfan.caching.level import CacheLevel
+from asyncfan.caching.calls.level import CacheLevel
 from asyncfan.http import cache_response
 
 

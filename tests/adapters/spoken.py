@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 
 from asyncfan import amap, batched, scope
 from asyncfan.caching.cache import Cache
-from asyncfan.caching.level import CacheLevel
+from asyncfan.caching.calls.level import CacheLevel
 from asyncfan.http import cache_response
 
 

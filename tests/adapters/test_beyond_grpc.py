@@ -15,7 +15,7 @@ from google.protobuf.wrappers_pb2 import Int32Value, Int64Value, StringValue
 
 import asyncfan
 from asyncfan import Cache, UnkeyableArgumentError
-from asyncfan.caching.keys import key_text
+from asyncfan.caching.calls.keys import key_text
 
 FILE = descriptor_pb2.FileDescriptorProto(name="shop.proto", package="shop", syntax="proto3")
 ORDER = FILE.message_type.add(name="Order")

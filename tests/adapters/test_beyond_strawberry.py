@@ -172,7 +172,7 @@ async def test_info_of_a_schema_without_annotation_fails_in_words():
 
 def test_info_with_a_registered_value_is_keyed_by_it(monkeypatch):
     """Whoever says once what identifies a caller need not say it for each function."""
-    from asyncfan.caching import keys
+    from asyncfan.caching.calls import keys
 
     monkeypatch.setattr(keys, "_BY_TYPE", dict(keys._BY_TYPE))
     monkeypatch.setattr(keys, "_WHOLE", set())

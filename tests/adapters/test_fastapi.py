@@ -34,7 +34,7 @@ from pydantic import BaseModel, Field
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from asyncfan.caching.cache import Cache
-from asyncfan.caching.level import CacheLevel
+from asyncfan.caching.calls.level import CacheLevel
 from asyncfan.http import cache_response
 from asyncfan.testing import Gate
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from asyncfan.caching.adaptive import AdaptiveExpire
+from asyncfan.caching.freshness.adaptive import AdaptiveExpire
 from asyncfan.testing import ManualClock
 
 LEAST, MOST, MIDDLE = 5.0, 600.0, math.sqrt(5 * 600)

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from asyncfan.caching.eager import start_eagerly
+from asyncfan.caching.loads.eager import start_eagerly
 
 
 async def test_finalizer_during_the_start_keeps_its_callback():

@@ -271,8 +271,8 @@ async def test_evicted_value_says_so():
 
 async def test_fenced_value_says_so(cache, monkeypatch):
     """What a clear of a large function meant is invalidated though nobody has looked at it since."""
-    monkeypatch.setattr("asyncfan.caching.cleared.SCAN_LIMIT", 0)
-    monkeypatch.setattr("asyncfan.caching.store.STORE_STEPS", 0)
+    monkeypatch.setattr("asyncfan.caching.clears.cleared.SCAN_LIMIT", 0)
+    monkeypatch.setattr("asyncfan.caching.memory.store.STORE_STEPS", 0)
     f = identity(cache)
     await f.many(range(50))
     cache.clear("f:1*")

@@ -13,8 +13,8 @@ import pytest
 
 from asyncfan import AdaptiveExpire, AttemptTimeoutError, Limiter, current_load
 from asyncfan.caching import MISSING, Cache
-from asyncfan.caching.aging import Age, Aging
-from asyncfan.caching.register import Seal
+from asyncfan.caching.freshness.aging import Age, Aging
+from asyncfan.caching.loads.register import Seal
 from asyncfan.testing import run
 
 from .conftest import assert_sound

@@ -72,7 +72,7 @@ async def test_callers_of_one_key_share_a_load(cache):
 async def test_clears_find_keys_by_their_segments(cache, monkeypatch, clear, left, fences):
     """Patterns, prefixes and keys drop what they name, and nothing else."""
     if fences:
-        monkeypatch.setattr("asyncfan.caching.cleared.SCAN_LIMIT", 0)
+        monkeypatch.setattr("asyncfan.caching.clears.cleared.SCAN_LIMIT", 0)
     keys = ["user:profile:42", "user:profile:420", "user:profile:7", "page"]
     await cache.get_or_set_many(keys, Loader().many, tags=lambda key: f"tag of {key}")
     clear(cache)

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncfan.caching import MISSING, Cache, CacheLevel, cleared, escape, key_text
-from asyncfan.caching.keys import untyped
-from asyncfan.caching.patterns import MAX_FENCES, Fences, Pattern
+from asyncfan.caching import MISSING, Cache, CacheLevel, escape, key_text
+from asyncfan.caching.calls.keys import untyped
+from asyncfan.caching.clears import cleared
+from asyncfan.caching.clears.patterns import MAX_FENCES, Fences, Pattern
 from asyncfan.context import scope
 from asyncfan.testing import Gate, ManualClock
 
@@ -486,7 +487,7 @@ def test_clear_looks_at_no_more_than_the_limit(large, clear, monkeypatch):
 
 async def test_sweep_after_a_clear_goes_in_slices(large, monkeypatch):
     """Between two turns of the loop at most so many entries are looked at as take 1 ms (F16)."""
-    from asyncfan.caching.store import WORK_SLICE
+    from asyncfan.caching.memory.store import WORK_SLICE
 
     cache, _, _ = large
     slices = []
@@ -520,7 +521,7 @@ async def test_text_of_a_key_clears_that_key(argument):
 
 def test_many_fences_cost_no_entry_that_they_do_not_mean(monkeypatch):
     """Ten thousand clears of single parts leave all other entries alone, however large the cache is."""
-    monkeypatch.setattr("asyncfan.caching.cleared.SCAN_LIMIT", 100)
+    monkeypatch.setattr("asyncfan.caching.clears.cleared.SCAN_LIMIT", 100)
     cache = Cache()
 
     @cache.cache_function(key_prefix="f")
@@ -536,8 +537,8 @@ def test_many_fences_cost_no_entry_that_they_do_not_mean(monkeypatch):
 
 def test_use_noted_late_does_not_hide_an_entry_from_the_sweep(monkeypatch):
     """An entry used before a clear, and moved by that use in the middle of a round, is not forgotten with the fence."""
-    monkeypatch.setattr("asyncfan.caching.cleared.SCAN_LIMIT", 0)
-    monkeypatch.setattr("asyncfan.caching.store.STORE_STEPS", 0)
+    monkeypatch.setattr("asyncfan.caching.clears.cleared.SCAN_LIMIT", 0)
+    monkeypatch.setattr("asyncfan.caching.memory.store.STORE_STEPS", 0)
     cache = Cache()
 
     @cache.cache_function(key_prefix="f")

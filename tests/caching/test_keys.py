@@ -24,10 +24,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asyncfan.caching import escape, key_text, register_key
-from asyncfan.caching.call_keys import CallKeys
-from asyncfan.caching.keys import LONG_TEXT, Unkeyable, is_atom, short_text, untyped
-from asyncfan.caching.patterns import Pattern
-from asyncfan.caching.tiering import is_shareable
+from asyncfan.caching.calls.call_keys import CallKeys
+from asyncfan.caching.calls.keys import LONG_TEXT, Unkeyable, is_atom, short_text, untyped
+from asyncfan.caching.clears.patterns import Pattern
+from asyncfan.caching.loads.tiering import is_shareable
 
 
 class Colour(enum.Enum):
@@ -491,7 +491,7 @@ class SpecialAccount(Account):
 
 @pytest.fixture
 def _registered():
-    from asyncfan.caching import keys
+    from asyncfan.caching.calls import keys
 
     register_key(Account, lambda account: account.number)
     yield

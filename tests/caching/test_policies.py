@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncfan.caching import MISSING, Cache
-from asyncfan.caching.ghosts import Ghosts
-from asyncfan.caching.policies import POLICIES
-from asyncfan.caching.queues import MAIN, MAX_READS
-from asyncfan.caching.s3fifo import S3FIFOCache
-from asyncfan.caching.store import SWEEP_SLICE
+from asyncfan.caching.memory.ghosts import Ghosts
+from asyncfan.caching.memory.policies import POLICIES
+from asyncfan.caching.memory.queues import MAIN, MAX_READS
+from asyncfan.caching.memory.s3fifo import S3FIFOCache
+from asyncfan.caching.memory.store import SWEEP_SLICE
 from asyncfan.testing import ManualClock
 
 from .conftest import assert_sound
@@ -320,10 +320,10 @@ async def test_expired_entries_go_though_nobody_asks(policy):
 @pytest.mark.parametrize("index_by_sweep", [True, False])
 def test_nothing_cleared_is_served_again_whatever_moves(policy, index_by_sweep, monkeypatch):
     """Uses and evictions move entries while clears are carried out in steps: none is missed, and served afterwards."""
-    monkeypatch.setattr("asyncfan.caching.cleared.SCAN_LIMIT", 0)
-    monkeypatch.setattr("asyncfan.caching.store.STORE_STEPS", 1)
-    monkeypatch.setattr("asyncfan.caching.store.WORK_SLICE", 0)
-    monkeypatch.setattr("asyncfan.caching.clearing.LIST_LIMIT", 0 if index_by_sweep else 1_000)
+    monkeypatch.setattr("asyncfan.caching.clears.cleared.SCAN_LIMIT", 0)
+    monkeypatch.setattr("asyncfan.caching.memory.store.STORE_STEPS", 1)
+    monkeypatch.setattr("asyncfan.caching.memory.store.WORK_SLICE", 0)
+    monkeypatch.setattr("asyncfan.caching.clears.clearing.LIST_LIMIT", 0 if index_by_sweep else 1_000)
     for seed in range(30):
         rng, now = random.Random(seed), 0
         cache = bounded(policy, 12, clock=ManualClock())
@@ -350,10 +350,10 @@ def test_nothing_cleared_is_served_again_whatever_moves(policy, index_by_sweep, 
 @pytest.mark.parametrize("moved", ["promoted", "renewed"])
 def test_entry_that_an_eviction_moves_is_not_forgotten_by_a_sweep(clock, moved, monkeypatch):
     """S3-FIFO moves an entry out of the way of the sweep that makes the index: the next clear finds it all the same."""
-    monkeypatch.setattr("asyncfan.caching.cleared.SCAN_LIMIT", 0)
-    monkeypatch.setattr("asyncfan.caching.store.STORE_STEPS", 0)
-    monkeypatch.setattr("asyncfan.caching.store.WORK_SLICE", 0)
-    monkeypatch.setattr("asyncfan.caching.clearing.LIST_LIMIT", 0)
+    monkeypatch.setattr("asyncfan.caching.clears.cleared.SCAN_LIMIT", 0)
+    monkeypatch.setattr("asyncfan.caching.memory.store.STORE_STEPS", 0)
+    monkeypatch.setattr("asyncfan.caching.memory.store.WORK_SLICE", 0)
+    monkeypatch.setattr("asyncfan.caching.clears.clearing.LIST_LIMIT", 0)
     cache = Cache(maxsize=20, policy="s3fifo", clock=clock)
     f = filled(cache, 20)
     queues = cache.store.order._queues

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncfan.caching import MISSING, Cache, CacheLevel, cleared
-from asyncfan.caching.index import BUCKET, TextIndex
-from asyncfan.caching.patterns import Pattern
+from asyncfan.caching import MISSING, Cache, CacheLevel
+from asyncfan.caching.clears import cleared
+from asyncfan.caching.clears.index import BUCKET, TextIndex
+from asyncfan.caching.clears.patterns import Pattern
 from asyncfan.context import scope
 from asyncfan.http.keys import KeyRule, by_name
 from asyncfan.http.messages import Declared, RequestParts
@@ -84,8 +85,8 @@ async def test_index_is_made_in_the_background():
 
 async def test_index_follows_what_comes_and_goes(monkeypatch):
     """While it is made, and afterwards: stored, replaced, evicted, used and cleared entries."""
-    monkeypatch.setattr("asyncfan.caching.clearing.LIST_LIMIT", 0)
-    monkeypatch.setattr("asyncfan.caching.store.WORK_SLICE", 7)
+    monkeypatch.setattr("asyncfan.caching.clears.clearing.LIST_LIMIT", 0)
+    monkeypatch.setattr("asyncfan.caching.memory.store.WORK_SLICE", 7)
     chance = random.Random(1)
     cache = Cache(maxsize=1_500, clock=ManualClock())
     f = cache.cache_function(key_prefix="p", expire=None)(lambda a: a)
@@ -107,7 +108,7 @@ async def test_index_follows_what_comes_and_goes(monkeypatch):
 @pytest.mark.parametrize("limit", [0, 50_000])
 async def test_clears_while_the_index_is_made_are_counted_each(monkeypatch, limit):
     """A hundred clears that nobody awaits: none of their entries is served, each is counted once."""
-    monkeypatch.setattr("asyncfan.caching.clearing.LIST_LIMIT", limit)
+    monkeypatch.setattr("asyncfan.caching.clears.clearing.LIST_LIMIT", limit)
     cache, op, f = large()
     gone = [cache.clear_prefix("p", n) for n in range(0, 200, 2)]
     assert [f.peek(n) is MISSING for n in range(200)] == [True, False] * 100

@@ -10,7 +10,7 @@ import pytest
 
 from asyncfan import RecursiveLoadError, SelfCancelledError
 from asyncfan.caching import Cache
-from asyncfan.caching.flights import loading
+from asyncfan.caching.loads.flights import loading
 from asyncfan.testing import Gate, run
 
 

@@ -9,8 +9,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from asyncfan.caching import MISSING, Cache, cleared
-from asyncfan.caching.store import SWEEP_SLICE
+from asyncfan.caching import MISSING, Cache
+from asyncfan.caching.clears import cleared
+from asyncfan.caching.memory.store import SWEEP_SLICE
 from asyncfan.testing import ManualClock
 
 from .conftest import assert_sound

@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from asyncfan.caching import MISSING, Cache, cleared, current_load
-from asyncfan.caching.patterns import MAX_FENCES
-from asyncfan.caching.tags import Clears
+from asyncfan.caching import MISSING, Cache, current_load
+from asyncfan.caching.clears import cleared
+from asyncfan.caching.clears.patterns import MAX_FENCES
+from asyncfan.caching.clears.tags import Clears
 from asyncfan.testing import Gate, ManualClock
 
 
@@ -15,7 +16,7 @@ def path(request, monkeypatch):
     """Both ways of dropping: each entry in the call, and out of sight first."""
     if request.param == "in steps":
         monkeypatch.setattr(cleared, "SCAN_LIMIT", 0)
-        monkeypatch.setattr("asyncfan.caching.store.WORK_SLICE", 1)
+        monkeypatch.setattr("asyncfan.caching.memory.store.WORK_SLICE", 1)
     return request.param
 
 

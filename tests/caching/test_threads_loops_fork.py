@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from asyncfan import SelfCancelledError
-from asyncfan.caching import Cache, flights
+from asyncfan.caching import Cache
+from asyncfan.caching.loads import flights
 from asyncfan.testing import Gate
 
 from .conftest import assert_sound

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from asyncfan.caching import MISSING, Cache
-from asyncfan.caching.weighing import MAX_VISITS, weigh
+from asyncfan.caching.memory.weighing import MAX_VISITS, weigh
 
 from .conftest import assert_sound
 from .test_misuse import raises

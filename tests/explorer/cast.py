@@ -5,7 +5,7 @@ import inspect
 from functools import partial
 
 from asyncfan import Limiter
-from asyncfan.caching.freshness import Freshness
+from asyncfan.caching.freshness.freshness import Freshness
 from asyncfan.context import scope
 
 from .source import Batches, NotFoundError, tags_of

@@ -12,7 +12,9 @@ import logging
 import sys
 import time
 
-from asyncfan.caching import cleared, clearing, store, task_loads
+from asyncfan.caching.clears import cleared, clearing
+from asyncfan.caching.loads import task_loads
+from asyncfan.caching.memory import store
 from asyncfan.testing import DeadlockError
 
 from .loop import CountingLoop

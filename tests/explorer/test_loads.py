@@ -231,7 +231,9 @@ async def test_load_that_only_the_cache_holds_survives_garbage_collection():
 
 async def test_load_cancelled_before_its_first_step_leaves_no_dead_key(monkeypatch):
     """A nested load whose task has not run yet when the cache is closed ends its calls, and the key loads again."""
-    monkeypatch.setattr("asyncfan.caching.task_loads.MAX_EAGER_DEPTH", 1)  # all loads start as deeply nested ones do
+    monkeypatch.setattr(
+        "asyncfan.caching.loads.task_loads.MAX_EAGER_DEPTH", 1
+    )  # all loads start as deeply nested ones do
     cache = Cache()
 
     @cache.cache_function

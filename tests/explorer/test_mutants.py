@@ -8,17 +8,18 @@ import pytest
 
 from asyncfan import Limiter
 from asyncfan.batching.loader import Loader
-from asyncfan.caching import Operation, compiling
-from asyncfan.caching.aging import Aging
-from asyncfan.caching.batch_loads import BatchLoads
-from asyncfan.caching.batches import Visit
-from asyncfan.caching.flights import Flight
-from asyncfan.caching.freshness import Freshness
-from asyncfan.caching.functions import CachedFunction
-from asyncfan.caching.index import TextIndex
-from asyncfan.caching.many import Many
-from asyncfan.caching.patterns import Fences
-from asyncfan.caching.tags import Clears
+from asyncfan.caching import Operation
+from asyncfan.caching.calls import compiling
+from asyncfan.caching.calls.functions import CachedFunction
+from asyncfan.caching.clears.index import TextIndex
+from asyncfan.caching.clears.patterns import Fences
+from asyncfan.caching.clears.tags import Clears
+from asyncfan.caching.freshness.aging import Aging
+from asyncfan.caching.freshness.freshness import Freshness
+from asyncfan.caching.loads.flights import Flight
+from asyncfan.caching.many.batch_loads import BatchLoads
+from asyncfan.caching.many.batches import Visit
+from asyncfan.caching.many.many import Many
 
 from .explorer import explore, play
 from .scenes import SCENES

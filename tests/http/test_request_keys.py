@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncfan.caching.level import CacheLevel
-from asyncfan.caching.tiering import is_shareable
+from asyncfan.caching.calls.level import CacheLevel
+from asyncfan.caching.loads.tiering import is_shareable
 from asyncfan.context import scope
 from asyncfan.http.keys import Key, KeyRule, by_name, normalised_query
 from asyncfan.http.messages import Declared, RequestParts

@@ -9,8 +9,8 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError, ResponseError
 
-from ...caching.shared.courier import Command
-from ...caching.shared.deadline import Deadline
+from ...caching.shared.server.courier import Command
+from ...caching.shared.server.deadline import Deadline
 from .address import Address, drop
 
 __all__ = ["Connections"]

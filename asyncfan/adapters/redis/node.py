@@ -7,7 +7,7 @@ from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
 
-from ...caching.shared.courier import Command, Courier
+from ...caching.shared.server.courier import Command, Courier
 from .address import Address
 from .connections import Connections
 from .runs import Run

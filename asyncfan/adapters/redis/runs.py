@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ...caching.shared.courier import Command
+from ...caching.shared.server.courier import Command
 
 __all__ = ["Run"]
 

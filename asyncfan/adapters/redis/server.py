@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from ...caching.shared.per_loop import PerLoop
+from ...caching.shared.server.per_loop import PerLoop
 from .address import Address
 from .cluster import Cluster
 from .keys import Keys

@@ -9,7 +9,7 @@ from contextvars import copy_context
 from typing import Any
 
 from ...caching.cache import Cache
-from ...caching.flights import running_loop
+from ...caching.loads.flights import running_loop
 from ...caching.shared.portal import Portal
 from ...http.in_thread import rest_of
 from ...http.rules import Rule

@@ -9,7 +9,7 @@ import queue
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ...caching.flights import running_loop
+from ...caching.loads.flights import running_loop
 from ...http.messages import LONGEST_BODY, Headers
 from ...http.rules import Rule
 from .environ import Environ, StartResponse, WSGIApp

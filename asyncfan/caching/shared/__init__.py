@@ -16,16 +16,11 @@ portal.py      the event loop of its own that a tier sends and listens in, and t
 tier_stats.py  what a tier counted
 
 protocol.py    what a server must be able to do
-asking.py      asks it, and takes every failure for the same
-guard.py       keeps a server that is gone, frozen or slow from slowing anybody down
-deadline.py    for an answer; our own event loop being busy does not use it up
-courier.py     takes the commands of all callers to the server together
-joining.py     makes of their questions one
-turns.py       who goes next: what was begun is ended before more is begun
-per_loop.py    what each event loop has one of: its connections
+server/        the way to it, and back: deadlines, a breaker, many commands together
+urls.py        which store a URL is of
 
 envelope.py    what a value travels in: checksum, key, age, stamp
-codec.py       how a value becomes bytes: JSON with types; codec_*.py are its parts, and pickle
+codec/         how a value becomes bytes: JSON with types, and pickle
 """
 
 from __future__ import annotations
@@ -34,14 +29,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .codec import Json
-    from .codec_pickle import UnsafePickle
+    from .codec.as_json import Json
+    from .codec.as_pickle import UnsafePickle
     from .reading import Coding
     from .tier import SharedTier
 
 __all__ = ["Coding", "Json", "SharedTier", "UnsafePickle"]
 
-_MODULES = {"Coding": "reading", "Json": "codec", "SharedTier": "tier", "UnsafePickle": "codec_pickle"}
+_MODULES = {"Coding": "reading", "Json": "codec.as_json", "SharedTier": "tier", "UnsafePickle": "codec.as_pickle"}
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from ..patterns import Pattern
+from ..clears.patterns import Pattern
 from .messages import Message, parse_message
 from .portal import Portal
 from .protocol import Store

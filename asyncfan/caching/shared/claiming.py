@@ -6,14 +6,14 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 
-from .asking import Asking
-from .guard import Unavailable
-from .joining import MAX_KEYS, Joined
 from .leases import Lease, Leases
 from .outbox import Outbox
 from .protocol import HEAD, Granted, Held, Store, Stored, Wish
 from .reading import Found, Reader
-from .turns import WISHES, Turns
+from .server.asking import Asking
+from .server.guard import Unavailable
+from .server.joining import MAX_KEYS, Joined
+from .server.turns import WISHES, Turns
 from .unsent import Unsent
 
 __all__ = ["Claimer"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 
-from ..keys import untyped
-from ..patterns import Fences, Pattern
+from ..calls.keys import untyped
+from ..clears.patterns import Fences, Pattern
 from .protocol import Ledger
 
 __all__ = ["Clears", "read_pattern", "spell"]

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
-from .codec import Serializer, read_plain, write_plain
-from .codec_classes import UnknownClassError
+from .codec.as_json import Serializer, read_plain, write_plain
+from .codec.classes import UnknownClassError
 from .protocol import HEAD
 
 __all__ = ["INFLATE_LIMIT", "Header", "Peeked", "pack", "peek", "remaining", "unpack"]
@@ -152,7 +152,7 @@ def unpack(
             changed), ``"payload"``.
 
     Example:
-        >>> from asyncfan.caching.shared.codec import Json
+        >>> from asyncfan.caching.shared.codec.as_json import Json
         >>> data = pack("user:42", {"name": "Ann"}, Header("r", 7, fresh=60, kept=300), Json(), None)
         >>> unpack("user:42", data, {"json": Json()})[1]
         {'name': 'Ann'}

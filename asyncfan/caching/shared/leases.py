@@ -7,11 +7,11 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .asking import Asking
-from .guard import Unavailable
-from .joining import Joined
 from .protocol import Hold, Ledger, Store
-from .turns import RELEASES, RENEWALS, Turns
+from .server.asking import Asking
+from .server.guard import Unavailable
+from .server.joining import Joined
+from .server.turns import RELEASES, RENEWALS, Turns
 
 __all__ = ["Lease", "Leases"]
 

@@ -11,12 +11,12 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
-from ..patterns import Pattern
-from .asking import Asking
+from ..clears.patterns import Pattern
 from .messages import clear_message, drop_message
 from .portal import Portal, result_of
 from .protocol import Granted, Store, Wish, Write
 from .rounds import Notice, Put, Round
+from .server.asking import Asking
 from .unsent import Unsent
 
 __all__ = ["Outbox"]

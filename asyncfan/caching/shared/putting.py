@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from .codec import Serializer
+from .codec.as_json import Serializer
 from .envelope import Header, pack
 from .rounds import Put
 

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .asking import Asking
 from .clears import Clears
-from .codec import Json, Serializer
+from .codec.as_json import Json, Serializer
 from .envelope import Header, remaining, unpack
-from .joining import Joined
 from .protocol import HEAD, Ledger, Store, Stored
-from .turns import READS, Turns
+from .server.asking import Asking
+from .server.joining import Joined
+from .server.turns import READS, Turns
 from .unsent import Unsent
 
 __all__ = ["Coding", "Found", "Reader"]

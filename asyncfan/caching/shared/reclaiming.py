@@ -7,13 +7,13 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
-from ..keys import untyped
-from ..patterns import Pattern
-from .asking import Asking
-from .guard import Unavailable
+from ..calls.keys import untyped
+from ..clears.patterns import Pattern
 from .portal import Portal
 from .protocol import Store
 from .rounds import Notice
+from .server.asking import Asking
+from .server.guard import Unavailable
 
 __all__ = ["Reclaimer"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from ..patterns import Pattern
+from ..clears.patterns import Pattern
 from .clears import spell
 from .portal import result_of
 

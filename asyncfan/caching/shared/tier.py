@@ -11,14 +11,11 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, Literal, TypeVar
 
 from ...exceptions import UnstorableValueError
-from ..patterns import Pattern
-from .asking import Asking
+from ..clears.patterns import Pattern
 from .bus import Bus, Invalidated
 from .claiming import Claimer
 from .clears import Clears, read_pattern
 from .envelope import Header, pack
-from .guard import Guard, Unavailable
-from .joining import Joined
 from .leases import Lease, Leases
 from .messages import Message, drop_message
 from .outbox import Outbox
@@ -28,8 +25,11 @@ from .putting import put_of
 from .reading import Coding, Found, Reader
 from .reclaiming import ALL, Reclaimer
 from .rounds import Notice, Round
+from .server.asking import Asking
+from .server.guard import Guard, Unavailable
+from .server.joining import Joined
+from .server.turns import WRITES, turns_of_each_loop
 from .tier_stats import TierStats
-from .turns import WRITES, turns_of_each_loop
 from .unsent import Unsent
 
 __all__ = ["SharedTier"]

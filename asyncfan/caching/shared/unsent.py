@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from ..keys import untyped
-from ..patterns import MAX_FENCES, Fences, Pattern
+from ..calls.keys import untyped
+from ..clears.patterns import MAX_FENCES, Fences, Pattern
 
 __all__ = ["Unsent"]
 

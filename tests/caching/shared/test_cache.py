@@ -12,9 +12,9 @@ import pytest
 
 from asyncfan import Cache, RecursiveLoadError, batched, cache_response, current_load
 from asyncfan.caching import MISSING
+from asyncfan.caching.loads.tiering import Passage
 from asyncfan.caching.shared import SharedTier
-from asyncfan.caching.shared.guard import Guard
-from asyncfan.caching.tiering import Passage
+from asyncfan.caching.shared.server.guard import Guard
 from asyncfan.testing import FailingStore, Gate, MemoryStore
 
 pytestmark = pytest.mark.real_time  # the tier listens and sends in a thread of its own

@@ -19,9 +19,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncfan.caching.shared.codec import Json
-from asyncfan.caching.shared.codec_classes import UnknownClassError
-from asyncfan.caching.shared.codec_register import register_codec
+from asyncfan.caching.shared.codec.as_json import Json
+from asyncfan.caching.shared.codec.classes import UnknownClassError
+from asyncfan.caching.shared.codec.register import register_codec
 from asyncfan.exceptions import UnstorableValueError
 
 from .samples import PLAIN, TAGGED, Box, Crate, Frozen, Leaf, Mode, Model, Pair, Struct, Wide, same, shown
@@ -333,7 +333,7 @@ class Savings(Account):
 @pytest.fixture
 def registered(monkeypatch):
     """Let this test alone know what was registered in it."""
-    monkeypatch.setattr("asyncfan.caching.shared.codec_register._by_path", {})
+    monkeypatch.setattr("asyncfan.caching.shared.codec.register._by_path", {})
     return register_codec
 
 
@@ -378,7 +378,7 @@ def test_registered_type_is_unknown_where_it_is_not_registered(codec, registered
     """A process that has not said how does not guess."""
     registered(Account, dumps=lambda account: account.number, loads=Account)
     data = codec.dumps(Account(1))
-    monkeypatch.setattr("asyncfan.caching.shared.codec_register._by_path", {})
+    monkeypatch.setattr("asyncfan.caching.shared.codec.register._by_path", {})
     with pytest.raises(UnknownClassError, match=r"register_codec\(\) was not called for .*:Account here"):
         codec.loads(data)
 

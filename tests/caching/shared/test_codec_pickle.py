@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from asyncfan.caching.shared.codec_pickle import UnsafePickle
+from asyncfan.caching.shared.codec.as_pickle import UnsafePickle
 from asyncfan.exceptions import UnstorableValueError
 
 SECRET, OTHER, NEWER = b"0123456789abcdef", b"fedcba9876543210", b"a newer secret, and longer"

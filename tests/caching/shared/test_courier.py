@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from asyncfan.caching.shared import courier as courier_module
-from asyncfan.caching.shared.courier import Courier
+from asyncfan.caching.shared.server import courier as courier_module
+from asyncfan.caching.shared.server.courier import Courier
 from asyncfan.testing import Gate
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from asyncfan.caching.shared.deadline import Deadline
+from asyncfan.caching.shared.server.deadline import Deadline
 
 
 async def test_it_strikes_when_it_is_over():

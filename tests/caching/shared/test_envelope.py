@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncfan.caching.shared import envelope
-from asyncfan.caching.shared.codec import Json
-from asyncfan.caching.shared.codec_pickle import UnsafePickle
+from asyncfan.caching.shared.codec.as_json import Json
+from asyncfan.caching.shared.codec.as_pickle import UnsafePickle
 from asyncfan.caching.shared.envelope import Header, pack, peek, remaining, unpack
 from asyncfan.caching.shared.protocol import HEAD
 from asyncfan.exceptions import UnstorableValueError

@@ -7,8 +7,8 @@ import time
 import pytest
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
-from asyncfan.caching.shared.guard import Guard, Unavailable
 from asyncfan.caching.shared.protocol import Granted, Stored
+from asyncfan.caching.shared.server.guard import Guard, Unavailable
 from tests.servers import free_port
 
 from .single import lease

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from asyncfan.caching.shared.guard import LAST_PAUSE, MAX_FAILURES, Guard, Unavailable
+from asyncfan.caching.shared.server.guard import LAST_PAUSE, MAX_FAILURES, Guard, Unavailable
 from asyncfan.testing import Gate, ManualClock
 
 

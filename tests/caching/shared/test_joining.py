@@ -5,12 +5,13 @@ import asyncio
 import pytest
 
 from asyncfan import Cache
-from asyncfan.caching.shared import SharedTier, claiming, joining
-from asyncfan.caching.shared.guard import Guard, Unavailable
-from asyncfan.caching.shared.joining import MAX_KEYS, MAX_TRIPS, Joined
-from asyncfan.caching.shared.per_loop import PerLoop
+from asyncfan.caching.shared import SharedTier, claiming
 from asyncfan.caching.shared.portal import Portal
-from asyncfan.caching.shared.turns import READS, WRITES, Turns
+from asyncfan.caching.shared.server import joining
+from asyncfan.caching.shared.server.guard import Guard, Unavailable
+from asyncfan.caching.shared.server.joining import MAX_KEYS, MAX_TRIPS, Joined
+from asyncfan.caching.shared.server.per_loop import PerLoop
+from asyncfan.caching.shared.server.turns import READS, WRITES, Turns
 from asyncfan.testing import FailingStore, Gate, MemoryStore
 
 

@@ -5,10 +5,11 @@ import asyncio
 import pytest
 
 from asyncfan import Cache, current_load
-from asyncfan.caching import MISSING, looking
+from asyncfan.caching import MISSING
+from asyncfan.caching.loads import looking
 from asyncfan.caching.shared import SharedTier
-from asyncfan.caching.shared.guard import Guard
 from asyncfan.caching.shared.portal import Portal
+from asyncfan.caching.shared.server.guard import Guard
 from asyncfan.testing import FailingStore, Gate, MemoryStore
 
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from asyncfan.caching.shared.per_loop import PerLoop
+from asyncfan.caching.shared.server.per_loop import PerLoop
 
 
 class Thing:

@@ -12,7 +12,7 @@ import pytest
 
 from asyncfan import Cache, batched
 from asyncfan.adapters.redis import RedisStore
-from asyncfan.caching.shared.guard import Guard
+from asyncfan.caching.shared.server.guard import Guard
 from asyncfan.caching.shared.tier import SharedTier
 
 pytestmark = pytest.mark.real_time

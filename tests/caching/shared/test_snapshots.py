@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from asyncfan.caching.shared.codec import Json
-from asyncfan.caching.shared.codec_pickle import UnsafePickle
-from asyncfan.caching.shared.codec_register import register_codec
+from asyncfan.caching.shared.codec.as_json import Json
+from asyncfan.caching.shared.codec.as_pickle import UnsafePickle
+from asyncfan.caching.shared.codec.register import register_codec
 from asyncfan.caching.shared.envelope import Header, pack, unpack
 
 from .samples import same
@@ -64,7 +64,7 @@ for kind in (User, Point, Colour, Mode, Account):
 def models(monkeypatch):
     """Make the classes what they were called when the bytes were written."""
     monkeypatch.setitem(sys.modules, MODELS.__name__, MODELS)
-    monkeypatch.setattr("asyncfan.caching.shared.codec_register._by_path", {})
+    monkeypatch.setattr("asyncfan.caching.shared.codec.register._by_path", {})
     register_codec(Account, dumps=lambda account: account.number, loads=Account)
 
 

@@ -6,12 +6,12 @@ import threading
 
 import pytest
 
-from asyncfan.caching.patterns import Pattern
-from asyncfan.caching.shared.guard import Guard
+from asyncfan.caching.clears.patterns import Pattern
 from asyncfan.caching.shared.leases import Lease
 from asyncfan.caching.shared.portal import Portal
 from asyncfan.caching.shared.protocol import Held
 from asyncfan.caching.shared.rounds import MAX_PENDING
+from asyncfan.caching.shared.server.guard import Guard
 from asyncfan.caching.shared.tier import SharedTier
 from asyncfan.testing import FailingStore, MemoryStore, run
 

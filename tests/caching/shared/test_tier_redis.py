@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from asyncfan.caching.patterns import Pattern
-from asyncfan.caching.shared.guard import Guard
+from asyncfan.caching.clears.patterns import Pattern
 from asyncfan.caching.shared.leases import Lease
+from asyncfan.caching.shared.server.guard import Guard
 from asyncfan.caching.shared.tier import SharedTier
 
 pytestmark = pytest.mark.real_time

@@ -10,12 +10,12 @@ import random
 import sys
 
 from asyncfan.caching import MISSING, Cache, current_load
-from asyncfan.caching.keys import untyped
-from asyncfan.caching.patterns import Pattern
-from asyncfan.caching.shared.guard import Guard
+from asyncfan.caching.calls.keys import untyped
+from asyncfan.caching.clears.patterns import Pattern
 from asyncfan.caching.shared.leases import Lease
 from asyncfan.caching.shared.portal import Portal
 from asyncfan.caching.shared.protocol import Held
+from asyncfan.caching.shared.server.guard import Guard
 from asyncfan.caching.shared.tier import SharedTier
 from asyncfan.testing import FailingStore, MemoryStore, VirtualTimeLoop
 

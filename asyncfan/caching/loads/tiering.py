@@ -1,0 +1,191 @@
+"""What surrounds a load where processes share a tier: look there first, load under a lease, write what was loaded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..freshness.aging import Aging
+from ..freshness.freshness import Freshness
+from ..memory.order import Entry
+from .flights import Failure, Flight
+
+if TYPE_CHECKING:
+    from ..shared.leases import Lease
+    from ..shared.protocol import Held
+    from ..shared.reading import Found
+    from ..shared.tier import SharedTier
+
+__all__ = ["Passage", "cut", "in_task", "in_thread", "is_shareable", "life_of", "through", "through_in_thread"]
+
+T = TypeVar("T")
+Asking = Generator[Coroutine[Any, Any, Any], Any, T]  # yields what is to be awaited, is sent what that gives
+
+
+def is_shareable(text: str) -> bool:
+    """Say whether a key's text means the same in every process: not that of an instance or of a local class."""
+    return "#" not in text
+
+
+class Passage:
+    """One flight's way through the shared tier: `begin`, then perhaps a load and `shorten`, then `end`.
+
+    Each step is a generator of what is to be awaited, so that a load in an event loop and one in a thread go the same
+    way: see `in_task` and `in_thread`.
+
+    Args:
+        tier: The tier.
+        flight: The flight.
+        text: Its key's text.
+        how: How long its values live.
+    """
+
+    __slots__ = ("_entry", "_flight", "_how", "_lease", "_life", "_text", "_tier", "began", "found", "old")
+
+    def __init__(self, tier: SharedTier, flight: Flight, text: str, how: Freshness) -> None:
+        self._tier = tier
+        self._flight = flight
+        self._text = text
+        self._how = how
+        self._lease: Lease | None = None  # the right to load and to write
+        self._entry: Entry | None = None  # what the load gave, if it is to be written
+        self._life: dict[str, Any] = {}  # what the server is told of it
+        self.found: Found | None = None  # what answers the call instead of a load
+        self.old: Found | None = None  # what the load is to replace
+        self.began: float = 0.0  # when the load itself began
+
+    def begin(self) -> Asking[bool]:
+        """Look for the value, else ask for the right to load it; says whether it was found."""
+        if not (self._flight.anew or self._flight.asked):
+            (found,) = yield self._tier.read([self._text], self._flight.tags)
+            if self.look_at(found):
+                return True
+        answer = yield self._tier.claim(self._text, known=self.old, force=self._flight.anew)
+        if hasattr(answer, "value"):
+            self.found = answer
+            return True
+        self.hold(answer)
+        return False
+
+    def look_at(self, found: Found | None) -> bool:
+        """Take in what was read; says whether it answers the call. If not, it may still be served if the load fails."""
+        if found is None:
+            return False
+        if self._serves(found):
+            self.found = found
+            return True
+        self.old = found
+        self._flight.operation.keep_old(self._flight, self.entry_of(found))
+        return False
+
+    def hold(self, answer: Lease | Held | None) -> bool:
+        """Take in the right to load, or None: the tier cannot be used. Says whether the load may begin."""
+        if hasattr(answer, "left"):  # Held
+            return False
+        self._lease = answer  # pyright: ignore[reportAttributeAccessIssue]  # no Held, as mypy sees
+        self.began = self._flight.operation.cache.clock()
+        return True
+
+    def _serves(self, found: Found) -> bool:
+        """Say whether a value answers the caller at once, fresh or not."""
+        return found.is_fresh or (not self._flight.background and self._late(found) < self._how.stale_while_revalidate)
+
+    def _late(self, found: Found) -> float:
+        """Seconds since a stale value has expired."""
+        return math.inf if found.kept is None else self._how.outlives - found.kept
+
+    def entry_of(self, found: Found) -> Entry:
+        """Return the memory tier's entry for a value that was found."""
+        op, how = self._flight.operation, self._how
+        most = op.cache.memory_expire
+        fresh = math.inf if found.fresh is None else found.fresh
+        kept = math.inf if found.kept is None else found.kept
+        stale = fresh if found.is_fresh else how.stale_while_revalidate - self._late(found)
+        life = (min(fresh, most), min(stale, most), kept if how.stale_if_error else 0.0, 0.0)
+        return Aging(
+            self._flight.key, found.value, op.seal, born=op.cache.clock(), life=life, cost=found.cost,
+            beta=how.beta if fresh <= most else 0.0, tags=found.tags, validator=found.validator,
+        )  # fmt: skip
+
+    def shorten(self, entry: Entry | None) -> Entry | None:
+        """Take in what the load gave; return what memory keeps, no longer than a lost message may let it stay."""
+        if entry is None or entry.value.__class__ is Failure:
+            return entry
+        cache = self._flight.operation.cache
+        self._entry = entry
+        self._life = life_of(entry, cache.clock()) | {"cost": cache.clock() - self.began}
+        return cut(entry, cache.clock() + cache.memory_expire)
+
+    def end(self) -> Asking[None]:
+        """Give the server what was loaded, once those who wait have it; what came too late is dropped here too."""
+        lease, self._lease = self._lease, None
+        if lease is None:
+            return
+        if self._entry is None:
+            yield self._tier.release(lease)
+            return
+        became = yield self._tier.write(lease, self._entry.value, **self._life)
+        if became == "fenced":
+            self._flight.operation.drop_same(self._entry)
+        elif became == "stored" and self._flight.anew:  # others hold what it replaces, as nothing had expired
+            yield self._tier.announce(self._text)
+
+
+def life_of(entry: Entry, now: float) -> dict[str, Any]:
+    """Return what the server is told of an entry's value, which may have expired since it was loaded."""
+    fresh, kept = (entry.fresh, entry.last) if isinstance(entry, Aging) else (entry.expires, entry.expires)
+    return {
+        "fresh": None if fresh == math.inf else max(fresh - now, 0.0),
+        "kept": None if kept == math.inf else max(kept - now, 0.0),
+        "tags": entry.tags,
+        "validator": entry.validator,
+    }
+
+
+def cut(entry: Entry, most: float) -> Entry:
+    """Return ``entry``, which memory serves until ``most`` and no longer: so long may a lost message let it stay.
+
+    Where a value that old is better than an error, ``stale_if_error`` says so, for longer.
+    """
+    entry.expires = min(entry.expires, most)
+    if isinstance(entry, Aging):
+        rescues = entry.last > entry.stale
+        entry.fresh, entry.stale = min(entry.fresh, most), min(entry.stale, most)
+        if not rescues:
+            entry.last = entry.stale
+    return entry
+
+
+async def through(passage: Passage, call: Callable[[], Awaitable[T]]) -> T:
+    """Return what the tier has for a flight, or else what its load gives."""
+    if await in_task(passage.begin()) and passage.found is not None:
+        return passage.found.value  # type: ignore[no-any-return]
+    return await call()
+
+
+def through_in_thread(tier: SharedTier, passage: Passage, call: Callable[[], T]) -> T:
+    """As `through`, in a thread without an event loop."""
+    if in_thread(tier, passage.begin()) and passage.found is not None:
+        return passage.found.value  # type: ignore[no-any-return]
+    return call()
+
+
+async def in_task(steps: Asking[T]) -> T:
+    """Go through steps in a task of an event loop."""
+    try:
+        wanted = next(steps)
+        while True:
+            wanted = steps.send(await wanted)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+
+
+def in_thread(tier: SharedTier, steps: Asking[T]) -> T:
+    """Go through steps in a thread without an event loop."""
+    try:
+        wanted = next(steps)
+        while True:
+            wanted = steps.send(tier.blocking(wanted))
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
