@@ -1,26 +1,48 @@
 """What limits and sizes that find themselves have in common: steps on trial, kept if they were worth it, and a trace.
 
 A value climbs the hill of a score that can only be measured while it is in force, with noise. Each step is judged by
-what was measured before and after it, when the difference is clear of the noise; one that was not worth it is undone.
-Steps that succeed grow, steps that fail shrink; where both ways fail, it rests for longer and longer between trials.
+what was measured before and after it, as soon as that makes it likely enough that it was worth it, or that it was not:
+then it is undone, and what it was compared to is measured again before the next one. Steps that succeed grow, steps
+that fail or bring little shrink; where both ways fail, it rests for longer and longer between trials.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-__all__ = ["TRACE", "Climber", "Decision", "Measured"]
+__all__ = ["TRACE", "Climber", "Decision", "Measured", "check_bounds"]
 
 # Decisions that a trace holds.
 TRACE = 64
 # Steps, as powers of two: the first one; the longest, so that nothing overshoots by more than 1.42 times; the shortest,
 # which is how far the value moves to and fro where it rests. It is longer where noise would hide what it brings.
 FIRST, LONGEST, SHORTEST = 1 / 4, 1 / 2, 1 / 8
-# Standard errors by which two scores must differ before that.
-CLEAR = 3.0
+# A step is judged when one verdict is so many times as likely as the other, given what was measured: Wald, "Sequential
+# tests of statistical hypotheses" (Annals of Mathematical Statistics 16, 1945). Where three standard errors were asked
+# for, it took five times as long where times scatter by 0.3.
+SURE = math.log(40)
+# A difference of two scores in a row counts for so many times the variance until then at most, or so many times what is
+# faint: where it is larger, what is measured has changed.
+FAR, FAINT = 9.0, 0.003
 # Turns to rest between trials at most, where none succeeds.
 REST = 16
+
+
+def check_bounds(least: Any, most: Any) -> None:
+    """Refuse ``min`` and ``max`` that bound no whole number >= 1.
+
+    Raises:
+        TypeError: One is not an int.
+        ValueError: ``least`` is less than 1, or ``most`` less than ``least``.
+    """
+    for name, value in (("min", least), ("max", most)):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{name} must be an int >= 1, got {value!r}")
+    if least < 1:
+        raise ValueError(f"min must be >= 1, got {least!r}")
+    if most < least:
+        raise ValueError(f"max must be >= min={least!r}, got {most!r}")
 
 
 class Decision(NamedTuple):
@@ -63,11 +85,6 @@ class Measured:
         self.variance += share * (variance - self.variance + (1 - share) * apart * apart)
         self.mean += share * apart
 
-    @property
-    def error(self) -> float:
-        """The standard error of the mean, squared; infinite before anything was measured."""
-        return self.variance / self.count if self.count else math.inf
-
 
 class Climber:
     """A whole number between bounds, on its way to where its score is best.
@@ -78,6 +95,7 @@ class Climber:
         worth: How many per cent the score must rise by for each per cent that the value rises by, and may fall by for
             each that it falls by. Scores are logarithms.
         enough: Measurements after which a difference counts however noisy it is.
+        rounds: The same, in times of the value, where that is more.
 
     Attributes:
         value: What is in force; it begins in the middle, the geometric mean of the bounds.
@@ -85,30 +103,45 @@ class Climber:
         tried: While a step is on trial: the value and the score before it.
     """
 
-    def __init__(self, least: int, most: int, worth: float, enough: float) -> None:
+    def __init__(self, least: int, most: int, worth: float, enough: float, rounds: float = 0.0) -> None:
         self.least: int = least
         self.most: int = most
         self._worth = worth
-        self._noticed = max(worth, 1 - worth)  # how much the gain of a step can differ from what is asked for
+        self._apart = 2 * math.sqrt(worth * (1 - worth))  # how far the gains are apart that are to be told from another
+        self._fewest, self._rounds = enough, rounds
         self.value: int = self.bounded(math.sqrt(least) * math.sqrt(most))
-        self._enough = enough
-        self.here: Measured = Measured(memory=enough)
+        self.here: Measured = Measured(memory=self._enough)
         self.tried: tuple[int, Measured] | None = None
+        # The variance of scores, whatever the value: that of the first few under a new one may be small by chance.
+        self._noise = Measured(memory=4 * enough)
+        self._last = 0.0  # the score before
+        self._owed = 0.0  # measurements to take before the next trial
         self._way = 1.0  # up or down, the next trial
         self._stride = FIRST
         self._failed = False  # whether the step before was not worth it either
         self._rest = 0  # turns between trials
         self._rested = 0
 
+    def learn(self, mean: float, variance: float, count: float) -> None:
+        """Take in ``count`` more scores with this mean and variance."""
+        if count > 1:
+            self._noise.add(variance, 0.0, count)
+        elif self.here.count:  # of two in a row: a change of what is measured is no noise
+            self._noise.add(min((mean - self._last) ** 2 / 2, FAR * max(self._noise.mean, FAINT)), 0.0, count)
+        self._last = mean
+        self.here.add(mean, variance, count)
+        self._owed -= count
+
     def next(self) -> int | None:
         """Return the value to try now; None while the last step is on trial or it is time to rest."""
         if self.tried is not None or not self.here.count:
             return None
         self._rested += 1
-        if self._rested <= self._rest:
+        if self._rested <= self._rest or self._owed > 0:
             return None
         for _ in range(2):
-            value = self.bounded(self.value * 2.0 ** (self._way * self._stride))
+            stride = max(self._stride, self._shortest)
+            value = self.bounded(self.value * 2.0 ** (self._way * stride))
             if value == self.value:
                 value = self.bounded(value + self._way)
             if value != self.value:
@@ -116,26 +149,47 @@ class Climber:
             self._way = -self._way
         return None
 
-    def step(self, value: int, before: Measured | None = None) -> None:
-        """Put ``value`` in force, on trial; ``before`` is the score until now, if it is not `here`."""
-        self.tried = (self.value, before or self.here)
-        self.value, self.here = value, Measured(memory=self._enough)
+    def step(self, value: int, before: Measured | None = None, *, further: bool = False) -> None:
+        """Put ``value`` in force, on trial.
+
+        Args:
+            value: The new value.
+            before: The score until now, if it is not `here`.
+            further: The step on trial goes on: what it brings is compared to the score before all of it.
+        """
+        if self.tried is None or not further:
+            self.tried = (self.value, before or self.here)
+        self._put(value)
 
     def gain(self) -> float | None:
         """Return how much more the step on trial brought than it must; None while that is not clear."""
         if self.tried is None or not self.here.count:
             return None
         value, before = self.tried
-        gain = self.here.mean - before.mean - self._worth * math.log(self.value / value)
-        if self.here.count < self._enough and abs(gain) < CLEAR * math.sqrt(self.here.error + before.error):
+        way = math.log(self.value / value)
+        gain = self.here.mean - before.mean - self._worth * way
+        doubt = self._error(self.here) + self._error(before)
+        if self.here.count < self._enough and self._apart * abs(way * gain) < SURE * doubt:
             return None
         return gain
 
-    def keep(self) -> None:
-        """End the trial: go on the same way at once, in a longer step."""
+    def doubt(self) -> float:
+        """Return the standard error of the score here; 0.0 when enough was measured."""
+        return math.sqrt(self._error(self.here)) if self.here.count < self._enough else 0.0
+
+    def _error(self, score: Measured) -> float:
+        """Return the standard error of a score, squared; infinite before anything was measured."""
+        return self._noise.mean / score.count if score.count else math.inf
+
+    def keep(self, gain: float) -> None:
+        """End the trial: go on the same way at once, in a longer step if this one was clear."""
         assert self.tried is not None  # noqa: S101 - only called on trial
-        self._way = 1.0 if self.value > self.tried[0] else -1.0
-        self._stride = min(2 * self._stride, LONGEST)
+        way = math.log(self.value / self.tried[0])
+        self._way = math.copysign(1.0, way)
+        if way > 0 and 4 * gain < way * (1 - self._worth):  # the best is near
+            self._stride = max(self._stride / 2, SHORTEST)
+        elif self.here.count < self._enough:
+            self._stride = min(2 * self._stride, LONGEST)
         self._rest = self._rested = 0
         self._failed = False
         self.tried = None
@@ -146,7 +200,10 @@ class Climber:
         Where neither way is worth the shortest step, it is time for a rest.
         """
         assert self.tried is not None  # noqa: S101 - only called on trial
+        # What was lucky before the trial would be as lucky in the next one, unless it is measured again for as long.
+        self._owed = self.here.count
         self.value, self.here = self.tried
+        self.here.count /= 2
         self.tried = None
         self.turn()
 
@@ -161,15 +218,26 @@ class Climber:
         self._failed = not self._failed
 
     @property
+    def _enough(self) -> float:
+        """Measurements after which a difference counts."""
+        return max(self._fewest, self._rounds * self.value)
+
+    @property
     def _shortest(self) -> float:
         """The shortest step whose gain is one and a half times the noise that remains when enough was measured."""
-        noise = 1.5 * math.sqrt(2 * self.here.variance / self._enough)
-        return min(max(SHORTEST, noise / (math.log(2) * self._noticed)), LONGEST)
+        noise = 1.5 * math.sqrt(2 * self._noise.mean / self._fewest)
+        return min(max(SHORTEST, 2 * noise / (math.log(2) * self._apart)), LONGEST)
 
     def jump(self, value: int) -> None:
         """Put ``value`` in force without a trial, and climb from there."""
-        self.value, self.here, self.tried = value, Measured(memory=self._enough), None
+        self.tried = None
+        self._put(value)
         self._way, self._stride, self._rest, self._rested, self._failed = 1.0, FIRST, 1, 0, False
+        self._owed = 0.0
+
+    def _put(self, value: int) -> None:
+        self.value = value
+        self.here = Measured(memory=self._enough)
 
     def bounded(self, value: float) -> int:
         """Return the whole number within the bounds that is nearest."""

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ..climbing import TRACE, Climber, Decision, Measured
+from ..climbing import TRACE, Climber, Decision, Measured, check_bounds
 from ..fanout.adaptive import Overload, has_status, judge
 
 __all__ = ["AdaptiveBatchSize", "SizeController", "is_too_large"]
@@ -17,12 +17,16 @@ __all__ = ["AdaptiveBatchSize", "SizeController", "is_too_large"]
 WORTH = 0.1
 # Batches after which a difference in throughput counts however noisy it is, and those that are needed in any case.
 ENOUGH, LEAST = 8, 2
-# A batch that takes so many times as long as it may counts alone.
-FAR = 4.0
-# How far the size falls or rises at once.
-QUARTER, DOUBLE = 0.25, 2.0
+# A first batch that takes so many times as long as it may counts alone (in logarithms). One that takes so many times as
+# long as those before it does not count, unless another one follows: it may be a straggler.
+FAR = math.log(4.0)
+# How far the size falls or rises at once; and how much of the band's upper end is aimed at where batches take longer.
+# To aim at the middle cost half of the throughput where noise had led across the edge.
+QUARTER, DOUBLE, BELOW = 0.25, 2.0, 0.8
 # Batches after which a size that was too large is tried again; twice as many each time that it still is.
 SELDOM = 100
+# A size that goes through, in times of the one that did before, shows that the backend takes more than it did.
+BEYOND = 1.2
 
 
 class AdaptiveBatchSize:
@@ -31,13 +35,13 @@ class AdaptiveBatchSize:
     ``"auto"`` is ``AdaptiveBatchSize()``. It begins in the middle (the geometric mean: 100), and then:
 
     - Batches that take longer than the ``band`` allows get smaller, in proportion; those that take less than its lower
-      end are tried twice as large (joblib's rule, with its 0.2 to 2 s).
+      end are tried twice as large (joblib's rule, with its 0.2 to 2 s). One straggler moves nothing.
     - Within the band it climbs to where throughput is highest, in steps on trial: one per cent more items must bring a
       tenth of a per cent more of them a second.
     - A batch that is refused or times out halves it.
     - A batch that is too large for the backend, which answers 413 or what ``too_large`` says, is cut in two, and both
       halves are sent: two results in the place of one. The size then stays below, and is tried again after 100 batches,
-      200, 400 and so on.
+      200, 400 and so on, until that goes through.
 
     There is no randomness: the same measurements give the same sizes.
 
@@ -70,13 +74,7 @@ class AdaptiveBatchSize:
         overload: Overload | None = None,
         too_large: Overload | None = None,
     ) -> None:
-        for name, value in (("min", min), ("max", max)):
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f"{name} must be an int >= 1, got {value!r}")
-        if min < 1:
-            raise ValueError(f"min must be >= 1, got {min!r}")
-        if max < min:
-            raise ValueError(f"max must be >= min={min!r}, got {max!r}")
+        check_bounds(min, max)
         _check_band(band)
         self.min: int = min
         self.max: int = max
@@ -126,9 +124,12 @@ class SizeController:
         self._quick, self._slow = math.log(quick), math.log(slow)
         self._climber = Climber(least, most, WORTH, ENOUGH)
         self._times = Measured(memory=ENOUGH)  # how long batches of this size take, in logarithms
+        self._far = False  # whether the last batch took longer than those before it by far
         self._doubling = True  # whether a size that is quick may be tried twice as large: until that once was no good
         self._patience = SELDOM  # batches to wait until what was too large is tried again
         self._waited = 0  # since then; only counted while there is such a size
+        self._known = most  # the largest size that may be taken to go through
+        self._retrying = False  # whether a larger one is tried again
 
     @property
     def current(self) -> int:
@@ -167,21 +168,24 @@ class SizeController:
         return 0.95 * self.current <= items <= 1.05 * self.current
 
     def _learn(self, now: float, items: int, time: float) -> None:
-        climber = self._climber
-        self._times.add(time, 0.0, 1)
-        climber.here.add(math.log(items) - time, 0.0, 1)
-        self._raise_ceiling()
-        level, count = self._times.mean, self._times.count
-        if time > self._slow + math.log(FAR) or (count >= LEAST and level > self._slow):
-            middle = (self._quick + self._slow) / 2
-            size = self.current * max(QUARTER, math.exp(middle - max(level, time if count < LEAST else level)))
-            why = f"because a batch takes {math.exp(level):.2g} s"
+        climber, times = self._climber, self._times
+        far = times.count >= LEAST and time > times.mean + FAR
+        straggler, self._far = far and not self._far, far
+        if straggler:
+            return
+        times.add(time, 0.0, 1)
+        climber.learn(math.log(items) - time, 0.0, 1)
+        self._raise_ceiling(items)
+        too_slow = times.mean - self._slow
+        if too_slow > (climber.doubt() if times.count >= LEAST else FAR):
+            size = self.current * max(QUARTER, math.exp(-too_slow) * BELOW)
+            why = f"because a batch takes {math.exp(times.mean):.2g} s"
             if climber.tried is not None and climber.tried[0] < self.current:
                 self._undo(now, why)
             else:
                 self._jump(now, size, why)
-        elif count >= LEAST:
-            self._climb(now, level)
+        elif times.count >= LEAST:
+            self._climb(now, times.mean)
 
     def _climb(self, now: float, level: float) -> None:
         """Judge the step on trial, or try the next one."""
@@ -195,7 +199,7 @@ class SizeController:
                 way = "more" if change > 0 else "less"
                 self._undo(now, f"because {self.current} a batch bring {abs(change):.0%} {way}")
                 return
-            climber.keep()
+            climber.keep(gain)
         value = climber.next()
         if value is not None and value > self.current:
             if level < self._quick and self._doubling:
@@ -221,8 +225,11 @@ class SizeController:
     def _lower_ceiling(self, now: float, items: int) -> None:
         """Stay below ``items``; half-way back, in proportion, to the largest that is known to go through."""
         climber = self._climber
-        self._patience = min(2 * self._patience, 16 * SELDOM) if climber.most < self.most else SELDOM
-        self._waited = 0
+        if items <= self._known:  # it takes less than it did
+            self._patience, self._waited, self._known = SELDOM, 0, items - 1
+        elif self._retrying:
+            self._patience, self._waited = min(2 * self._patience, 16 * SELDOM), 0
+        self._retrying = False
         if items > climber.most and climber.most < self.current:
             return
         climber.most = max(self.least, min(climber.most, items - 1))
@@ -234,13 +241,18 @@ class SizeController:
         else:
             self._jump(now, min(items * 0.5, climber.most), why)
 
-    def _raise_ceiling(self) -> None:
-        """Let what was too large be tried again, seldom."""
-        if self._climber.most < self.most:
-            self._waited += 1
-            if self._waited >= self._patience:
-                self._climber.most = min(self.most, 2 * self._climber.most)
-                self._waited = 0
+    def _raise_ceiling(self, items: int) -> None:
+        """Let what was too large be tried again, seldom; forget it if that goes through."""
+        climber = self._climber
+        if climber.most == self.most:
+            return
+        self._waited += 1
+        if self._retrying and items > BEYOND * self._known:
+            climber.most, self._known, self._retrying = self.most, self.most, False
+        elif self._waited >= self._patience:
+            self._known = self.current
+            climber.most = min(self.most, 2 * climber.most)
+            self._waited, self._retrying = 0, True
 
     # -- changes
 

@@ -126,12 +126,12 @@ class BatchLoads:
         """Settle the flight of one key; what fails for it fails for no other."""
         op = self.operation
         try:
+            if not isinstance(result, BaseException):
+                op.settle(flight, result, op.succeeded(flight, result, started))
+                return
             if isinstance(result, asyncio.CancelledError):  # raised bare, it would seem to be the caller's own
                 result = op.foreign_cancel(result)
-            if isinstance(result, BaseException):
-                op.settle(flight, *op.failed(flight, result, started))
-            else:
-                op.settle(flight, result, op.succeeded(flight, result, started))
+            op.settle(flight, *op.failed(flight, result, started))
         except Exception as error:  # noqa: BLE001 - the user's cache_if
             op.settle(flight, *op.failed(flight, error, started))
 

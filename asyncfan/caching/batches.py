@@ -85,7 +85,8 @@ class Visit:
         self._counts = True  # the first time, each key counts as a call
         self._patience: float | None = (batch.loads.how or self._operation.freshness).soft_timeout
         self._until = self._loop.time() + (self._patience or 0)
-        self._seats: dict[Any, tuple[Flight, asyncio.Future[Any]]] = {}  # {key: what is waited for}
+        # {key: what is waited for, and with what; None where it is ours to launch, and need not be waited for yet}
+        self._seats: dict[Any, tuple[Flight, asyncio.Future[Any] | None]] = {}
         # registered, and ours to launch: those that are waited for, and those in the background
         self._led: tuple[list[Flight], list[Flight]] = ([], [])
 
@@ -103,13 +104,14 @@ class Visit:
         """Find each key's entry, or board its flight; then start the loads that are ours to start."""
         op = self._operation
         for key in self._todo:
-            waiter: asyncio.Future[Any] = self._loop.create_future()
             try:
-                entry, flight, leads = op.enter(key, waiter, self._loop, anew=False, counts=self._counts)
+                entry, flight, waiter = op.enter(
+                    key, self._loop, self._loop.create_future, anew=False, counts=self._counts
+                )
             except RecursiveLoadError as error:
                 self._give(key, Failure(error))
                 continue
-            if leads:
+            if flight is not None and waiter is None:
                 flight.tags, flight.how = self._todo[key].tags, self._batch.loads.how
                 self._led[flight.background].append(flight)
             if entry is not None:
@@ -128,7 +130,15 @@ class Visit:
         again: dict[Any, Wanted] = {}
         for key in sorted(self._seats, key=lambda key: not self._seats[key][0].mates):
             flight, waiter = self._seats[key]
-            result = waiter.result() if waiter.done() else await self._outcome(key, flight, waiter)
+            if waiter is None and flight.waiters is not None:  # only this loop settles it
+                waiter = flight.seat(self._loop.create_future)
+                self._seats[key] = flight, waiter
+            if waiter is None:
+                result, flight.result = flight.result, None
+            elif waiter.done():
+                result = waiter.result()
+            else:
+                result = await self._outcome(key, flight, waiter)
             flight.unblock()
             del self._seats[key]
             if result is AGAIN:
@@ -168,8 +178,10 @@ class Visit:
         loads: dict[int, Flight] = {}
         with op.lock:
             for flight, waiter in self._seats.values():
+                if waiter is None:
+                    flight.result = None
                 if flight.waiters:
-                    flight.waiters.pop(waiter, None)
+                    flight.waiters.pop(waiter or flight, None)
                 loads[id(flight.mates or flight)] = flight
             stopping = [flight for flight in loads.values() if flight.abandon()]
         for flight in stopping:

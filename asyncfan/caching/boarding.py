@@ -12,7 +12,7 @@ from ..exceptions import AttemptTimeoutError
 from ..metrics import Histogram
 from .aging import Age, Aging
 from .clearing import Clearable
-from .flights import AGAIN, Flight, deliver
+from .flights import AGAIN, Flight, Waiter, deliver
 from .freshness import Freshness
 from .order import Entry
 
@@ -63,7 +63,7 @@ class Boarding(Clearable):
 
     def settle(self, flight: Flight, result: Any, entry: Entry | None = None) -> None:
         """End a flight: store the entry unless it was fenced meanwhile, and give the result to whom it may be given."""
-        waiters: dict[Any, int] | None = None
+        waiters: dict[Waiter | Flight, int] | None = None
         late: list[Any] | None = None
         try:
             with self.lock:
@@ -72,6 +72,8 @@ class Boarding(Clearable):
                     result = AGAIN
                 elif waiters and flight.began != self.clears.number:
                     late = self.come_too_late(flight, waiters)
+                if waiters and waiters.pop(flight, None) is not None:
+                    flight.result = result
                 if self.flights.get(flight.key) is flight:
                     del self.flights[flight.key]
                     fenced = flight.began != self.clears.number and self.is_fenced(flight)
@@ -83,34 +85,43 @@ class Boarding(Clearable):
         except Exception as error:  # noqa: BLE001 - the user's own weigher or mapping; the load did not fail
             log.error("%s: what was loaded is given out but not stored: %s", self.name, type(error).__name__)  # noqa: TRY400
         finally:
-            deliver(waiters or (), result, flight.loop)
+            if waiters:
+                deliver(waiters, result, flight.loop)
             if late:
                 deliver(late, AGAIN, flight.loop)
 
     def enter(
-        self, key: Any, waiter: Any, loop: asyncio.AbstractEventLoop | None, *, anew: bool, counts: bool
-    ) -> tuple[Entry | None, Any, bool]:
+        self,
+        key: Any,
+        loop: asyncio.AbstractEventLoop | None,
+        make: Callable[[], Waiter],
+        *,
+        anew: bool,
+        counts: bool,
+    ) -> tuple[Entry | None, Any, Any]:
         """Find an entry to serve, or board a flight; the first time, the call counts.
 
         Returns:
             The entry to be served, if there is one; the `Flight` to wait for, which only follows where there is an
-            entry; and whether it is the caller's to launch.
+            entry; and what ``make()`` gave to wait with, None where the flight is the caller's to launch.
         """
         with self.lock:
-            entry = None if anew else self.find(key)
+            entry = self.find(key) if key in self.table and not anew else None
             if entry is not None:
                 age = entry.age(self.cache.clock(), self.cache.random) if isinstance(entry, Aging) else Age.FRESH
                 if age is not Age.FALLBACK:
                     self._count_hit(entry, counts=counts)
                     flight = self.depart(key, loop) if age is Age.REFRESH else None
                     self.refreshes += flight is not None
-                    return entry, flight, flight is not None
-            flight, leads = self.board(key, waiter, loop)
-            if counts and leads:
+                    return entry, flight, None
+            flight, waiter = self.board(key, loop, make)
+            if not counts:
+                pass
+            elif waiter is None:
                 self.misses += 1
-            elif counts:
+            else:
                 self.joined += 1
-            return None, flight, leads
+            return None, flight, waiter
 
     def _count_hit(self, entry: Entry, *, counts: bool) -> None:
         self.store.touched.append(entry)

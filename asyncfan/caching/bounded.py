@@ -50,7 +50,7 @@ class Bounded(ABC):
         """Let go of an entry, also of one that is about to come in."""
         if entry.older is not None:
             self._let_go(entry)
-        pass  # it and what is noted there would keep each other alive
+        entry.place = None  # it and what is noted there would keep each other alive
 
     @abstractmethod
     def touch(self, entry: Entry) -> None:

@@ -53,9 +53,10 @@ class Cache(Decorating, Items, Invalidation):
             is called once for each value, under the cache's lock: it must be quick. Where it fails, or returns no
             number >= 0, the value is given out, not stored, and the log says so; `put` raises.
         policy: "lru" drops what was not used for longest. "lfu" drops what was used least often, and is slow to forget
-            what was once in demand (Shah et al., 2010). "s3fifo" lets what is used once, such as a scan, pass by without driving out the
-            rest (Yang et al., SOSP 2023). Or a mutable mapping with bounds of its own, such as cachebox's, in
-            place of those above: it is given a record with a ``value`` for each call, and what it drops goes here too.
+            what was once in demand (Shah et al., 2010). "s3fifo" lets what is used once, such as a scan, pass by
+            without driving out the rest (Yang et al., SOSP 2023). An entry of each takes some 400 bytes beside its
+            value. Or a mutable mapping with bounds of its own, such as cachebox's, in place of those above: it is
+            given a record with a ``value`` for each call, and what it drops goes here too.
         clock: Gives the time in seconds that expiry is measured by; it must not go back.
         random: Gives a number from [0, 1): for ``jitter`` and ``refresh_ahead``.
         namespace: Put before every key in a tier shared with other programs.

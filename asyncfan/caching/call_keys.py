@@ -14,6 +14,8 @@ __all__ = ["CallKeys", "Instance", "Instances", "without_surroundings"]
 
 Key = tuple[Any, ...]  # (value, class of value) for each parameter in turn; markers stand in for the class
 
+_DIGITS = 10**18
+
 
 class Spelled:
     """Stands beside the text of a value that is no atom, where an atom's class would stand."""
@@ -77,9 +79,8 @@ class CallKeys:
         Raises:
             UnkeyableArgumentError: A value cannot be keyed.
         """
-        for i in range(0, len(key), 2):
-            mark = key[i + 1]
-            if mark is not type(key[i]) or not is_atom(key[i]):
+        for value, mark in zip(key[::2], key[1::2], strict=True):
+            if mark is not type(value) or not (mark is int or is_atom(value)):
                 return self._spelled(key)
         return key
 
@@ -115,8 +116,11 @@ class CallKeys:
 
     def _texts(self, key: Key) -> list[str]:
         parts: list[str] = []
-        for value, mark in zip(key[::2], key[1::2], strict=True):
-            if mark is Instance:
+        pairs = iter(key)
+        for value, mark in zip(pairs, pairs, strict=True):
+            if mark is int and -_DIGITS < value < _DIGITS:  # as `short_text` has it, at a fifth of the cost
+                parts.append(f"{value}")
+            elif mark is Instance:
                 parts.append(value.text)
             else:
                 parts.append(value if mark is Spelled or mark is Ambient else short_text(value))

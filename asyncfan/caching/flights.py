@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextvars
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from ..exceptions import RecursiveLoadError, SelfCancelledError
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["AGAIN", "LATE", "UNSHARED", "Failure", "Flight", "deliver", "loading", "outcome", "running_loop"]
 
 Waiter = asyncio.Future[Any] | concurrent.futures.Future[Any]
+W = TypeVar("W", asyncio.Future[Any], concurrent.futures.Future[Any])
 
 # The flight whose load the current context runs; None outside of loads.
 loading: contextvars.ContextVar[Flight | None] = contextvars.ContextVar("asyncfan_loading", default=None)
@@ -67,7 +68,7 @@ class Flight:
 
     __slots__ = (
         "anew", "asked", "background", "began", "blocked_on", "cancelled", "checked", "depth", "how", "key", "load",
-        "loop", "mates", "operation", "passage", "tags", "task", "waiters",
+        "loop", "mates", "operation", "passage", "result", "tags", "task", "waiters",
     )  # fmt: skip
 
     def __init__(self, operation: Register, key: Any, loop: asyncio.AbstractEventLoop | None) -> None:
@@ -78,8 +79,10 @@ class Flight:
         self.checked: int = self.began  # no clear up to this one meant its key
         self.loop: asyncio.AbstractEventLoop | None = loop  # where it runs; None: in a thread
         self.task: asyncio.Task[Any] | None = None  # None: it runs in its first caller's own task or thread
-        # {waiter: clears when it came}, in the order in which they came; None: settled
-        self.waiters: dict[Waiter, int] | None = {}
+        # {waiter: clears when it came}, in the order in which they came; None: settled. Its leader stands there as the
+        # flight itself until it has to wait: a load that ends at once needs no future
+        self.waiters: dict[Waiter | Flight, int] | None = {}
+        self.result: Any = None  # its leader's, if it ended before that had to wait
         self.cancelled: bool = False  # all waiters left, or its leader: never stored, only waited for
         self.blocked_on: list[Flight] = []  # the flights that its load waits for right now
         self.depth: int = 0  # how many loads it was started inside of
@@ -92,10 +95,6 @@ class Flight:
         self.how: Freshness | None = None  # what its caller said of freshness; None: the operation's
         self.mates: tuple[Flight, ...] = ()  # all that its task loads, itself too; (): it has a load of its own
 
-    def is_plain(self) -> bool:
-        """Say whether nobody has said anything of its value."""
-        return self.load is None and not self.tags and self.how is None and self.passage is None
-
     @property
     def known_tags(self) -> tuple[str, ...]:
         """The tags of its value, as far as they are known: a value that was found brings its own."""
@@ -103,13 +102,22 @@ class Flight:
             return self.passage.found.tags
         return self.tags if self.load is None else self.load.tags
 
-    def lead(self, waiter: Waiter) -> None:
-        """Add the first waiter, and note that the caller's own load now waits for this one. Under the lock."""
-        self.waiters = {waiter: self.began}
+    def lead(self) -> None:
+        """Have a leader, and note that its own load now waits for this one. Under the lock."""
+        self.waiters = {self: self.began}
         mine = loading.get()
         if mine is not None:
             self.depth = mine.depth + 1
             mine.blocked_on.append(self)
+
+    def seat(self, make: Callable[[], W]) -> W | None:
+        """Give its leader a waiter of its own; None where it is settled by now, and has a `result`."""
+        with self.operation.lock:
+            if self.waiters is None:
+                return None
+            waiter = make()
+            self.waiters[waiter] = self.waiters.pop(self)
+            return waiter
 
     def enlist(self, waiter: Waiter) -> None:
         """Add a waiter, and note what the caller's own load now waits for. Under the lock.
@@ -155,6 +163,18 @@ class Flight:
         for flight in self.mates or (self,):
             flight.cancelled = True
         return True
+
+    def take(self) -> Any:
+        """Return what the load gave its leader, or raise it, once `seat` or `waiters` say that it has ended."""
+        result, self.result = self.result, None
+        if self.depth:
+            self.unblock()
+        try:
+            if result.__class__ is Failure:
+                result.throw()
+            return result
+        finally:
+            del self, result  # as in wait
 
     def unblock(self) -> None:
         """Note that the caller's own load no longer waits for this one."""
@@ -244,10 +264,12 @@ def outcome(result: Any) -> Any:
         del result
 
 
-def deliver(waiters: Iterable[Waiter], result: Any, here: asyncio.AbstractEventLoop | None) -> None:
+def deliver(waiters: Iterable[Waiter | Flight], result: Any, here: asyncio.AbstractEventLoop | None) -> None:
     """Give each waiter the result, in its own loop or thread; ``here`` is the loop that this is called in."""
     for waiter in waiters:
         try:
+            if isinstance(waiter, Flight):
+                continue  # its leader finds it there
             if isinstance(waiter, concurrent.futures.Future):
                 waiter.set_result(result)
             elif waiter.get_loop() is here:

@@ -19,6 +19,7 @@ from .options import CacheOptions, freshness_of
 from .register import MISSING
 
 if TYPE_CHECKING:
+    from ..fanout import Limiter
     from .adaptive import AdaptiveExpire
     from .cache import Cache
     from .cleared import Cleared
@@ -65,6 +66,11 @@ class CachedFunction:
         # one made by `batched` must not join a load of its own that was invalidated since; a mock has every attribute
         self.load: Callable[..., Any] = function.load_anew if hasattr(type(function), "load_anew") else function  # type: ignore[attr-defined]
         self.operation: Operation = cache.operation(prefix, name, text=keys.text, freshness=self.freshness)
+        how = self.freshness
+        # what each miss asks for, read once
+        self._tags_of: Callable[..., tuple[str, ...]] | None = how.tags_of
+        limits = (how.hard_timeout, how.limiter)
+        self._limits: tuple[float | None, Limiter | None] | None = None if limits == (None, None) else limits
         instance = instance_parameter(function, plain_parameters(function))
         self.is_method: bool = instance is not None
         self.keyed: list[str] | None = None if key else parameters
@@ -109,12 +115,12 @@ class CachedFunction:
         self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, anew: bool = False, asked: bool = False
     ) -> Any:
         """Return a call's value, as a coroutine where the function is one: stored, loading, or to be loaded."""
-        key, how = self.exact(key), self.freshness
-        tags = how.tags_of(*args, **kwargs) if how.tags_of else ()
+        key, tags_of = self.exact(key), self._tags_of
+        tags = tags_of(*args, **kwargs) if tags_of else ()
         if self.is_async:
             call = functools.partial(self.load, *args, **kwargs)
-            if how.hard_timeout is not None or how.limiter is not None:
-                call = limited(self.operation.name, call, how.hard_timeout, how.limiter)  # type: ignore[assignment]
+            if self._limits is not None:
+                call = limited(self.operation.name, call, *self._limits)  # type: ignore[assignment]
             found = self.operation.fetch(key, call, tags=tags, anew=anew, asked=asked)
             return found if self.copy is None else self._copied(found)
         checked = self._checked(args, kwargs)

@@ -31,7 +31,7 @@ class Recording(Flight):
 
     __slots__ = ("asked", "bytes", "consumers", "count", "failure", "idle", "items", "kept", "seconds")
 
-    waiters: dict[Waiter, int] | None  # the flight's, set here too
+    waiters: dict[Waiter | Flight, int] | None  # the flight's, set here too
 
     def __init__(self, operation: Operation, key: Any, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(operation, key, loop)

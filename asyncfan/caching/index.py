@@ -29,24 +29,31 @@ class TextIndex:
 
     def add(self, text: str, entry: Entry) -> None:
         """Take in an entry, unless it is there."""
-        i, j = self._place(text)
-        if i == len(self._lasts):
-            if not i:
-                self._texts, self._entries, self._lasts = [[text]], [[entry]], [text]
+        lasts = self._lasts
+        i = bisect_left(lasts, text)
+        if i < len(lasts):
+            texts = self._texts[i]
+            j = bisect_left(texts, text)
+            if not self.complete and texts[j] == text and self._place_of(text, entry) is not None:
                 return
-            i, j = i - 1, len(self._texts[-1])
-        elif not self.complete and self._texts[i][j] == text and self._place_of(text, entry) is not None:
-            return
-        texts, entries = self._texts[i], self._entries[i]
-        texts.insert(j, text)
-        entries.insert(j, entry)
-        if len(texts) > BUCKET:
-            half = BUCKET // 2
-            self._texts[i : i + 1] = texts[:half], texts[half:]
-            self._entries[i : i + 1] = entries[:half], entries[half:]
-            self._lasts[i : i + 1] = texts[half - 1], texts[-1]
+        elif i:
+            i -= 1
+            texts = self._texts[i]
+            j = len(texts)
+            lasts[i] = text
         else:
-            self._lasts[i] = texts[-1]
+            self._texts, self._entries, self._lasts = [[text]], [[entry]], [text]
+            return
+        texts.insert(j, text)
+        self._entries[i].insert(j, entry)
+        if len(texts) > BUCKET:
+            self._split(i)
+
+    def _split(self, i: int) -> None:
+        texts, entries, half = self._texts[i], self._entries[i], BUCKET // 2
+        self._texts[i : i + 1] = texts[:half], texts[half:]
+        self._entries[i : i + 1] = entries[:half], entries[half:]
+        self._lasts[i : i + 1] = texts[half - 1], texts[-1]
 
     def discard(self, text: str, entry: Entry) -> None:
         """Let go of an entry, if it is there."""

@@ -73,19 +73,20 @@ class LeaderLoads(TaskLoads):
         loop = asyncio.get_running_loop()
         counts = True
         while True:
-            waiter: asyncio.Future[Any] = loop.create_future()
-            entry, flight, leads = self.enter(key, waiter, loop, anew=anew, counts=counts)
+            entry, flight, waiter = self.enter(key, loop, loop.create_future, anew=anew, counts=counts)
             if entry is not None:
                 if flight is not None:
                     self.start(self._lead_later(flight, refresh or call, shared=shared), (flight,), loop)
                 return entry.value, "hit"
             counts = False
             try:
-                if leads:
+                if waiter is None:
                     flight.anew = anew
                     return await self._lead(flight, call, shared=shared)
                 result = await flight.wait(waiter)
             finally:
+                if waiter is None:
+                    flight.result = None  # an error's traceback holds a frame that holds the flight
                 del flight, waiter
             if result is UNSHARED:
                 return (await call()).value, "miss"

@@ -205,13 +205,14 @@ class Fences:
         """
         if number < self.floor:
             return self.floor
-        if not self:
+        if not self._held:
             return 0
         t = text()
-        found = [self._exact.get(t, ()), *(self._starts.get(t[:n], ()) for n in self._lengths)]
+        found = [self._exact.get(t, ()), *[self._starts.get(t[:n], ()) for n in self._lengths]]
         firsts = [numbers[bisect_right(numbers, number)] for numbers in found if numbers and numbers[-1] > number]
-        firsts += [n for n, pattern in self._patterns.items() if n > number and pattern.matches(t)]
-        return min(firsts, default=0)
+        if self._patterns:
+            firsts += [n for n, pattern in self._patterns.items() if n > number and pattern.matches(t)]
+        return min(firsts) if firsts else 0
 
     def cleared_since(self, number: int, text: Callable[[], str]) -> bool:
         """Say whether a clear after ``number`` meant the untyped text that ``text()`` returns."""

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Literal, final
 
-from .flights import Failure, Flight, running_loop
+from .flights import Failure, Flight, Waiter, running_loop
 from .index import TextIndex
 from .keys import untyped
 from .load import Load
@@ -175,14 +175,10 @@ class Register:
             return True
         return False
 
-    def text_to_index(self, entry: Entry) -> str | None:
-        """Return the text by which the sweep is to index an entry; None where no index is being made."""
-        return None if self.index is None or self.index.complete else untyped(self.text(entry.key))
-
-    def take_into_index(self, text: str, entry: Entry) -> None:
-        """Index an entry that the sweep leaves."""
-        if self.index is not None:
-            self.index.add(text, entry)
+    def plain_text(self, key: Any) -> str:
+        """Return the text of a key as patterns see it."""
+        text = self.text(key)
+        return untyped(text) if "~" in text else text
 
     def forget_all(self) -> None:
         """Drop everything at once, unseen."""
@@ -219,16 +215,19 @@ class Register:
 
     # -- flights --------------------------------------------------------------------------------------------------
 
-    def board(self, key: Any, waiter: Any, loop: asyncio.AbstractEventLoop | None) -> tuple[Flight, bool]:
-        """Join the flight for ``key``, or register a new one, to lead; says which. Under the lock."""
-        flight = self.in_flight(key)
+    def board(
+        self, key: Any, loop: asyncio.AbstractEventLoop | None, make: Callable[[], Waiter]
+    ) -> tuple[Flight, Waiter | None]:
+        """Join the flight for ``key``, with a waiter, or register a new one, to lead. Under the lock."""
+        flight = self.in_flight(key) if key in self.flights else None
         if flight is not None:
+            waiter = make()
             flight.enlist(waiter)
-            return flight, False
+            return flight, waiter
         flight = Flight(self, key, loop)
-        flight.lead(waiter)
+        flight.lead()
         self.flights[key] = flight
-        return flight, True
+        return flight, None
 
     def in_flight(self, key: Any) -> Flight | None:
         """Return the flight for ``key`` that callers may join, or have to wait for. Under the lock."""

@@ -75,7 +75,7 @@ class S3FIFOCache(cachetools.Cache[K, V]):
         """Evict the first key that nothing speaks for; on the way, others move on in their queues."""
         if not self._nodes:
             raise KeyError("S3FIFOCache is empty")
-        is_out = False
+        node, is_out = self._queues.turn(_Node.fingerprint)
         while not is_out:
             node, is_out = self._queues.turn(_Node.fingerprint)
         value = super().__getitem__(node.key)  # should a finalizer have deleted the key by now, this fails only once

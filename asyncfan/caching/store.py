@@ -18,7 +18,7 @@ from .patterns import MAX_FENCES
 __all__ = ["Store"]
 
 SWEEP_SLICE = 500  # entries looked at in one callback of the loop: about 0.2 ms
-WORK_SLICE = 50  # steps of chores in one callback, or in one clear: about 0.3 ms
+WORK_SLICE = 100  # steps of chores in one callback, or in one clear: about 0.3 ms
 EARLY = 0.01  # seconds by which a timer may ring too soon: uvloop's by a millisecond
 STORE_STEPS = 4  # entries looked at when one is stored, while there may be something to drop
 
@@ -52,7 +52,8 @@ class Store:
 
     def add(self, entry: Entry, now: float, loop: asyncio.AbstractEventLoop | None) -> bool:
         """Take in a new entry, at the cost of others where a bound is reached; False if it alone is above one."""
-        self.replay()
+        if self.touched:
+            self.replay()
         if not self.order.add(entry):
             return False
         if self.chores:
@@ -141,18 +142,19 @@ class Store:
 
     def _look_at(self, entry: Entry, now: float) -> None:
         """Drop an entry that is cleared, evicted in silence or expired; what is dropped already stays so."""
-        operation = entry.seal.operation
-        text = operation.text_to_index(entry)
-        if operation.drop_if_cleared(entry, text):
+        operation, gone = entry.seal.operation, entry.gone
+        index = operation.index
+        text = None if index is None or index.complete else operation.plain_text(entry.key)
+        if entry.seal is not operation.seal and operation.drop_if_cleared(entry, text):
             return
-        if entry.gone <= now:
+        if gone <= now:
             operation.drop(entry, "expired")
-        elif entry not in self.order:
+        elif self.order.silent and entry not in self.order:
             operation.drop(entry, "size")
         else:
-            self._soonest = min(self._soonest, entry.gone)
-            if text is not None:
-                operation.take_into_index(text, entry)
+            self._soonest = min(self._soonest, gone)
+            if index is not None and text is not None:
+                index.add(text, entry)
 
     def _wake_by(self, when: float, loop: asyncio.AbstractEventLoop) -> None:
         """Set the timer, unless it rings earlier already."""

@@ -29,7 +29,13 @@ class Storing(Boarding):
     def succeeded(self, flight: Flight, value: Any, started: float) -> Entry | None:
         """Count a load that gave a value, and return what is to be stored of it."""
         passage = flight.passage
-        if self.plain is not None and flight.is_plain():
+        if (
+            self.plain is not None
+            and flight.load is None
+            and flight.how is None
+            and passage is None
+            and not flight.tags
+        ):
             self.count_success(started)
             return Entry(flight.key, value, self.cache.clock() + self.plain, self.seal)
         if passage is None:

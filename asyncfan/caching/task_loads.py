@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..context import hide_deadline
 from ..exceptions import SelfCancelledError
 from .eager import start_eagerly
-from .flights import AGAIN, LATE, Failure, Flight, loading, outcome
+from .flights import AGAIN, LATE, Failure, Flight, loading
 from .freshness import Freshness
 from .storing import Storing, served
 from .tiering import Passage, in_task, is_shareable, through
@@ -59,20 +59,18 @@ class TaskLoads(Storing):
             self.fence(key)
         patience = None if anew else (how or self.freshness).soft_timeout
         while True:
-            waiter: asyncio.Future[Any] = loop.create_future()
-            entry, flight, leads = self.enter(key, waiter, loop, anew=anew, counts=counts)
-            if leads:
-                flight.tags, flight.anew, flight.asked, flight.how = tags, anew, asked, how
+            entry, flight, waiter = self.enter(key, loop, loop.create_future, anew=anew, counts=counts)
             try:
+                if flight is not None and waiter is None:
+                    flight.tags, flight.anew, flight.asked, flight.how = tags, anew, asked, how
+                    load = self._load(flight, call) if self.tier is None else self._load_shared(flight, call, self.tier)
+                    self.start(load, (flight,), loop)
                 if entry is not None:
-                    if flight is not None:
-                        self._launch(flight, call, loop)
                     return served(entry)  # type: ignore[no-any-return]
-                if leads:
-                    self._launch(flight, call, loop)
-                if waiter.done():  # an eager load may have ended
-                    flight.unblock()
-                    result = outcome(waiter.result())
+                if waiter is None and flight.waiters is not None:  # its load has not ended at once
+                    waiter = flight.seat(loop.create_future)
+                if waiter is None:
+                    result = flight.take()
                 else:
                     result = await flight.wait(waiter, patience if key in self.table else None)
             finally:
@@ -83,20 +81,13 @@ class TaskLoads(Storing):
                 return result  # type: ignore[no-any-return]
             counts = False
 
-    def _launch(self, flight: Flight, call: Callable[[], Awaitable[Any]], loop: asyncio.AbstractEventLoop) -> None:
-        """Start one load; where that fails, whoever waits looks again."""
-        load = self._load(flight, call) if self.tier is None else self._load_shared(flight, call, self.tier)
-        try:
-            self.start(load, (flight,), loop)
-        except BaseException:
-            flight.unblock()
-            self.settle(flight, AGAIN)
-            raise
-
     def start(
         self, load: Coroutine[Any, Any, None], flights: tuple[Flight, ...], loop: asyncio.AbstractEventLoop
     ) -> None:
-        """Start the task of a load, which the cache owns until it ends, for the flights that it settles."""
+        """Start the task of a load, which the cache owns until it ends, for the flights that it settles.
+
+        Where that fails, whoever waits looks again.
+        """
         first = flights[0]
         try:
             if first.background or first.depth % MAX_EAGER_DEPTH == MAX_EAGER_DEPTH - 1:
@@ -106,11 +97,14 @@ class TaskLoads(Storing):
                 task = start_eagerly(loop, load, self.task_name)
         except BaseException:  # such as RecursionError or MemoryError
             load.close()
+            for flight in flights:
+                flight.unblock()
+                self.settle(flight, AGAIN)
             raise
-        for flight in flights:
-            flight.task = task
         if not task.done():  # an eager one may be
             self.cache.tasks.add(task)
+            for flight in flights:
+                flight.task = task
 
     def _never_began(self, flights: tuple[Flight, ...]) -> None:
         """Settle the flights of a task that was cancelled before its first step; nothing where they are settled."""

@@ -41,8 +41,8 @@ class ThreadLoads(Storing):
             self.fence(key)
         patience = None if anew else self.freshness.soft_timeout
         while True:
-            waiter: concurrent.futures.Future[Any] = concurrent.futures.Future()
-            entry, flight, leads = self.enter(key, waiter, None, anew=anew, counts=counts)
+            entry, flight, waiter = self.enter(key, None, concurrent.futures.Future, anew=anew, counts=counts)
+            leads = flight is not None and waiter is None
             if leads:
                 flight.tags, flight.anew, flight.asked = tags, anew, asked
             patience = patience if key in self.table else None
@@ -53,7 +53,9 @@ class ThreadLoads(Storing):
                     self._lead_here(flight, call)
                 if entry is not None:
                     return served(entry)  # type: ignore[no-any-return]
-                result = flight.wait_in_thread(waiter, patience)
+                if leads:
+                    waiter = flight.seat(concurrent.futures.Future)
+                result = flight.take() if waiter is None else flight.wait_in_thread(waiter, patience)
             finally:
                 del flight, waiter, entry
             if result is LATE:

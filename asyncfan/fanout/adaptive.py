@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Literal
 
-from ..climbing import TRACE, Climber, Decision, Measured
+from ..climbing import TRACE, Climber, Decision, Measured, check_bounds
 
 __all__ = ["AdaptiveLimit", "Auto", "LimitController", "Overload", "has_status", "is_overload", "judge"]
 
@@ -23,18 +23,22 @@ HALF = 0.5
 WINDOW = 10
 # A limit of which less than this share is used is not what holds the calls back: nothing is learned from them.
 USED = 0.75
-# More refusals than usual that are taken for chance.
-CHANCE = 0.05
+# More refusals than usual that are taken for chance, and standard deviations beside that.
+CHANCE, DEVIATIONS = 0.05, 3
 # Where more calls than this fail, the backend is down, which is not what is usual.
 DOWN = 0.5
 # A step up costs as much latency as it may: one per cent more at once must bring half a per cent more throughput. There
 # the ratio of throughput to latency, Kleinrock's power, is highest.
 WORTH = 0.5
-# Calls after which a difference counts however noisy it is, and in which what is usual fades: half of Gradient2's long
-# window. With all of it, ten noisy calls at once took half a minute to find out that the knee had moved.
+# Calls after which a difference counts however noisy it is, and rounds of as many calls as run at once. With 300 calls,
+# ten noisy ones at once took twice as long to find out that the knee had moved.
+ENOUGH, ROUNDS = 200, 8
+# Calls in which what is usual fades: half of Gradient2's long window.
 LONG = 300
 # Times below this are all alike, in seconds.
 ALIKE = 1e-4
+# Times are averaged in fourth roots: see `_in_logarithms`.
+ROOT = 1 / 4
 
 
 class AdaptiveLimit:
@@ -48,8 +52,9 @@ class AdaptiveLimit:
     - *It shrinks* when calls take 1.5 times as long as usual (Netflix concurrency-limits, Gradient2), by as much as
       they do, and goes back if fewer calls at once turn out to bring less: then the backend is slower, not crowded.
       The time for which the event loop was busy with other things is not the backend's, and is left out.
-    - *It shrinks* when calls are refused or time out, by half of their share (as DCTCP, SIGCOMM 2010), unless as many
-      are refused with half the limit.
+    - *It shrinks* when calls are refused or time out, by half of their share (as DCTCP, SIGCOMM 2010), and goes back
+      if fewer calls at once turn out to bring less, or half the limit to be refused as well: then they fail for other
+      reasons, and as many are borne from then on. While more than half of all calls fail it only shrinks.
 
     Nothing is learned while less than three quarters of the limit are used. There is no randomness: the same
     measurements give the same limits.
@@ -76,13 +81,7 @@ class AdaptiveLimit:
     """
 
     def __init__(self, min: int = 1, max: int = 1000, *, overload: Overload | None = None) -> None:  # noqa: A002
-        for name, value in (("min", min), ("max", max)):
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f"{name} must be an int >= 1, got {value!r}")
-        if min < 1:
-            raise ValueError(f"min must be >= 1, got {min!r}")
-        if max < min:
-            raise ValueError(f"max must be >= min={min!r}, got {max!r}")
+        check_bounds(min, max)
         self.min: int = min
         self.max: int = max
         self.overload: Callable[[Any], bool] = judge("overload", overload)
@@ -112,18 +111,20 @@ class LimitController:
         self.trace: deque[Decision] = deque(maxlen=TRACE)
         self.least: int = least
         self.most: int = most
-        self._climber = Climber(least, most, WORTH, LONG)
+        self._climber = Climber(least, most, WORTH, ENOUGH, ROUNDS)
         self._window = _Window()
         self._settling = self.current  # calls yet to end that began under another limit, or when few ran
         self._since = -math.inf  # what began before, in worse times, is not counted
         self._seen = 0  # calls that ended since then
-        self._usual = Measured(
-            memory=LONG
-        )  # how long calls take when all is well, in logarithms, without the loop's own time
-        self._blamed = False  # whether the step on trial was made because calls took longer than that
-        self._refused = 0.0  # the share of calls that are usually refused
-        self._borne = 0.0  # the most that this may be: what was found to be refused whatever the limit was
-        self._before: tuple[int, float] | None = None  # the limit and the share when more began to be, while they are
+        # how long calls take when all is well, in logarithms, without the loop's own time
+        self._usual = Measured(memory=LONG)
+        self._blamed = False  # whether the step on trial was made because calls took longer than that, or were refused
+        self._share = Measured(memory=LONG)  # of the calls, how many are refused
+        self._borne = 0.0  # how much of that is usual: it was found not to have to do with the limit
+        self._early = 0  # calls refused since a higher limit is on trial
+        # Whether too many were refused in the window before: it takes two, since one that is picked for its refusals
+        # is no fair score to compare what follows to.
+        self._suspect = False
 
     @property
     def current(self) -> int:
@@ -145,14 +146,16 @@ class LimitController:
         self._settling -= 1
         if seconds is not None and now - seconds < self._since <= now and not refused:
             return self.current
-        trying_more = self._trying_more
-        if self._settling >= 0 and not (refused and trying_more):
+        if refused and self._trying_more:
+            self._early += 1
+            if self._early > self._expected(self._seen):
+                self._undo(now, running, "because calls are refused")
+                return self.current
+        if self._settling >= 0:
             return self.current
         window = self._window
         window.add(now, seconds, running, lag, refused=refused)
-        if refused and trying_more and window.refused > 1 + self._expected(self._seen):
-            self._undo(now, running, "because calls are refused")
-        elif window.count >= max(WINDOW, min(window.peak, self.current)):
+        if window.count >= WINDOW and window.count >= min(window.peak, self.current):
             self._window = _Window()
             self._look(now, running, window)
         return self.current
@@ -164,18 +167,26 @@ class LimitController:
 
     def _expected(self, calls: int) -> float:
         """Return how many of so many calls may be refused by chance."""
-        usual = self._refused
-        return (usual + CHANCE) * calls + 2 * math.sqrt(usual * (1 - usual) * calls)
+        usual = min(self._borne, self._share.mean)
+        return 1 + (usual + CHANCE) * calls + DEVIATIONS * math.sqrt(usual * (1 - usual) * calls)
 
     def _look(self, now: float, running: int, window: _Window) -> None:
         """Decide by what was measured under the limit in force."""
-        if window.refused > self._expected(window.count):
-            self._give_way(now, running, window.refused / window.count)
+        share = window.refused / window.count
+        self._share.add(share, 0.0, window.count)
+        refused = window.refused > self._expected(window.count)
+        suspect, self._suspect = self._suspect, refused
+        sure = share > DOWN or (suspect and not self._blamed)
+        if refused and sure and self._give_way(now, running, window):
             return
-        self._before = None
-        self._refused = min(self._borne, self._refused + (window.refused / window.count - self._refused) / 8)
-        if not window.good or window.used() < USED * self.current:
-            return
+        limit = self.current
+        if window.good and window.used() >= USED * limit:
+            self._learn(now, running, window)
+        if refused and self._blamed and self.current == limit:
+            self._give_way(now, running, window)
+
+    def _learn(self, now: float, running: int, window: _Window) -> None:
+        """Follow how long calls took, and what they brought."""
         times = window.times()
         slower = times.mean - self._usual.mean if self._usual.count else 0.0
         variance = max(self._usual.variance, times.variance)
@@ -185,7 +196,7 @@ class LimitController:
         if not self._blamed:
             self._usual.add(times.mean, times.variance, times.count * (4 if slower < -doubt else 1))
         score = window.score()
-        self._climber.here.add(score.mean, score.variance, score.count)
+        self._climber.learn(score.mean, score.variance, score.count)
         self._climb(now, running, window)
         if slower > TOLERANCE + doubt and self._climber.tried is None:  # a shrink that was worth it, and not enough
             self._shrink(now, running, window, slower)
@@ -201,11 +212,12 @@ class LimitController:
                 if self._blamed:
                     self._usual = times = window.times()
                     times.memory = LONG
+                    self._bear()
                 change = math.expm1(climber.here.mean - climber.tried[1].mean)
                 way = "more" if change > 0 else "less"
                 self._undo(now, running, f"because {self.current} at once bring {abs(change):.0%} {way}")
                 return
-            climber.keep()
+            climber.keep(gain)
             if self._blamed:
                 self._blamed = False
                 return
@@ -228,25 +240,43 @@ class LimitController:
             return True
         return False
 
-    def _give_way(self, now: float, running: int, share: float) -> None:
-        """Let fewer in: a share of the calls is too much for the backend."""
+    def _give_way(self, now: float, running: int, window: _Window) -> bool:
+        """Let fewer in: a share of the calls is too much for the backend. Return whether the limit could fall."""
+        share = window.refused / window.count
+        why = f"because {share:.0%} of the calls are refused"
         if self._trying_more:
-            self._undo(now, running, f"because {share:.0%} of the calls are refused")
-            return
-        limit, before = self._before = self._before or (self.current, share)
-        if share <= DOWN and share >= 0.75 * before and self.current <= max(HALF * limit, self.least):
-            self._before, self._refused, self._borne = None, share, share
-            self._jump(now, running, limit, f"because {share:.0%} of the calls are refused whatever the limit is")
+            self._undo(now, running, why)
+            return True
+        value = self._climber.bounded(self.current * (1 - (share - self._borne) / 2) - 0.5)
+        if value >= self.current:
+            self._bear()
+            return False
+        tried = self._climber.tried
+        if self._blamed and tried is not None and value < HALF * tried[0] and max(share, self._share.mean) <= DOWN:
+            self._bear()
+            self._undo(now, running, f"because {share:.0%} of the calls are refused with half the limit too")
+        elif self._blamed or window.good:
+            if not self._blamed:
+                self._share = Measured(share, 0.0, window.count, memory=LONG)
+            self._step(now, running, value, why, None if self._blamed else window.score(), further=self._blamed)
+            self._blamed = True
         else:
-            value = self._climber.bounded(self.current * (1 - (share - self._refused) / 2) - 0.5)
-            self._jump(now, running, value, f"because {share:.0%} of the calls are refused")
-            self._since = now
+            self._jump(now, running, value, why)
+        self._since = now
+        return True
+
+    def _bear(self) -> None:
+        """Take what is refused for usual, unless the backend is down: fewer at once would not change it."""
+        if self._share.mean <= DOWN:
+            self._borne = self._share.mean
 
     # -- changes
 
-    def _step(self, now: float, running: int, value: int, why: str, before: Measured | None = None) -> None:
+    def _step(
+        self, now: float, running: int, value: int, why: str, before: Measured | None = None, *, further: bool = False
+    ) -> None:
         was = self.current
-        self._climber.step(value, before)
+        self._climber.step(value, before, further=further)
         self._moved(now, running, was, why)
 
     def _undo(self, now: float, running: int, why: str) -> None:
@@ -260,7 +290,8 @@ class LimitController:
         self._moved(now, running, was, why)
 
     def _moved(self, now: float, running: int, was: int, why: str) -> None:
-        self._window, self._settling, self._seen, self._blamed = _Window(), running, 0, False
+        self._window, self._settling, self._seen, self._early = _Window(), running, 0, 0
+        self._blamed = self._suspect = False
         if self.current != was:
             self.trace.append(Decision(now, was, self.current, why))
 
@@ -276,8 +307,8 @@ class _Window:
         self.count = 0  # calls
         self.refused = 0  # those that were too much
         self.peak = 0  # the most that ran at once
-        self._raw = Measured()  # how long calls took that were not refused, in roots
-        self._net = Measured()  # the same without the loop's own time
+        self._raw: list[float] = []  # how long calls took that were not refused, in fourth roots
+        self._net: list[float] = []  # the same without the loop's own time
         self._wasted = 0.0  # seconds that refused calls took
         self._running = 0.0  # the sum of how many ran, call by call
         self._area = 0.0  # the same by time
@@ -299,13 +330,14 @@ class _Window:
         if refused:
             self._wasted += seconds
         else:
-            self._raw.add(math.sqrt(max(seconds, ALIKE)), 0.0, 1)
-            self._net.add(math.sqrt(max(seconds - (lag if lag > 0 else 0.0), ALIKE)), 0.0, 1)
+            root = max(seconds, ALIKE) ** ROOT
+            self._raw.append(root)
+            self._net.append(max(seconds - lag, ALIKE) ** ROOT if lag > 0 else root)
 
     @property
-    def good(self) -> float:
+    def good(self) -> int:
         """How many calls were not refused and took a time."""
-        return self._raw.count
+        return len(self._raw)
 
     def used(self) -> float:
         """Return how many ran at once, on the average."""
@@ -317,17 +349,25 @@ class _Window:
 
     def score(self) -> Measured:
         """Return the throughput, by Little's law: how many ran, for as long as one that is not refused takes."""
-        raw = _in_logarithms(self._raw)
-        seconds = math.exp(raw.mean) + self._wasted / self.good
-        return Measured(math.log(max(self.used(), 1.0)) - math.log(seconds), raw.variance, raw.count, memory=LONG)
+        times = _in_logarithms(self._raw)
+        wasted = self._wasted / self.good
+        seconds = math.exp(times.mean) + wasted
+        mean = math.log(max(self.used(), 1.0)) - math.log(seconds)
+        variance = times.variance
+        if self.refused:  # by chance it may be some more or fewer
+            variance += (wasted / seconds) ** 2 * (1 + self.good / self.refused)
+        return Measured(mean, variance, self.good, memory=LONG)
 
 
-def _in_logarithms(roots: Measured) -> Measured:
-    """Return the logarithm of a mean that one call in a hundred which takes a hundred times as long moves by a fifth.
+def _in_logarithms(roots: list[float]) -> Measured:
+    """Return the logarithm of a mean that one call in a hundred which takes a hundred times as long moves by a twelfth.
 
     The geometric mean would move less, but needs more calls where times scatter as in a queue.
     """
-    return Measured(2 * math.log(roots.mean), 4 * roots.variance / roots.mean**2, roots.count)
+    count = len(roots)
+    mean = sum(roots) / count
+    variance = sum((root - mean) ** 2 for root in roots) / count
+    return Measured(math.log(mean) / ROOT, variance / (ROOT * mean) ** 2, count)
 
 
 # What libraries call their own errors of this kind, besides the standard ones: httpx, requests, redis, SQLAlchemy.

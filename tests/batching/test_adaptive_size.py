@@ -13,8 +13,11 @@ from asyncfan import AdaptiveBatchSize, DataBatcher
 from asyncfan.batching.adaptive import is_too_large
 
 
-def sizes(seconds, batches=150, controller=None, *, noise=0.0, most=None, seed=1):
-    """Return the size of each batch, where one of ``n`` items takes ``seconds(n, i)``; more than ``most`` are refused."""
+def sizes(seconds, batches=150, controller=None, *, noise=0.0, most=None, stragglers=0.0, seed=1):
+    """Return the size of each batch, where one of ``n`` items takes ``seconds(n, i)``; more than ``most`` are refused.
+
+    A share of them, ``stragglers``, takes a hundred times as long.
+    """
     found, rng, now, seen = controller or AdaptiveBatchSize().controller(), random.Random(seed), 0.0, []
     for i in range(batches):
         size = found.current
@@ -22,7 +25,7 @@ def sizes(seconds, batches=150, controller=None, *, noise=0.0, most=None, seed=1
         if most is not None and size > most(i):
             found.ended(now, size, 0.01, too_large=True)
         else:
-            time = seconds(size, i) * math.exp(rng.gauss(0, noise))
+            time = seconds(size, i) * math.exp(rng.gauss(0, noise)) * (100 if rng.random() < stragglers else 1)
             now += time
             found.ended(now, size, time)
     return seen
@@ -42,6 +45,21 @@ def test_never_outside_the_bounds(bounds, batches):
     for seconds, items, refused, too_large, now in batches:
         size = found.current if items is None else items
         assert least <= found.ended(now, size, seconds, refused=refused, too_large=too_large) <= least + more
+
+
+def test_many_odd_batches_leave_it_within_the_bounds():
+    """Times of every size, refusals and what is too large, in good times and bad, never leave the bounds nor raise."""
+    rng, found = random.Random(7), AdaptiveBatchSize(3, 777).controller()
+    odd = (0.0, -1.0, math.inf, -math.inf, math.nan, 5e-324, 1e300)
+    times = [rng.choice(odd) if rng.random() < 0.2 else rng.lognormvariate(-1, 2) for _ in range(9973)]
+    answers = [rng.random() < share for share in (0, 0.05, 0.5, 0, 1) for _ in range(2003)]
+    size, seen = found.current, set()
+    for i, seconds, no in zip(range(250_000), itertools.cycle(times), itertools.cycle(answers), strict=False):
+        size = found.ended(i / 100, size, seconds, refused=no and i % 3 > 0, too_large=no and i % 3 == 0)
+        seen.add(size)
+    assert min(seen) >= 3
+    assert max(seen) <= 777
+    assert len(seen) > 40
 
 
 def test_it_begins_in_the_middle():
@@ -66,6 +84,48 @@ def test_quick_batches_grow_until_that_brings_nothing():
     """Below the band the size is doubled, but not where throughput does not rise."""
     assert sizes(lambda n, _: 0.05 + 1e-5 * n)[-1] == 10_000
     assert max(sizes(lambda n, _: 0.001 * n)[20:]) <= 110
+
+
+def goodput(seconds, seen, *, first):
+    """Return the items a second that batches of these sizes bring, from batch ``first`` on."""
+    pairs = [(size, seconds(size, i)) for i, size in enumerate(seen)][first:]
+    return sum(size for size, _ in pairs) / sum(time for _, time in pairs)
+
+
+def best(seconds, i):
+    """Return the most items a second that batches within the band bring."""
+    return max(n / seconds(n, i) for n in range(1, 10_001) if seconds(n, i) <= 2)
+
+
+def with_knee(n, knee):
+    """Return the seconds of a batch whose items cost more and more where there are too many of them."""
+    return 0.2 + 0.001 * n * max(1, n / knee) ** 2
+
+
+BACKENDS = {
+    "cost of a batch": lambda n, _: 0.5 + 0.001 * n,
+    "slow items": lambda n, _: 0.2 + 0.01 * n,
+    "knee": lambda n, _: with_knee(n, 400),
+    "knee that falls": lambda n, i: with_knee(n, 400 if i < 200 else 100),
+    "knee that rises": lambda n, i: with_knee(n, 100 if i < 200 else 2000),
+    "items that get costly": lambda n, i: 0.2 + (0.001 if i < 200 else 0.01) * n,
+    "items that get cheap": lambda n, i: 0.2 + (0.01 if i < 200 else 0.0001) * n,
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("noise", "stragglers"), [(0.0, 0.0), (0.1, 0.0), (0.1, 0.01)])
+def test_settles_at_the_best_size_and_follows_it(backend, noise, stragglers):
+    """Within 20 % of the best, a hundred batches after each change and from then on, and never two steps beyond it."""
+    seconds = BACKENDS[backend]
+    seen = sizes(seconds, 400, noise=noise, stragglers=stragglers)
+    assert goodput(seconds, seen[:200], first=100) >= 0.8 * best(seconds, 0)
+    assert goodput(seconds, seen, first=300) >= 0.8 * best(seconds, 399)
+    if "knee" in backend:
+        knees = {"knee": (400, 400), "knee that falls": (400, 100), "knee that rises": (100, 2000)}[backend]
+        assert max(seen[100:200]) <= 1.75 * knees[0]
+        assert max(seen[300:]) <= 1.75 * knees[1]
+    assert max(seconds(size, 399) for size in seen[300:]) <= 1.2 * 2
 
 
 @pytest.mark.parametrize("after", [0.0001, 0.05])
@@ -103,6 +163,35 @@ def test_what_was_too_large_is_tried_again_seldom():
     seen = sizes(lambda n, _: 0.05 + 1e-5 * n, 1000, controller, most=lambda _: 333)
     assert 1 <= sum(size > 333 for size in seen[100:]) <= 20
     assert max(sizes(lambda n, _: 0.05 + 1e-5 * n, 4000, controller)) > 2000
+
+
+def test_a_size_that_goes_through_again_is_forgotten_as_too_large():
+    """Where the backend takes a tenth of what it did, that is kept to; where it takes all again, the size rises."""
+
+    def most(i):
+        return (1000, 100, 100_000)[min(i // 200, 2)]
+
+    def seconds(n, _):
+        return 0.05 + 1e-4 * n
+
+    controller = AdaptiveBatchSize().controller()
+    seen = sizes(seconds, 1000, controller, most=most, noise=0.1)
+    assert max(seen[210:300]) <= 125
+    assert sum(size > most(i) for i, size in enumerate(seen)) <= 20
+    assert goodput(seconds, seen, first=900) >= 0.8 * best(seconds, 999)
+
+
+def test_a_straggler_moves_nothing():
+    """One batch that takes a hundred times as long is no reason; three in a row are."""
+    controller = AdaptiveBatchSize().controller()
+    for _ in range(40):
+        controller.ended(1.0, controller.current, 0.5 + 0.001 * controller.current)
+    before, decisions = controller.current, len(controller.trace)
+    controller.ended(1.0, before, 100.0)
+    assert (controller.current, len(controller.trace)) == (before, decisions)
+    controller.ended(1.0, before, 100.0)
+    controller.ended(1.0, before, 100.0)
+    assert controller.current < before
 
 
 def test_a_rest_of_items_tells_nothing():

@@ -24,6 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asyncfan.caching import escape, key_text, register_key
+from asyncfan.caching.call_keys import CallKeys
 from asyncfan.caching.keys import LONG_TEXT, Unkeyable, is_atom, short_text, untyped
 from asyncfan.caching.patterns import Pattern
 from asyncfan.caching.tiering import is_shareable
@@ -536,3 +537,10 @@ def test_atoms_are_their_own_key(found):
     for a in atoms:
         for b in atoms:
             assert ((a, type(a)) == (b, type(b))) == (key_text(a) == key_text(b))
+
+
+@pytest.mark.parametrize("value", [0, -1, 10**18 - 1, -(10**18) + 1, 10**18, -(10**18), 10**30, 2**5000, True, 1.0])
+def test_number_in_a_calls_key_is_spelled_as_anywhere(value):
+    """The short way that the numbers of a call's key take to their text ends where the long one does."""
+    keys = CallKeys("prefix", "function", ["n"])
+    assert keys.text((value, type(value))) == f"prefix:{short_text(value)}"

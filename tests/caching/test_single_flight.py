@@ -617,3 +617,20 @@ async def test_error_in_storing_hangs_nobody(clock, caplog):
     assert [type(value) for value in found] == [Heavy, Heavy]
     assert len(cache) == 0
     assert [record.getMessage().rpartition(": ")[2] for record in caplog.records] == ["ValueError"]
+
+
+async def test_load_that_ends_at_once_needs_no_future(cache, monkeypatch):
+    """The leader of a load makes a future to wait with only where the load has not ended when it looks."""
+    made = []
+    loop = asyncio.get_running_loop()
+    create_future = loop.create_future
+    monkeypatch.setattr(loop, "create_future", lambda: made.append("future") or create_future())
+
+    @cache.cache_function(expire=60)
+    async def double(n):
+        if n > 1:
+            await asyncio.sleep(0)
+        return 2 * n
+
+    assert (await double(1), made) == (2, [])
+    assert (await double(2), made) == (4, ["future"])

@@ -19,7 +19,7 @@ from .loop import CountingLoop
 from .plan import Plan
 from .world import FOREVER, World
 
-BETWEEN_COLLECTIONS = 20  # schedules: a collection after each would take as long as the schedule
+BETWEEN_COLLECTIONS = 10  # schedules: a collection after each would take as long as the schedule
 
 
 def explore(seed):

@@ -51,4 +51,31 @@ SCENES = {
         loads=(INSTANT, INSTANT, INSTANT),
         turns=((call(0), call(1)), (("sleep", 0.6), ("many", "f", (0, 1), None, False)), (("sleep", 0.1),)),
     ),
+    # what is loaded after a clear is stored while the sweep of many has still to come to its key
+    "a load ends just after a clear": replace(
+        PLAIN,
+        fences=True,
+        scan_limit=0,
+        list_limit=100,
+        loads=(INSTANT,),
+        turns=(
+            tuple(call(key, tenant) for key in (0, 1, 2) for tenant in (None, "a")),
+            (("sleep", 0.1), ("clear", "f:2*"), call(2, "a")),
+            (("sleep", 0.1), call(2, "a")),
+        ),
+    ),
+    # the origin is in trouble, so that it is left alone for a second
+    "a load has just failed": replace(
+        PLAIN,
+        stale={"stale_if_error": 2.0},
+        loads=(INSTANT, Behaviour((), "error"), INSTANT),
+        turns=((call(),), (("sleep", 0.6), call()), (("sleep", 0.2), call())),
+    ),
+    # the old value goes while its load is waited for with less and less patience
+    "an old value goes before patience ends": replace(
+        PLAIN,
+        stale={"stale_if_error": 2.0, "soft_timeout": 0.1},
+        loads=(INSTANT, Behaviour((0.7,)), INSTANT),
+        turns=((call(),), (("sleep", 0.6), call()), (("sleep", 0.05), ("invalidate", "f", 1, None))),
+    ),
 }

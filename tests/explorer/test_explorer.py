@@ -1,4 +1,4 @@
-"""The cache keeps every rule of the oracle in 20,000 schedules; the gate plays 100,000, on one Python."""
+"""The cache keeps every rule of the oracle in 20,000 schedules; the gate plays 60,000, on one Python."""
 
 import itertools
 import os

@@ -10,18 +10,24 @@ class Simulation:
     """As many calls as the limit allows, all the time, against a backend that serves ``knee(now)`` of them at once.
 
     Beyond the knee a call waits its turn (``queue``), all slow each other down (``thrash``), or it is refused after 5 ms
-    (``refuse``). ``slow(now)`` is how long a call takes by itself.
+    (``refuse``); or no more than ``knee(now)`` begin in a tenth of a second, and the others are refused (``rate``).
+    ``slow(now)`` is how long a call takes by itself, and ``scatter(random)`` how many times that: by default the
+    logarithm has the standard deviation ``noise``.
     """
 
-    def __init__(self, controller, knee, kind="queue", *, slow=lambda _: 0.1, noise=0.0, fail=0.0, seed=1):
+    def __init__(
+        self, controller, knee, kind="queue", *, slow=lambda _: 0.1, noise=0.0, scatter=None, fail=0.0, seed=1
+    ):
         self.controller, self.knee, self.kind, self.slow = controller, knee, kind, slow
-        self.noise, self.fail, self.random = noise, fail, random.Random(seed)
+        self.scatter = scatter or (lambda random: math.exp(random.gauss(0, noise)))
+        self.fail, self.random = fail, random.Random(seed)
         self.limits = []  # (when, limit) at the end of each call
         self.done = []  # when a call ended that was served
         self.refused = 0
         self.now = 0.0
         self.running = self.serving = self.made = 0
         self._events, self._waiting = [], deque()
+        self._tokens, self._filled = 0.0, 0.0
 
     def until(self, end):
         """Let time pass until ``end``; return the limits of that time."""
@@ -53,18 +59,26 @@ class Simulation:
     def _fill(self):
         while self.running < self.controller.current:
             self.running += 1
-            full = self.serving >= self.knee(self.now)
-            if self.kind == "refuse" and full:
+            full = self._empty() if self.kind == "rate" else self.serving >= self.knee(self.now)
+            if self.kind in ("refuse", "rate") and full:
                 self._push(0.005, self.now, served=False)
             elif self.kind == "queue" and full:
                 self._waiting.append(self.now)
             else:
                 self._serve(self.now)
 
+    def _empty(self):
+        knee = self.knee(self.now)
+        self._tokens = min(knee, self._tokens + (self.now - self._filled) * knee / 0.1)
+        self._filled = self.now
+        empty = self._tokens < 1
+        self._tokens -= not empty
+        return empty
+
     def _serve(self, began):
         self.serving += 1
         crowd = max(1.0, self.serving / self.knee(self.now)) ** 2 if self.kind == "thrash" else 1.0
-        self._push(self.slow(self.now) * crowd * math.exp(self.random.gauss(0, self.noise)), began, served=True)
+        self._push(self.slow(self.now) * crowd * self.scatter(self.random), began, served=True)
 
     def _push(self, seconds, began, *, served):
         self.made += 1

@@ -111,7 +111,8 @@ async def test_what_one_call_learned_the_next_one_knows():
     learned = processor.limit.current
     backend = Backend(4)
     await processor.map(backend, range(8))
-    assert backend.most <= learned < 32
+    assert learned <= 6  # a step on trial beyond the room of 4 at most
+    assert backend.most <= 6
 
 
 async def test_items_that_never_wait_tell_nothing():
