@@ -32,9 +32,10 @@ class Passed:
 
         One that has no name is called by its place, such as ``*2``.
         """
-        own, first = self._own, self._first
-        given = {self._name(i): x for i, x in enumerate(visit.args) if i >= first and not isinstance(x, own)}
-        named = {name: x for name, x in visit.kwargs.items() if not isinstance(x, own)}
+        own, first, request = self._own, self._first, visit.request
+        beside = [(i, x) for i, x in enumerate(visit.args) if i >= first and x is not request]
+        given = {self._name(i): x for i, x in beside if not isinstance(x, own)}
+        named = {name: x for name, x in visit.kwargs.items() if x is not request and not isinstance(x, own)}
         return {} if [*given.values()] == [*args] and named == (kwargs or {}) else {**given, **named}
 
     def _name(self, number: int) -> str:

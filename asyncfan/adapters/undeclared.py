@@ -21,7 +21,7 @@ class Undeclared:
 
     Args:
         fn: The handler.
-        own: Classes of what the framework itself passes: its request, and objects whose methods are handlers.
+        own: Classes of what the framework itself passes beside the request, such as objects whose methods are handlers.
         of_object: Whether the first argument is such an object, of whatever class.
         runs_on_loop: Whether it is run as it is; by default, if it is an ``async def``.
         in_thread: What runs it otherwise.
@@ -32,7 +32,7 @@ class Undeclared:
     def __init__(
         self,
         fn: Callable[..., Any],
-        own: tuple[type, ...],
+        own: tuple[type, ...] = (),
         *,
         of_object: bool = False,
         runs_on_loop: bool | None = None,

@@ -242,8 +242,11 @@ class Server:
         try:
             return key_text(pairs)
         except Unkeyable as error:
+            too_deep = isinstance(error.__context__, RecursionError)  # which is the request's doing
             for name, value in pairs:
-                if type(value) is error.type:  # no request with such an argument has a key: a mistake of the handler's
+                if (
+                    type(value) is error.type and not too_deep
+                ):  # no request with such an argument has a key: a mistake of the handler's
                     raise UnkeyableArgumentError(self._name, name, error.type) from None
             raise
 
