@@ -47,7 +47,7 @@ def cache_response(
     methods: Iterable[str] | None = None,
     cache_statuses: Iterable[int] = (200, 203, 301, 308),
     max_body: int = 1 << 20,
-    max_private_expire: float | timedelta | None = 300.0,
+    max_private_expire: float | timedelta | None = None,
     cache: Cache | None = None,
     adapter: AdapterFactory | None = None,
     expose_status: bool = True,
@@ -83,8 +83,8 @@ def cache_response(
             PUT, PATCH and DELETE refused.
         cache_statuses: Status codes to store.
         max_body: Bytes of the largest body to store.
-        max_private_expire: Seconds or a timedelta that an entry lives at most which is for one person, whatever
-            ``expire`` is: what they may see can change. None for as long as ``expire``.
+        max_private_expire: Seconds or a timedelta that an entry lives at most which is for one person: what they may
+            see can change. None for as long as ``expire``, and for 300 s where that is not given either.
         cache: Where the entries live; the default cache if None.
         adapter: The framework's adapter class; by default found by the module of the request's class.
         expose_status: Whether to send Cache-Status (RFC 9211), which says if it was a hit.

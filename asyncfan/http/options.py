@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Hashable, Iterable
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ __all__ = ["METHODS", "Options", "Stale", "checked"]
 
 METHODS = frozenset({"GET", "HEAD", "POST", "QUERY"})
 _UNSAFE = frozenset({"PUT", "PATCH", "DELETE"})
+_PRIVATE_EXPIRE = 300.0  # seconds: what somebody may see can change
 
 Stale = float | timedelta | None  # seconds that a response is served after it has expired; None: not at all
 
@@ -87,12 +89,18 @@ def checked(
         expire, level, prefix, wanted, _UNSAFE if methods is None else frozenset(), identity, key,
         frozenset(ignore), None if vary is None else tuple(vary), params, public,
         frozenset(statuses), max_body,
-        seconds_of(max_private_expire, "max_private_expire", none=", or None for as long as expire"),
+        _private_cap(max_private_expire, expire),
         expose_status, honor_client,
         _stale_seconds("stale_if_error", stale_if_error),
         _stale_seconds("stale_while_revalidate", stale_while_revalidate) if renews else None,
         audit,
     )  # fmt: skip
+
+
+def _private_cap(value: float | timedelta | None, expire: Expire) -> float:
+    if value is not None:
+        return seconds_of(value, "max_private_expire", none=", or None for as long as a given expire")
+    return _PRIVATE_EXPIRE if expire is ... else math.inf
 
 
 def _stale_seconds(name: str, value: Stale) -> float:

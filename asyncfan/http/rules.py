@@ -64,7 +64,7 @@ class Rule:
         identity: Callable[[Any], Hashable] | None = None,
         cache_statuses: Iterable[int] = (200, 203, 301, 308),
         max_body: int = 1 << 20,
-        max_private_expire: float | timedelta | None = 300.0,
+        max_private_expire: float | timedelta | None = None,
         expose_status: bool = True,
         honor_client_cache_control: bool = True,
         stale_if_error: Stale = None,

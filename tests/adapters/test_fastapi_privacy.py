@@ -135,6 +135,25 @@ async def test_caches_in_front_do_not_share_what_a_guard_may_tell_apart(cache):
     assert known.headers["cache-control"] == "private, max-age=300"
 
 
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [({}, 300), ({"expire": 3600}, 3600), ({"expire": 3600, "max_private_expire": 60}, 60)],
+    ids=["nothing", "expire", "both"],
+)
+async def test_response_for_one_person_is_short_lived_unless_told_otherwise(cache, said, seconds):
+    """Rights change; who writes how long a response is good for has thought of that."""
+    app = FastAPI()
+
+    @app.get("/")
+    @cache_response(cache_level=CacheLevel.HIGH, cache=cache, **said)
+    async def mine():
+        return {}
+
+    async with client_of(app) as client:
+        response = await client.get("/", headers={"Authorization": "Bearer a"})
+    assert response.headers["cache-control"] == f"private, max-age={seconds}"
+
+
 async def test_vary_says_what_guards_read(cache):
     """With vary=, even an empty one, headers that it does not name are no part of the key."""
     app, calls = with_pool(cache, vary=())

@@ -27,7 +27,7 @@ async def handler():
         ({"max_body": -1}, "max_body must be >= 0 bytes, got -1"),
         (
             {"max_private_expire": 0},
-            "max_private_expire must be > 0 seconds and finite, or None for as long as expire, got 0",
+            "max_private_expire must be > 0 seconds and finite, or None for as long as a given expire, got 0",
         ),
         (
             {"methods": ()},

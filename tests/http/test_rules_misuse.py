@@ -20,7 +20,7 @@ from asyncfan.http.rules import Rule
         (
             "/a",
             {"max_private_expire": -1},
-            "max_private_expire must be > 0 seconds and finite, or None for as long as expire, got -1",
+            "max_private_expire must be > 0 seconds and finite, or None for as long as a given expire, got -1",
         ),
         (
             "/a",

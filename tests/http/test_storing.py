@@ -49,8 +49,8 @@ def test_age_from_elsewhere_counts():
     )
 
 
-def test_entry_for_one_person_lives_for_five_minutes_at_most():
-    """What somebody may see can change, so their entries are short-lived unless that is lifted."""
+def test_entry_for_one_person_has_a_bound_of_its_own():
+    """What somebody may see can change."""
     draft, rule = Draft(200, (), b""), StoreRule(3600.0, max_private_expire=300.0)
     assert rule.lifetime(draft, private=True) == 300.0
     assert rule.lifetime(draft, private=False) == 3600.0
