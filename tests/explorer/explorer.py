@@ -9,12 +9,14 @@ import argparse
 import asyncio
 import gc
 import logging
+import math
 import sys
 import time
 
 from asyncfan.caching.clears import cleared, clearing
 from asyncfan.caching.loads import task_loads
 from asyncfan.caching.memory import store
+from asyncfan.fanout import crew
 from asyncfan.testing import DeadlockError
 
 from .loop import CountingLoop
@@ -33,7 +35,8 @@ def play(plan):
     """Play a schedule on a loop of its own; returns the oracle."""
     loop = CountingLoop()
     before = cleared.SCAN_LIMIT, clearing.LIST_LIMIT, task_loads.MAX_EAGER_DEPTH
-    steps = store.STORE_STEPS, store.WORK_SLICE
+    steps = store.STORE_STEPS, store.WORK_SLICE, crew._SLICE
+    crew._SLICE = math.inf  # it is of real time, so that a busy machine would play another schedule
     if plan.fences:
         cleared.SCAN_LIMIT, clearing.LIST_LIMIT = plan.scan_limit, plan.list_limit
         store.STORE_STEPS = store.WORK_SLICE = 1
@@ -47,7 +50,7 @@ def play(plan):
         world.oracle.blame("hang", error)
     finally:
         cleared.SCAN_LIMIT, clearing.LIST_LIMIT, task_loads.MAX_EAGER_DEPTH = before
-        store.STORE_STEPS, store.WORK_SLICE = steps
+        store.STORE_STEPS, store.WORK_SLICE, crew._SLICE = steps
         if world.oracle.violations:
             _cancel_all(loop)
         loop.close()
