@@ -37,10 +37,8 @@ class RpcScope(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no
     def __init__(self, values: Values | None = None) -> None:
         self._values = values
 
-    async def intercept_service(
-        self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any
-    ) -> grpc.RpcMethodHandler | None:
-        """Return the method's handler with the scope around it."""
+    async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any) -> Any:
+        """Return the method's `grpc.RpcMethodHandler` with the scope around it, None where there is no method."""
         found: Any = await continuation(handler_call_details)
         if found is None:
             return None

@@ -61,7 +61,7 @@ class TaskLoads(Storing):
         while True:
             entry, flight, waiter = self.enter(key, loop, loop.create_future, anew=anew, counts=counts)
             try:
-                if flight is not None and waiter is None:
+                if flight and waiter is None:
                     flight.tags, flight.anew, flight.asked, flight.how = tags, anew, asked, how
                     load = self._load(flight, call) if self.tier is None else self._load_shared(flight, call, self.tier)
                     self.start(load, (flight,), loop)

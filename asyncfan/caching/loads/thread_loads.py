@@ -42,7 +42,7 @@ class ThreadLoads(Storing):
         patience = None if anew else self.freshness.soft_timeout
         while True:
             entry, flight, waiter = self.enter(key, None, concurrent.futures.Future, anew=anew, counts=counts)
-            leads = flight is not None and waiter is None
+            leads = bool(flight) and waiter is None
             if leads:
                 flight.tags, flight.anew, flight.asked = tags, anew, asked
             patience = patience if key in self.table else None

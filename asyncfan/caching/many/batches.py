@@ -111,7 +111,7 @@ class Visit:
             except RecursiveLoadError as error:
                 self._give(key, Failure(error))
                 continue
-            if flight is not None and waiter is None:
+            if flight and waiter is None:
                 flight.tags, flight.how = self._todo[key].tags, self._batch.loads.how
                 self._led[flight.background].append(flight)
             if entry is not None:
