@@ -368,9 +368,10 @@ class Oracle:
 
     def _look_at_pause(self, load, stored):
         """After a load that failed there is none for a while, where an expired value can be served instead."""
-        now = self.loop.time()
-        serves = self.roomy and not self._is_cleared(stored) and now < stored.kept_at + self._lives(stored)
-        for last in self.loads_of[load.target] if serves and self._lives(stored) > stored.fresh else ():
+        now, stale = self.loop.time(), self._lives(stored) - stored.fresh
+        serves = self.roomy and not self._is_cleared(stored) and now < stored.kept_at + stored.surely + stale
+        serves = serves and not (stored.load and stored.load.error)  # an answer that is an exception rescues no load
+        for last in self.loads_of[load.target] if serves and stale else ():
             if (
                 isinstance(last.error, LoadFailedError)
                 and not (last.disowned or last.cancelled or last.call.anew)
@@ -438,6 +439,7 @@ class Oracle:
                 and call.tick < self.loop.ticks - UNNOTICED_TICKS
                 and not self._is_leaving(call)
                 and (load.call is call or not call.fellows)
+                and not (call.fellows and call.stamp < self.closed)  # one that the close has ended ends the others
                 and not self._gave_up(call)
                 and not (call.parent is not None and call.parent.cancelled)
                 and not self._waits_elsewhere(load.target)
