@@ -293,9 +293,14 @@ class Oracle:
         del self.pending[call]
         self.left[call.target] = self.loop.ticks
         turned = self.turned[call.target]
-        if not any(other.target == call.target and other.stamp >= turned for other in self.pending):
+        same = [other for other in self.pending if other.target == call.target and other.stamp >= turned]
+        if all(self._waits_for_fellows(other) for other in same):
             self.deserted[call.target] = next(self.stamps)
         self.ended_calls[call.name].append((call, error))
+
+    def _waits_for_fellows(self, call):
+        """The call has its own answer, but is one of several that are given theirs together."""
+        return bool(call.fellows) and any(load.ended and load.ended > call.stamp for load in self.loads_of[call.target])
 
     def _is_leaving(self, call):
         return call.client.cancelled or (call.timeout is not None and self.loop.time() >= call.at + call.timeout - 1e-6)
