@@ -100,7 +100,7 @@ def test_hit_is_answered_in_the_thread_of_its_server(behind):
     assert Answer(site).cached.startswith("hit; ttl=")
     assert Answer(site, HTTP_CACHE_CONTROL="no-store").cached == "fwd=request; detail=no-store"
     assert Answer(site, "/a", "HEAD").cached.startswith("hit; ttl=")
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
     assert calls == [threading.get_ident()] * 2
 
 
@@ -120,7 +120,7 @@ def test_nothing_is_started_by_making_one():
     """A middleware makes no event loop and no thread before the first request."""
     before = threading.active_count()
     CacheMiddleware(hello([]), Cache(), [Rule("/a")])
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
 
 
 def test_cold_key_runs_the_application_once(behind):
