@@ -19,7 +19,7 @@ def near(fn: Callable[..., Any], *kinds: type) -> Iterator[Any]:
         fn: The handler.
         kinds: The classes of the routers.
     """
-    package = fn.__module__.partition(".")[0]
+    package = (fn.__module__ or "").partition(".")[0]  # what was run from a text is of no module
     for names in _scopes(fn):
         for value in list(names.values()):
             if isinstance(value, kinds):

@@ -106,3 +106,24 @@ def test_handler_may_be_had_with_and_without_a_cache(make):
     cached = cache_response(cache=Cache())(handler)
     cached.__name__ = "cached"  # some routers tell their handlers apart by it
     app.get("/cached")(cached)
+
+
+SCRIPT = """
+from fastapi import FastAPI
+from asyncfan import cache_response
+
+app = FastAPI()
+
+@app.get("/")
+@cache_response(expire=60)
+async def page():
+    return {}
+"""
+
+
+def test_handler_run_from_a_text_is_of_no_module():
+    """As a notebook or a template runs it: its functions' ``__module__`` is None."""
+    names = {"__builtins__": __builtins__}
+    exec(SCRIPT, names)
+    assert names["page"].__module__ is None
+    assert names["app"].routes[-1].endpoint is names["page"]
