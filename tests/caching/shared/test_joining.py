@@ -139,6 +139,18 @@ async def test_what_was_begun_is_ended_before_more_is_begun():
     assert [questions[0] for questions in asked[3:]] == [("w",), (2,), (3,)]
 
 
+async def test_questions_of_one_pass_stay_together_whoever_arrives_in_it(server):
+    """What others of the line do in the middle of a pass parts none of its questions."""
+    turns = PerLoop(lambda: Turns(3, 10), lambda _: asyncio.sleep(0))
+    reads = Joined(server, turns.get, place=READS)
+    first = asyncio.create_task(reads(1))
+    asyncio.get_running_loop().call_soon(turns.get().depart)
+    second = asyncio.create_task(reads(2))
+    server.gate.open()
+    assert await asyncio.gather(first, second) == [1, 2]
+    assert server.asked == [[1, 2]]
+
+
 # -- the tier
 
 

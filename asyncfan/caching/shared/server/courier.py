@@ -113,8 +113,8 @@ class Courier:
         self._turns.depart()
 
     def depart(self) -> None:
-        """Go as often as there is something to take and room for it."""
-        while self._waiting and len(self._trips) < self._max_trips and self._turns.has_room:
+        """Go as often as there is something to take and room for it; not before this pass's commands are all there."""
+        while not self._called and self._waiting and len(self._trips) < self._max_trips and self._turns.has_room:
             batch = self._pick()
             if batch:
                 self._turns.begin()
