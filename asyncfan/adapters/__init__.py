@@ -9,7 +9,7 @@ behind.py                     what those two have in common
 strawberry.py, grpc.py,       a scope around each operation, RPC, task and message
   taskiq.py, faststream.py
 redis/                        a `Store` on Redis or Valkey
-ray.py                        an executor on a Ray cluster
+dask.py, ray.py               executors on clusters
 """
 
 from ..http.frameworks import register

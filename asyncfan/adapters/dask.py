@@ -89,7 +89,8 @@ class _DaskFuture(Future[Any]):
             if not self._unwanted:
                 self.set_exception(error)
         else:
-            self.set_result(value)
+            if not self.done():  # the cluster may have been given up meanwhile
+                self.set_result(value)
 
     def end(self) -> None:
         """Tell that it is not run any more."""

@@ -38,6 +38,12 @@ class Passed:
         named = {name: x for name, x in visit.kwargs.items() if x is not request and not isinstance(x, own)}
         return {} if [*given.values()] == [*args] and named == (kwargs or {}) else {**given, **named}
 
+    def beside(self, visit: Any, filled: frozenset[str]) -> dict[str, Any]:
+        """Return a visit's arguments by name, without those that the framework fills."""
+        if not visit.args and visit.kwargs.keys() <= filled:  # mostly
+            return {}
+        return {name: value for name, value in self.more(visit).items() if name not in filled}
+
     def _name(self, number: int) -> str:
         place = number - self._before
         return self._names[place] if 0 <= place < len(self._names) else f"*{number}"

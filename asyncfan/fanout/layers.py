@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import AttemptTimeoutError
+from .in_time import InTime
 
 if TYPE_CHECKING:
     from .adapting import SharedLimit
@@ -59,8 +60,6 @@ def layered(
     if again:
         call = _marked(call)
     if in_time:
-        from .in_time import InTime  # noqa: PLC0415 - loaded already
-
         call = InTime(call)
     if limiter is not None:
         call = _limited(call, limiter)

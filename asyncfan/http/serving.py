@@ -244,9 +244,7 @@ class Server:
         except Unkeyable as error:
             too_deep = isinstance(error.__context__, RecursionError)  # which is the request's doing
             for name, value in pairs:
-                if (
-                    type(value) is error.type and not too_deep
-                ):  # no request with such an argument has a key: a mistake of the handler's
+                if type(value) is error.type and not too_deep:  # then no request has a key: the handler's mistake
                     raise UnkeyableArgumentError(self._name, name, error.type) from None
             raise
 

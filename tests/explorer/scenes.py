@@ -78,4 +78,11 @@ SCENES = {
         loads=(INSTANT, Behaviour((0.7,)), INSTANT),
         turns=((call(),), (("sleep", 0.6), call()), (("sleep", 0.05), ("invalidate", "f", 1, None))),
     ),
+    # what is loaded in the background is cleared, and loaded anew: no caller and no table holds the first load any more
+    "nobody but the cache holds a load": replace(
+        PLAIN,
+        stale={"stale_while_revalidate": 2.0},
+        loads=(INSTANT, Behaviour((None,)), INSTANT),
+        turns=((call(),), (("sleep", 0.6), call()), (("sleep", 0.1), ("clear", "f*"), call()), (("sleep", 1.5),)),
+    ),
 }

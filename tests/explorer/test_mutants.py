@@ -172,6 +172,9 @@ MUTANTS = {
     "what an earlier clear meant is not counted when it is replaced": (
         Operation, "drop", "sweep = self.sweeps.get(first)", "pass"
     ),
+    "the cache does not hold its tasks": (
+        Operation, "start", "self.cache.tasks.add(task)", "pass"
+    ),
     "a load that is cancelled before its first step is never settled": (
         Operation, "_never_began", "if flight.waiters is not None:", "if False:"
     ),

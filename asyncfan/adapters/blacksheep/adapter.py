@@ -12,14 +12,13 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from blacksheep import Content, Request, Response, StreamedContent
-from blacksheep.server.bindings import ClientInfo, FromCookie, FromHeader
 from blacksheep.server.normalization import ensure_response
 
 from ...http.messages import Declared, Draft, RequestParts, Visit
 from ..asgi.scope import parts_of
 from ..misplaced import refuse_registered
 from ..undeclared import Undeclared
-from .declared import annotations_of, declared, with_request
+from .declared import annotations_of, declared, telling, with_request
 from .watching import watch
 
 __all__ = ["Adapter"]
@@ -57,9 +56,8 @@ class Adapter(Undeclared):
         return self._declared
 
     def arguments(self, visit: Visit) -> Mapping[str, Any]:
-        """Return the handler's arguments from headers and cookies, and the client's address."""
-        named = {**dict(zip(self._names, visit.args, strict=False)), **visit.kwargs}
-        return {name: x.value for name, x in named.items() if isinstance(x, FromHeader | FromCookie | ClientInfo)}
+        """Return the handler's arguments that tell requests apart."""
+        return telling({**dict(zip(self._names, visit.args, strict=False)), **visit.kwargs})
 
     async def body(self, visit: Visit) -> bytes | None:
         """Read the body, which the request keeps for the handler; None of a form that is read as a stream."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import inspect
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
 from blacksheep import Request
-from blacksheep.server.bindings import FromCookie, FromHeader, RequestUser
+from blacksheep.server.bindings import ClientInfo, FromCookie, FromHeader, RequestUser
 from guardpost import Identity
 
 from ...http.messages import Declared
 
-__all__ = ["annotations_of", "declared", "with_request"]
+__all__ = ["annotations_of", "declared", "telling", "with_request"]
 
 _ADDED = "asyncfan_request"
+_PLAIN = {bool, int, float, str, bytes, uuid.UUID, dt.date, dt.datetime}
 _FILLED = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
 
 
@@ -42,6 +45,16 @@ def declared(kinds: Mapping[str, Any]) -> Declared:
     cookies = {b"cookie" for kind in kinds.values() if _is(kind, FromCookie)}
     asks_who = any(_is(kind, RequestUser, Identity) for kind in kinds.values())
     return Declared(own_headers=frozenset(headers | cookies), opaque=asks_who)
+
+
+def telling(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those from headers and cookies, the client's address, and plain data.
+
+    That may come from a decorator below the route, as well as from the path; services are objects.
+    """
+    plain = {name: x for name, x in arguments.items() if type(x) in _PLAIN}
+    bound = {name: x.value for name, x in arguments.items() if isinstance(x, FromHeader | FromCookie | ClientInfo)}
+    return {**plain, **bound}
 
 
 def _is(kind: Any, *wanted: type) -> bool:

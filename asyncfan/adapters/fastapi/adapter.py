@@ -60,9 +60,9 @@ class Adapter(starlette.Adapter):
         return declared
 
     def arguments(self, visit: Any) -> Mapping[str, Any]:
-        """Return the handler's arguments from headers, cookies and the body."""
-        names = visit.route.arguments
-        return {name: visit.kwargs[name] for name in names if name in visit.kwargs} if names else {}
+        """Return the handler's arguments from headers, cookies, the body, and from a decorator below the route."""
+        found = {name: visit.kwargs[name] for name in visit.route.arguments if name in visit.kwargs}
+        return {**found, **self._passed.beside(visit, visit.route.filled)}
 
     async def body(self, visit: Any) -> bytes | None:
         """Read the body where parameters don't hold it all; None if they hold more than makes a key."""

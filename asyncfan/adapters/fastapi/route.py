@@ -28,6 +28,7 @@ class Route:
         context: The route, kept alive so that its id stays its own.
         declared: What its dependency tree reads.
         arguments: Names of the handler's parameters that come in headers, cookies or the body.
+        filled: Names of all parameters that FastAPI fills.
         parses_body: Whether these hold the whole body that anybody declares.
         render: Runs the route's own code on the value that `render_with` left in the request's scope.
     """
@@ -39,6 +40,7 @@ class Route:
         self.declared: Declared = declared(own, guards)
         fields = [*own.header_params, *own.cookie_params, *own.body_params]
         self.arguments: tuple[str, ...] = tuple(field.name for field in fields)
+        self.filled: frozenset[str] = _filled(own)
         self.parses_body: bool = bool(own.body_params) and not any(guard.body_params for guard in guards)
         self.render: Callable[[Request], Awaitable[Response]] = _renderer(scope["route"], self.context, fn)
 
@@ -60,6 +62,13 @@ class Routes:
 def _context_of(scope: dict[str, Any]) -> Any:
     """Return the route as included: with the response class and dependencies of the routers above it."""
     return scope.get("fastapi", {}).get("effective_route_context") or scope["route"]
+
+
+def _filled(own: Dependant) -> frozenset[str]:
+    fields = (*own.path_params, *own.query_params, *own.header_params, *own.cookie_params, *own.body_params)
+    named = (getattr(own, key) for key in dir(own) if key.endswith("_param_name"))  # such as the request's
+    names = [*[each.name for each in fields], *[each.name for each in own.dependencies], *named]
+    return frozenset(filter(None, names))
 
 
 async def render_with(route: Route, request: Request, value: Any, sink: Response, headers: Headers) -> Response:

@@ -6,32 +6,30 @@ may put ``async with scope(tenant=...)`` around the next one. What a return DTO 
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from litestar import Request, Response
+from litestar import Controller, Request, Response
 from litestar.exceptions import InternalServerException
 from litestar.response.base import ASGIResponse
 
 from ...http.auditing import Watched
 from ...http.messages import Declared, Draft, RequestParts
 from ..asgi.scope import parts_of
+from ..undeclared import Undeclared
 from .ready import Ready
 from .route import Route, RouteVisit, with_request
 
 __all__ = ["Adapter"]
 
 
-class Adapter:
+class Adapter(Undeclared):
     """Ties one Litestar handler to the cache; adds the ``request`` parameter, if it lacks it."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
+        super().__init__(fn, (Controller,))
         self._routes: dict[int, Route] = {}  # {id of the route's handler: what is known of it}
-        on_loop = inspect.iscoroutinefunction(fn)
-        self._run: Callable[..., Any] = fn if on_loop else functools.partial(asyncio.to_thread, fn)
         own = inspect.signature(fn)
         self._lacks = "request" not in own.parameters
         self.signature: inspect.Signature | None = with_request(own) if self._lacks else own
@@ -54,8 +52,9 @@ class Adapter:
         return visit.route.declared
 
     def arguments(self, visit: RouteVisit) -> Mapping[str, Any]:
-        """Return the handler's arguments from headers and cookies."""
-        return {name: visit.kwargs[name] for name in visit.route.arguments if name in visit.kwargs}
+        """Return the handler's arguments from headers and cookies, and from a decorator below the route."""
+        found = {name: visit.kwargs[name] for name in visit.route.arguments if name in visit.kwargs}
+        return {**found, **self._passed.beside(visit, visit.route.filled)}
 
     async def body(self, visit: RouteVisit) -> bytes | None:
         """Read the body, which the request keeps for the handler; None if a form was parsed from it before."""
@@ -69,10 +68,6 @@ class Adapter:
         request, state = visit.request, visit.request._connection_state  # noqa: SLF001 - has no other door
         request._cookies = Watched(request.cookies, lambda name: saw("cookie", name))  # noqa: SLF001
         state.headers = Watched(request.headers, lambda name: saw("header", name))
-
-    async def call(self, visit: RouteVisit) -> Any:
-        """Run the handler, a plain function in a thread."""
-        return await self._run(*visit.args, **visit.kwargs)
 
     async def freeze(self, visit: RouteVisit, result: Any) -> tuple[Any, Draft | None]:
         """Draft what Litestar would send for ``result``, without what its layers add to each response."""

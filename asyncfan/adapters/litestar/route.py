@@ -35,7 +35,8 @@ class Route:
     Attributes:
         handler: The route's own, kept alive so that its id stays its own.
         declared: What it, its guards and its dependencies read.
-        arguments: Names of its parameters that come in headers or cookies.
+        filled: Names of its parameters.
+        arguments: Names of those that come in headers or cookies.
     """
 
     def __init__(self, handler: HTTPRouteHandler, path: Iterable[str]) -> None:
@@ -49,6 +50,7 @@ class Route:
         heads = [(each.field_name, each.field_alias.lower().encode()) for each in model.expected_header_params]
         cookies = [(each.field_name, each.field_alias.encode()) for each in model.expected_cookie_params]
         mine = {name for name, _ in [*heads, *cookies] if name in own}
+        self.filled: frozenset[str] = frozenset(own)
         self.arguments: tuple[str, ...] = tuple(sorted(mine))
         self.declared: Declared = Declared(
             query=None if opaque else frozenset(each.field_alias for each in model.expected_query_params),

@@ -18,7 +18,7 @@ from .order import Entry, Order
 __all__ = ["Store"]
 
 SWEEP_SLICE = 500  # entries looked at in one callback of the loop: about 0.2 ms
-WORK_SLICE = 100  # steps of chores in one callback, or in one clear: about 0.3 ms
+WORK_SLICE = 50  # steps of chores in one callback, or in one clear: about 0.2 ms
 EARLY = 0.01  # seconds by which a timer may ring too soon: uvloop's by a millisecond
 STORE_STEPS = 4  # entries looked at when one is stored, while there may be something to drop
 
