@@ -116,6 +116,7 @@ class Oracle:
         self.deserted = defaultdict(int)  # {target: stamp of the last moment in which nobody waited for this turn's}
         self.owed = []  # (call, value that had expired): a load must run beside it
         self.ended_calls = defaultdict(list)  # {name: [(call, error)]}
+        self.asked_at = {}  # {target: seconds at which it was asked for first}
 
     def note(self, *what):
         """Remember what happened, for whoever reads the schedule."""
@@ -198,6 +199,7 @@ class Oracle:
         call.number = call.stamp
         call.tick = self.loop.ticks
         call.at = self.loop.time()
+        self.asked_at.setdefault(target, call.at)
         call.floor = self.cleared[target]
         if anew:
             self.turned[target] = call.stamp
@@ -287,6 +289,8 @@ class Oracle:
     def _is_excused(self, call):
         """A load of the target has failed of late, or took long: then an expired value may be served."""
         late = call.at + self._option(call.target, "soft_timeout", math.inf) - 1e-6 <= self.loop.time()
+        if self.is_limited(call.name):  # a load may fail before the oracle hears of it: it waited too long for a slot
+            late |= self.asked_at[call.target] + self._option(call.target, "hard_timeout", math.inf) <= self.loop.time()
         return late or any(load.ended and load.error is not None for load in self.loads_of[call.target])
 
     def _end_call(self, call, error):

@@ -191,6 +191,7 @@ class Reader:
             task = self._fetches.get(loop)
             if task is None:
                 task = self._fetches[loop] = loop.create_task(self._fetch(loop), name="asyncfan:shared tier catches up")
+                task.add_done_callback(_see)
             await asyncio.shield(task)
 
     async def _fetch(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -210,6 +211,11 @@ class Reader:
     def forget(self) -> None:
         """In a forked child: leave what runs to the parent."""
         self._fetches = {}
+
+
+def _see(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.exception()  # whoever waited for it may have left
 
 
 def _found(header: Header, value: Any, stored: Stored) -> Found:

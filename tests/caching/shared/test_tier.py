@@ -1,6 +1,7 @@
 """The tier that processes share keeps what `SharedTier` promises; each node here is one process."""
 
 import asyncio
+import gc
 import logging
 import threading
 
@@ -143,6 +144,30 @@ async def test_server_that_went_back_is_cleared(net):
     await values(there, "user:2")
     await asyncio.sleep(0.1)
     assert await values(there, "user:1") == await values(here, "user:1") == [None]
+
+
+async def test_ledger_that_fails_after_its_reader_left_is_not_reported(net):
+    """Nobody has to look at the error of a request that nobody waits for any more."""
+    here, there = net.node(), net.node()
+    await stored(here, "user:1")
+    asked, reports = asyncio.Event(), []
+    asyncio.get_running_loop().set_exception_handler(lambda _, report: reports.append(report))
+
+    async def ledger():
+        asked.set()
+        await asyncio.sleep(0.01)
+        raise ConnectionError
+
+    there.store.ledger = ledger
+    reader = asyncio.create_task(there.claim("user:1"))
+    await asked.wait()
+    reader.cancel()
+    await asyncio.wait([reader])
+    assert reader.cancelled()
+    del reader  # its traceback holds what it waited for
+    await asyncio.sleep(1)
+    gc.collect()
+    assert reports == []
 
 
 # -- leases --------------------------------------------------------------------------------------------------------
