@@ -1,4 +1,4 @@
-"""What the engines share without importing each other, in context variables: the ambient scope and the deadline."""
+"""What the engines share without importing each other: the ambient scope, the deadline, and which load this is."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ __all__ = [
     "deadline_scope",
     "hide_deadline",
     "inside",
+    "invalidations",
     "kept_here",
+    "loading",
     "scope",
     "scopes_in_use",
+    "since",
     "time_left",
 ]
 
@@ -216,3 +219,34 @@ def kept_here(loop: asyncio.AbstractEventLoop) -> Kept | None:
     """Return what the surrounding async scope keeps; None without one, or if it has ended or is another loop's."""
     found = inside.get()
     return found if isinstance(found, Kept) and found.loop is loop and not found.ended else None
+
+
+class Invalidations:
+    """The moments of the process that a load must not look behind: how many invalidations there have been.
+
+    Example: a cached function awaits one made by `batched`. What the cache loads after an invalidation would be from
+    before it if that joined a batch which was under way by then.
+    """
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count: int = 0
+
+    def __repr__(self) -> str:
+        return f"<Invalidations {self.count}>"
+
+
+invalidations = Invalidations()
+
+# The load of a cache that the current context runs, with ``since``: the invalidations when it began. None outside.
+loading: contextvars.ContextVar[Any] = contextvars.ContextVar("asyncfan_loading", default=None)
+
+
+def since() -> int:
+    """Return how many invalidations there must have been when something began that may be joined here.
+
+    Those before the load began that the context runs; 0 outside of loads, where anything may be joined.
+    """
+    load = loading.get()
+    return 0 if load is None else load.since

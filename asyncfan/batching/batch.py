@@ -7,7 +7,7 @@ import contextvars
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
-from ..context import Kept, inside
+from ..context import Kept, inside, invalidations
 from ..exceptions import RecursiveLoadError, SelfCancelledError
 from .failure import as_failure
 
@@ -45,6 +45,7 @@ class Batch:
     """
 
     __slots__ = (
+        "began",
         "blocked",
         "blocked_on",
         "keys",
@@ -60,6 +61,7 @@ class Batch:
 
     def __init__(self, queue: Queue) -> None:
         self.queue: Queue = queue
+        self.began: int = invalidations.count
         self.waiters: dict[Hashable, Waiter | Waiters] = {}  # {identity: its callers'}; of keys that somebody wants
         self.keys: dict[Hashable, Any] = {}  # {identity: key}, if these differ
         self.weight: float = 0.0
@@ -140,6 +142,7 @@ class Batch:
         if not self.waiters:
             return
         self._close()
+        self.began = invalidations.count
         self.sent = list(self.waiters)
         queue.loads |= dict.fromkeys(self.sent, self)
         queue.batches.add(self)

@@ -57,11 +57,6 @@ class BatchedFunction(partial[Any]):
         """Return the outcome of each key, asked in one call here and now."""
         return await self.loader.load_batch(*self.args, *args)
 
-    def load_anew(self, *args: Any) -> Any:
-        """Return the result for one key, of a call that has not begun yet."""
-        self.loader.part(*self.args, *args)
-        return self(*args)
-
     def __get__(self, instance: Any, owner: type | None = None) -> BatchedFunction:
         if instance is None or self.args:
             return self

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from ..context import deadline_scope
+from ..context import deadline_scope, invalidations
 from ..exceptions import SelfCancelledError
 
 __all__ = ["Flight"]
@@ -26,6 +26,7 @@ class Flight:
     def __init__(
         self, main: Callable[[], Coroutine[Any, Any, Any]], name: str, landed: Callable[[Flight], None]
     ) -> None:
+        self.began: int = invalidations.count
         self._landed = landed
         self._waiters: set[asyncio.Future[None]] = set()
         with deadline_scope(None):

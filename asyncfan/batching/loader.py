@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ..context import Kept, kept_here
+from ..context import Kept, invalidations, kept_here, since
 from ..crowd import crowd_around, watch_crowds
 from ..exceptions import ScopeEndedError
 from .asking import Asker, Function
@@ -123,17 +123,20 @@ class Loader(Asker):
     ) -> Entered:
         """Let a caller in an async scope wait for ``key``, unless the scope knows its outcome."""
         memo = self._memo(kept, instance)
-        known = memo.get((place, identity))
-        if known is not None and known.done() and not known.cancelled() and known.result().__class__ is not Failure:
+        began, known = memo.get((place, identity), (0, None))
+        if known is not None and began >= since() and _has_result(known):
             self.meter.remembered += 1
             return None, identity, known
         queue = self.queues.get(place) or Queue(self, place, loop, instance)
         batch, waiter = queue.enter(key, identity)
-        memo[place, identity] = waiter
+        memo[place, identity] = (batch.began, waiter)
         return batch, identity, waiter
 
-    def _memo(self, kept: Kept, instance: Any) -> dict[tuple[Hashable, Hashable], Waiter]:
-        """Return what an async scope remembers: ``{(place, identity): done or not}``; it keeps the instance alive."""
+    def _memo(self, kept: Kept, instance: Any) -> dict[tuple[Hashable, Hashable], tuple[int, Waiter]]:
+        """Return what an async scope remembers: ``{(place, identity): (invalidations when it began, done or not)}``.
+
+        It keeps the instance alive.
+        """
         _, memo = kept.memos.setdefault((self, id(instance)), (instance, {}))
         return memo  # type: ignore[no-any-return]
 
@@ -185,8 +188,9 @@ class Loader(Asker):
         outcome = as_failure(value) if isinstance(value, BaseException) else value
         kept = kept_here(loop)
         if kept is not None:
-            waiter = self._memo(kept, instance)[place, identity] = loop.create_future()
+            waiter = loop.create_future()
             waiter.set_result(outcome)
+            self._memo(kept, instance)[place, identity] = (invalidations.count, waiter)
         queue = self.queues.get(place)
         for batch in () if queue is None else (queue.open, queue.loads.get(identity)):
             if batch is not None and identity in batch.waiters:
@@ -204,19 +208,6 @@ class Loader(Asker):
         for queue in list(self.queues.values()):
             if queue.instance is instance:
                 queue.clear_soon(loop, identity, everything=not key)
-
-    def part(self, instance: Any, key: Any) -> None:
-        """Let the next caller of ``key`` in this loop, and in the async scope around, have a load of its own."""
-        loop = get_running_loop()
-        identity = key if self.key is None else self.key(key)
-        place = loop if self._one_place else self._place(loop, instance, key)
-        queue = self.queues.get(place)
-        with suppress(TypeError):  # not hashable: the call says so
-            if queue is not None:
-                queue.loads.pop(identity, None)
-            kept = kept_here(loop)
-            if kept is not None:
-                self._memo(kept, instance).pop((place, identity), None)
 
     def stats(self) -> LoaderStats:
         """Return the figures as they are now."""
@@ -241,6 +232,10 @@ async def leave(entered: Iterable[Entered], why: BaseException) -> None:
         with suppress(asyncio.CancelledError):  # we are being cancelled already
             await asyncio.wait(tasks)
         tasks = {task for task in tasks if not task.done()}
+
+
+def _has_result(waiter: Waiter) -> bool:
+    return waiter.done() and not waiter.cancelled() and waiter.result().__class__ is not Failure
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, overload
 
+from ..context import since
 from ..fanout.calling import as_coroutine_function, close_coroutines
 from ..fanout.checks import adapting, positive_number
 from ..fanout.layers import check_layers, layered
@@ -117,7 +118,7 @@ class AsyncQueryBatcher:
             flight = self._flights.get(place)
         except TypeError as error:
             raise TypeError(f"key must return something hashable, or None to join nothing, got {key!r}") from error
-        if flight is None:
+        if flight is None or flight.began < since():
             flight = Flight(
                 partial(call, *args), f"asyncfan:{self.name or 'query'}:{key!r}", partial(self._landed, place)
             )

@@ -7,6 +7,7 @@ from collections.abc import Hashable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from ..context import since
 from .batch import Batch, Waiter
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Queue:
         if batch is not None and identity in batch.waiters:
             loader.meter.joined += 1
             return batch, batch.join(identity)
-        if self.loads and (sent := self.loads.get(identity)) is not None:
+        if self.loads and (sent := self.loads.get(identity)) is not None and sent.began >= since():
             loader.meter.joined += 1
             return sent, sent.join(identity)
         if loader.weight is not None:

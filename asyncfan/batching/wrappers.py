@@ -62,15 +62,6 @@ class Batched(Protocol[K_contra, V]):
         """Return counts of batches, keys and callers, and how long calls took; for a method, of all instances."""
         ...
 
-    def load_anew(self, key: K_contra, /) -> Coroutine[Any, Any, V]:
-        """As a call, which joins no load that has begun and takes nothing that the async `scope` around remembers.
-
-        For caches: what they load after an invalidation must not be from before it.
-
-        Cancellation: As a call.
-        """
-        ...
-
     def load_batch(self, keys: Sequence[K_contra], /) -> Coroutine[Any, Any, Answers]:
         """Ask for exactly ``keys``, in the current task and context; nobody else is joined, nothing is kept.
 

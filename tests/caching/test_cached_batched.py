@@ -5,7 +5,7 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from asyncfan import Cache, batched, scope
+from asyncfan import AsyncQueryBatcher, Cache, batched, scope
 from asyncfan.testing import Gate
 
 
@@ -115,3 +115,106 @@ async def test_unhashable_key_is_refused_in_words(source):
 async def test_mock_is_cached_as_any_function():
     """A mock, which has whatever attribute is asked for, is called itself."""
     assert await Cache().cache_function(AsyncMock(return_value=3), key=lambda: 0)() == 3
+
+
+# -- where the function that is cached awaits the batched one --------------------------------------------------------
+
+
+async def test_load_after_an_invalidation_joins_no_batch_from_before_in_its_body(source):
+    """What a cached function awaits of a batched one is not from before the function's own invalidation."""
+    read = batched(source.read)
+
+    @Cache().cache_function
+    async def get(key):
+        return await read(key)
+
+    before = asyncio.ensure_future(get(1))
+    await source.gate.reached()
+    source.row = "new"
+    get.invalidate(1)
+    after = asyncio.ensure_future(get(1))
+    await asyncio.sleep(1)
+    source.gate.open()
+    assert (await before, await after, get.peek(1), source.asked) == ("old", "new", "new", 2)
+
+
+@pytest.mark.parametrize("forget", ["clear", "clear_prefix", "clear_tags", "clear_all", "cache_clear", "refresh"])
+async def test_whatever_invalidates_keeps_loads_out_of_batches_from_before(source, forget):
+    """Each way to invalidate does; who asks the batched function itself still joins what runs."""
+    cache, read = Cache(), batched(source.read)
+
+    @cache.cache_function(key_prefix="shop", tags=["prices"])
+    async def get(key):
+        return await read(key)
+
+    before = asyncio.ensure_future(read(1))
+    await source.gate.reached()
+    beside = asyncio.ensure_future(read(1))
+    source.row = "new"
+    match forget:
+        case "clear":
+            cache.clear("shop:*")
+        case "clear_prefix":
+            cache.clear_prefix("shop")
+        case "clear_tags":
+            cache.clear_tags("prices")
+        case "clear_all":
+            cache.clear_all()
+        case "cache_clear":
+            get.cache_clear()
+    after = asyncio.ensure_future(get.refresh(1) if forget == "refresh" else get(1))
+    await asyncio.sleep(1)
+    source.gate.open()
+    assert (await before, await beside, await after) == ("old", "old", "new")
+
+
+async def test_load_joins_the_batch_that_runs_where_nothing_was_invalidated(source):
+    """A load and a caller of the batched function itself share what runs."""
+    read = batched(source.read)
+
+    @Cache().cache_function
+    async def get(key):
+        return await read(key)
+
+    running = asyncio.ensure_future(read(1))
+    await source.gate.reached()
+    loaded = asyncio.ensure_future(get(1))
+    await asyncio.sleep(1)
+    source.gate.open()
+    assert (await running, await loaded, source.asked) == ("old", "old", 1)
+
+
+async def test_load_in_an_async_scope_takes_nothing_from_before_an_invalidation(source):
+    """What the scope remembers of a batched function is no answer to a load of a cache that was told to forget."""
+    read = batched(source.read)
+    source.gate.open()
+
+    @Cache().cache_function
+    async def get(key):
+        return await read(key)
+
+    async with scope():
+        assert await get(1) == "old"
+        source.row = "new"
+        get.invalidate(1)
+        assert await get(1) == "new"
+        assert await read(1) == "new"
+    assert source.asked == 2
+
+
+async def test_load_joins_no_query_from_before_an_invalidation(source):
+    """Nor is a query in flight, that of an `AsyncQueryBatcher` with ``key=``, joined by a later load."""
+    queries = AsyncQueryBatcher(key=lambda _, key: key)
+
+    @Cache().cache_function
+    async def get(key):
+        return (await queries.execute(lambda key: source.read([key]), key))[key]
+
+    before = asyncio.ensure_future(get(1))
+    await source.gate.reached()
+    source.row = "new"
+    get.invalidate(1)
+    after = asyncio.ensure_future(get(1))
+    await asyncio.sleep(1)
+    source.gate.open()
+    assert (await before, await after) == ("old", "new")

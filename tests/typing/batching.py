@@ -60,7 +60,6 @@ async def what_else_a_loader_has() -> None:
     by_mapping.clear()
     assert_type(by_mapping.stats(), LoaderStats)
     assert_type(await by_mapping.load_batch([1]), Answers)
-    assert_type(await by_mapping.load_anew(1), User)
     await by_mapping("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     by_mapping.prime(1, "user")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 

@@ -63,8 +63,6 @@ class CachedFunction:
         self.exact: Callable[[Key], Key] = keys.exact
         self.parts: Callable[[Key], list[tuple[str, str]]] = keys.parts
         self.freshness: Freshness = freshness_of(function, expire, options, is_async=self.is_async)
-        # one made by `batched` must not join a load of its own that was invalidated since; a mock has every attribute
-        self.load: Callable[..., Any] = function.load_anew if hasattr(type(function), "load_anew") else function  # type: ignore[attr-defined]
         self.operation: Operation = cache.operation(prefix, name, text=keys.text, freshness=self.freshness)
         how = self.freshness
         # what each miss asks for, read once
@@ -118,7 +116,7 @@ class CachedFunction:
         key, tags_of = self.exact(key), self._tags_of
         tags = tags_of(*args, **kwargs) if tags_of else ()
         if self.is_async:
-            call = functools.partial(self.load, *args, **kwargs)
+            call = functools.partial(self.function, *args, **kwargs)
             if self._limits is not None:
                 call = limited(self.operation.name, call, *self._limits)  # type: ignore[assignment]
             found = self.operation.fetch(key, call, tags=tags, anew=anew, asked=asked)

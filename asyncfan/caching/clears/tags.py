@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ...context import invalidations
 from ..memory.order import Entry
 from .patterns import MAX_FENCES
 
@@ -75,6 +76,7 @@ class Clears:
     def advance(self) -> int:
         """Count a clear; returns its number."""
         self.number += 1
+        invalidations.count += 1
         return self.number
 
     def add(self, tags: Iterable[str], *, in_flight: bool) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
+from ...context import loading
 from ..calls.level import seconds_of
-from ..loads.flights import Flight, loading
+from ..loads.flights import Flight
 
 if TYPE_CHECKING:
     from datetime import timedelta

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextvars
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from ...context import invalidations, loading
 from ...exceptions import RecursiveLoadError, SelfCancelledError
 
 if TYPE_CHECKING:
@@ -23,13 +23,10 @@ if TYPE_CHECKING:
     from .register import Register
     from .tiering import Passage
 
-__all__ = ["AGAIN", "LATE", "UNSHARED", "Failure", "Flight", "deliver", "loading", "outcome", "running_loop"]
+__all__ = ["AGAIN", "LATE", "UNSHARED", "Failure", "Flight", "deliver", "outcome", "running_loop"]
 
 Waiter = asyncio.Future[Any] | concurrent.futures.Future[Any]
 W = TypeVar("W", asyncio.Future[Any], concurrent.futures.Future[Any])
-
-# The flight whose load the current context runs; None outside of loads.
-loading: contextvars.ContextVar[Flight | None] = contextvars.ContextVar("asyncfan_loading", default=None)
 
 # What a waiter gets whose load came to nothing through no fault of its own: look again, perhaps lead.
 AGAIN = type("Again", (), {"__repr__": lambda _: "AGAIN"})()
@@ -68,7 +65,7 @@ class Flight:
 
     __slots__ = (
         "anew", "asked", "background", "began", "blocked_on", "cancelled", "checked", "depth", "how", "key", "load",
-        "loop", "mates", "operation", "passage", "result", "tags", "task", "waiters",
+        "loop", "mates", "operation", "passage", "result", "since", "tags", "task", "waiters",
     )  # fmt: skip
 
     def __init__(self, operation: Register, key: Any, loop: asyncio.AbstractEventLoop | None) -> None:
@@ -77,6 +74,7 @@ class Flight:
         # how many clears of parts there were in the cache: what it loads must not be stored if a later one meant it
         self.began: int = operation.clears.number
         self.checked: int = self.began  # no clear up to this one meant its key
+        self.since: int = invalidations.count  # of any kind: its function joins nothing that began before them
         self.loop: asyncio.AbstractEventLoop | None = loop  # where it runs; None: in a thread
         self.task: asyncio.Task[Any] | None = None  # None: it runs in its first caller's own task or thread
         # {waiter: clears when it came}, in the order in which they came; None: settled. Its leader stands there as the

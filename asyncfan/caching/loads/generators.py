@@ -8,11 +8,11 @@ from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ...context import hide_deadline
+from ...context import hide_deadline, loading
 from ...exceptions import LaggingConsumerError, RecursiveLoadError, SelfCancelledError
 from ..memory.order import Entry
 from ..memory.weighing import weigh
-from .flights import Failure, Flight, Waiter, deliver, loading, outcome
+from .flights import Failure, Flight, Waiter, deliver, outcome
 
 if TYPE_CHECKING:
     from ..operation import Operation

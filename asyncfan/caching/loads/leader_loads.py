@@ -7,10 +7,10 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
-from ...context import hide_deadline
+from ...context import hide_deadline, loading
 from ..freshness.aging import Aging
 from ..memory.order import Entry
-from .flights import AGAIN, UNSHARED, Failure, Flight, loading
+from .flights import AGAIN, UNSHARED, Failure, Flight
 from .storing import log
 from .task_loads import TaskLoads
 from .tiering import Passage, in_task

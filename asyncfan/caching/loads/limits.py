@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from ...context import loading
 from ...exceptions import AttemptTimeoutError
-from .flights import loading
 
 if TYPE_CHECKING:
     from ...fanout import Limiter

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Literal, final
 
+from ...context import invalidations
 from ..calls.keys import untyped
 from ..clears.index import TextIndex
 from ..clears.patterns import Fences
@@ -288,6 +289,7 @@ class Register:
 
         A cancelled one is both already, and stays registered: the next load waits for it to end.
         """
+        invalidations.count += 1
         flight = self.flights.get(key)
         if flight is not None and not flight.cancelled:
             del self.flights[key]

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ...context import hide_deadline
+from ...context import hide_deadline, loading
 from ...exceptions import SelfCancelledError
 from ..freshness.freshness import Freshness
 from .eager import start_eagerly
-from .flights import AGAIN, LATE, Failure, Flight, loading
+from .flights import AGAIN, LATE, Failure, Flight
 from .storing import Storing, served
 from .tiering import Passage, in_task, is_shareable, through
 

@@ -9,7 +9,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from .flights import AGAIN, LATE, Flight, loading
+from ...context import loading
+from .flights import AGAIN, LATE, Flight
 from .storing import Storing, served
 from .tiering import Passage, in_thread, is_shareable, through_in_thread
 

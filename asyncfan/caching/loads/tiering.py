@@ -6,6 +6,7 @@ import math
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ...context import invalidations
 from ..freshness.aging import Aging
 from ..freshness.freshness import Freshness
 from ..memory.order import Entry
@@ -84,6 +85,9 @@ class Passage:
         if hasattr(answer, "left"):  # Held
             return False
         self._lease = answer  # pyright: ignore[reportAttributeAccessIssue]  # no Held, as mypy sees
+        if answer is not None:  # another process may have invalidated the key before, and the message be on its way
+            invalidations.count += 1
+            self._flight.since = invalidations.count
         self.began = self._flight.operation.cache.clock()
         return True
 

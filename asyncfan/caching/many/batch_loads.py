@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ...context import hide_deadline
+from ...context import hide_deadline, loading
 from ...exceptions import BatchResultError, MissingKeyError
 from ..freshness.freshness import Freshness
-from ..loads.flights import AGAIN, Failure, Flight, loading
+from ..loads.flights import AGAIN, Failure, Flight
 from ..loads.task_loads import is_being_cancelled
 from ..loads.tiering import Passage, in_task, is_shareable
 from ..operation import Operation

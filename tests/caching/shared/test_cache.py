@@ -73,6 +73,33 @@ async def test_processes_share_one_load(processes):
     assert a.loads + b.loads == [1]
 
 
+@pytest.mark.parametrize("together", [False, True], ids=["one", "many"])
+async def test_load_joins_no_batch_from_before_it_had_the_right_to_load(processes, together):
+    """Another process may have invalidated its key since that batch was sent, and nobody here have heard of it yet."""
+    cache, gate, rows = processes().cache, Gate(), iter(["old", "new"])
+
+    @batched
+    async def read(keys):
+        found = dict.fromkeys(keys, next(rows))
+        await gate.enter()
+        return found
+
+    @cache.cache_function
+    async def get(key):
+        return await read(key)
+
+    async def get_many(keys):
+        return {key: await read(key) for key in keys}
+
+    before = asyncio.ensure_future(read("a"))
+    await gate.reached()
+    after = asyncio.ensure_future(cache.get_or_set_many(["a"], get_many, expire=9) if together else get("a"))
+    await until(lambda: gate.entered == 2)
+    gate.open()
+    assert await before == "old"
+    assert await after == ({"a": "new"} if together else "new")
+
+
 @pytest.mark.parametrize(
     "clear",
     [
