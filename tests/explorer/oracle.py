@@ -56,6 +56,7 @@ class Call:
         "target",
         "tick",
         "timeout",
+        "turn",
     )
 
     def __repr__(self):
@@ -203,6 +204,7 @@ class Oracle:
         call.floor = self.cleared[target]
         if anew:
             self.turned[target] = call.stamp
+        call.turn = self.turned[target]
         self.pending[call] = None
         self.note(client, "starts", call, *(("in", parent) if parent else ()))
         return call
@@ -405,8 +407,8 @@ class Oracle:
     def read(self, load, stamp):
         """What a load gives was read together with others', at ``stamp``."""
         load.value.stamp = stamp
-        if stamp < load.stamp:
-            self.blame("load was given what is older than itself", load, stamp)
+        if stamp < load.call.turn:
+            self.blame("load was given what is from before an invalidation", load, stamp)
 
     def _is_early(self, target):
         """Loads of the target may begin before its value expires."""

@@ -179,17 +179,10 @@ class Batches:
 
     async def __call__(self, key):
         """Load one key with others that are asked for."""
-        return await self._load(key, self.batched)
-
-    async def load_anew(self, key):
-        """Load one key with others that are asked for from now on."""
-        return await self._load(key, self.batched.load_anew)
-
-    async def _load(self, key, ask):
         load = self.source._begin("b", key)
         self.source.oracle.look_at_slots("b")
         try:
-            found = await ask(key)
+            found = await self.batched(key)
         except asyncio.CancelledError as error:
             self.source.oracle.cancel_load(load, late=True)  # the last to leave waits for the end of the batch
             self.source.oracle.end_load(load, error)

@@ -7,7 +7,7 @@ import textwrap
 import pytest
 
 from asyncfan import Limiter
-from asyncfan.batching.loader import Loader
+from asyncfan.batching.queue import Queue
 from asyncfan.caching import Operation
 from asyncfan.caching.calls import compiling
 from asyncfan.caching.calls.functions import CachedFunction
@@ -250,7 +250,7 @@ MUTANTS = {
         Flight, "_run_on", "self.background = True", "pass"
     ),
     "a batched load joins a batch from before": (
-        Loader, "part", "queue.loads.pop(identity, None)", "pass"
+        Queue, "enter", " and sent.began >= since()", ""
     ),
     "one call for many keys is cancelled though some are waited for": (
         Flight, "abandon",
