@@ -30,10 +30,28 @@ def source():
     return Source()
 
 
+def itself(read):
+    """Have the batched function itself cached."""
+    return read
+
+
+def awaited(read):
+    """Have a function cached that awaits the batched one."""
+
+    async def get(key):
+        return await read(key)
+
+    return get
+
+
+over = pytest.mark.parametrize("over", [itself, awaited])
+
+
+@over
 @pytest.mark.parametrize("max_batch_size", [100, 1])
-async def test_call_after_an_invalidation_joins_no_batch_from_before(source, max_batch_size):
+async def test_call_after_an_invalidation_joins_no_batch_from_before(source, max_batch_size, over):
     """Who calls once an invalidation has returned gets what is read afterwards, although a batch of the key runs."""
-    get = Cache().cache_function(batched(max_batch_size=max_batch_size)(source.read))
+    get = Cache().cache_function(over(batched(max_batch_size=max_batch_size)(source.read)))
     before = asyncio.ensure_future(get(1))
     await source.gate.reached()
     source.row = "new"
@@ -44,28 +62,19 @@ async def test_call_after_an_invalidation_joins_no_batch_from_before(source, max
     assert (await before, await after, get.peek(1), source.asked) == ("old", "new", "new", 2)
 
 
-async def test_refresh_joins_no_batch_from_before(source):
-    """A refresh reads anew, although a batch of the key runs."""
-    get = Cache().cache_function(batched(source.read))
-    before = asyncio.ensure_future(get(1))
-    await source.gate.reached()
-    source.row = "new"
-    refreshed = asyncio.ensure_future(get.refresh(1))
-    await asyncio.sleep(1)
-    source.gate.open()
-    assert (await before, await refreshed, get.peek(1)) == ("old", "new", "new")
-
-
-async def test_async_scope_gives_a_load_nothing_from_before_an_invalidation(source):
+@over
+async def test_async_scope_gives_a_load_nothing_from_before_an_invalidation(source, over):
     """What an async scope remembers of a batched function is no answer to a load of the cache above it."""
-    get = Cache().cache_function(batched(source.read))
+    read = batched(source.read)
+    get = Cache().cache_function(over(read))
     source.gate.open()
     async with scope():
         assert await get(1) == "old"
         source.row = "new"
         get.invalidate(1)
         assert await get(1) == "new"
-    assert get.peek(1) == "new"
+        assert await read(1) == "new"
+    assert (get.peek(1), source.asked) == ("new", 2)
 
 
 async def test_method_joins_no_batch_from_before_either(source):
@@ -117,36 +126,12 @@ async def test_mock_is_cached_as_any_function():
     assert await Cache().cache_function(AsyncMock(return_value=3), key=lambda: 0)() == 3
 
 
-# -- where the function that is cached awaits the batched one --------------------------------------------------------
-
-
-async def test_load_after_an_invalidation_joins_no_batch_from_before_in_its_body(source):
-    """What a cached function awaits of a batched one is not from before the function's own invalidation."""
-    read = batched(source.read)
-
-    @Cache().cache_function
-    async def get(key):
-        return await read(key)
-
-    before = asyncio.ensure_future(get(1))
-    await source.gate.reached()
-    source.row = "new"
-    get.invalidate(1)
-    after = asyncio.ensure_future(get(1))
-    await asyncio.sleep(1)
-    source.gate.open()
-    assert (await before, await after, get.peek(1), source.asked) == ("old", "new", "new", 2)
-
-
+@over
 @pytest.mark.parametrize("forget", ["clear", "clear_prefix", "clear_tags", "clear_all", "cache_clear", "refresh"])
-async def test_whatever_invalidates_keeps_loads_out_of_batches_from_before(source, forget):
+async def test_whatever_invalidates_keeps_loads_out_of_batches_from_before(source, forget, over):
     """Each way to invalidate does; who asks the batched function itself still joins what runs."""
     cache, read = Cache(), batched(source.read)
-
-    @cache.cache_function(key_prefix="shop", tags=["prices"])
-    async def get(key):
-        return await read(key)
-
+    get = cache.cache_function(key_prefix="shop", tags=["prices"])(over(read))
     before = asyncio.ensure_future(read(1))
     await source.gate.reached()
     beside = asyncio.ensure_future(read(1))
@@ -168,38 +153,17 @@ async def test_whatever_invalidates_keeps_loads_out_of_batches_from_before(sourc
     assert (await before, await beside, await after) == ("old", "old", "new")
 
 
-async def test_load_joins_the_batch_that_runs_where_nothing_was_invalidated(source):
+@over
+async def test_load_joins_the_batch_that_runs_where_nothing_was_invalidated(source, over):
     """A load and a caller of the batched function itself share what runs."""
     read = batched(source.read)
-
-    @Cache().cache_function
-    async def get(key):
-        return await read(key)
-
+    get = Cache().cache_function(over(read))
     running = asyncio.ensure_future(read(1))
     await source.gate.reached()
     loaded = asyncio.ensure_future(get(1))
     await asyncio.sleep(1)
     source.gate.open()
     assert (await running, await loaded, source.asked) == ("old", "old", 1)
-
-
-async def test_load_in_an_async_scope_takes_nothing_from_before_an_invalidation(source):
-    """What the scope remembers of a batched function is no answer to a load of a cache that was told to forget."""
-    read = batched(source.read)
-    source.gate.open()
-
-    @Cache().cache_function
-    async def get(key):
-        return await read(key)
-
-    async with scope():
-        assert await get(1) == "old"
-        source.row = "new"
-        get.invalidate(1)
-        assert await get(1) == "new"
-        assert await read(1) == "new"
-    assert source.asked == 2
 
 
 async def test_load_joins_no_query_from_before_an_invalidation(source):
