@@ -3,6 +3,7 @@
 fastapi/, starlette.py, ...   what `cache_response` knows of a framework
 undeclared.py, in_place.py    what several of them have in common
 passed.py                     what a decorator passes to a handler
+sending.py                    handlers that send their response by themselves, while they run
 misplaced.py                  decorators in the wrong order
 asgi/, wsgi/                  a middleware in front of any application
 behind.py                     what those two have in common

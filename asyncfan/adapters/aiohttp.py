@@ -11,13 +11,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from aiohttp import web
-from aiohttp.streams import StreamReader
+from aiohttp import StreamReader, web
 from multidict import CIMultiDict
 
 from ..http.auditing import Watched
 from ..http.messages import Draft, RequestParts, Visit
 from .misplaced import near, refuse_registered
+from .sending import unshared_from
 from .undeclared import Undeclared
 
 __all__ = ["Adapter"]
@@ -68,15 +68,15 @@ class Adapter(Undeclared):
     async def call(self, visit: Visit) -> Any:
         """Run the handler; a response that it raises is one, of which each request needs its own."""
         try:
-            return await super().call(visit)
+            with unshared_from(visit.request, "_prepare_hook"):
+                return await super().call(visit)
         except web.HTTPException as answer:
             return answer
 
     async def freeze(self, visit: Visit, result: Any) -> tuple[Any, Draft | None]:  # noqa: ARG002 - others need it
         """Draft a response whose body is bytes, unless it is being sent already or is to be compressed."""
-        if not isinstance(result, web.Response) or result.prepared or result.compression or result.chunked:
-            return result, None
-        if not isinstance(result.body, bytes | bytearray | None):
+        sent = not isinstance(result, web.Response) or result.prepared or result.compression or result.chunked
+        if sent or not isinstance(result.body, bytes | bytearray | None):
             return result, None
         cookies = [("set-cookie", morsel.OutputString()) for morsel in result.cookies.values()]
         headers = [(name.lower().encode(), value.encode()) for name, value in [*result.headers.items(), *cookies]]

@@ -20,6 +20,7 @@ from sanic.views import HTTPMethodView
 from ..http.auditing import Watched
 from ..http.messages import Draft, RequestParts, Visit
 from .misplaced import near, refuse_registered
+from .sending import unshared_from
 from .undeclared import Undeclared
 
 __all__ = ["Adapter"]
@@ -66,6 +67,14 @@ class Adapter(Undeclared):
         request: Any = visit.request
         request.parsed_cookies = Watched(request.cookies, lambda name: saw("cookie", name))
         request.headers = Watched(request.headers, lambda name: saw("header", name))
+
+    async def call(self, visit: Visit) -> Any:
+        """Run the handler, which may answer by ``request.respond()`` and send as long as it likes."""
+        stream: Any = visit.request.stream
+        if stream is None:  # a request that no server has taken
+            return await super().call(visit)
+        with unshared_from(stream, "response_func" if hasattr(stream, "response_func") else "send"):
+            return await super().call(visit)
 
     async def freeze(self, visit: Visit, result: Any) -> tuple[Any, Draft | None]:  # noqa: ARG002 - others need it
         """Draft a response that nobody has begun to send."""

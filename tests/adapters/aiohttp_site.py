@@ -5,6 +5,8 @@ import inspect
 from aiohttp import web
 from spoken import Answer, Ask, Site
 
+from asyncfan.http import cache_response
+
 
 class AiohttpAsk(Ask):
     def query(self):
@@ -40,12 +42,23 @@ class AiohttpSite(Site):
                 response.headers.add("x-passed", "1")
             return response
 
-        app = web.Application(middlewares=[around])
+        @web.middleware
+        async def compressing(request, handler):
+            response = await handler(request)
+            if request.path == "/wide":
+                response.enable_compression()
+                response.headers.add("Vary", "Accept-Encoding")  # aiohttp does not say it by itself
+            return response
+
+        app = web.Application(middlewares=[around, compressing])
         app.on_cleanup.append(lambda _: self.cache.aclose())
         for number, (path, methods, options, endpoint) in enumerate(self.routes()):
             handler = self.view(methods, options, endpoint) if number % 2 else self.function(options, endpoint)
             for method in methods:
                 app.router.add_route(method, path, handler)
+        shelf, box = self.views()
+        app.router.add_view("/shelf/{x}", shelf)
+        app.router.add_view("/box/{x}", box)
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0, backlog=512).start()
@@ -78,12 +91,28 @@ class AiohttpSite(Site):
         handler = self.decorated(options, handler, endpoint)
         return type("View", (web.View,), {method.lower(): handler for method in methods})
 
+    def views(site):  # noqa: N805 - the views have a self of their own
+        class Shelf(web.View):
+            @cache_response(cache=site.cache)
+            async def get(self):
+                return site.view_shown("shelf", self)
+
+        class Box(web.View):
+            @cache_response(cache=site.cache)
+            async def get(self):
+                return site.view_shown("box", self)
+
+        return Shelf, Box
+
+    def view_shown(self, name, view):
+        return web.Response(text=self.shown(name, view.request.match_info["x"], view.request.query_string))
+
     async def speak(self, request, answer: Answer):
         if answer.file:
             return web.FileResponse(answer.file)
         if not answer.stream:
             return self.response(answer)
-        response = web.StreamResponse()
+        response = web.StreamResponse(headers={"Content-Type": answer.kind})
         await response.prepare(request)
         async for chunk in answer.body:
             await response.write(chunk)

@@ -3,9 +3,16 @@
 import inspect
 from contextvars import ContextVar
 
+import blacksheep
 from blacksheep import Application, Content, Cookie, Request, Response, Router, StreamedContent
+from blacksheep.server.compression import GzipMiddleware
+from blacksheep.server.controllers import Controller
+from blacksheep.server.routing import RoutesRegistry
+from blacksheep.server.sse import ServerSentEventsResponse, TextServerSentEvent
 from sites import cancelling
 from spoken import Answer, Ask, Site, chunks_of
+
+from asyncfan.http import cache_response
 
 _request = ContextVar("request")  # of the middleware, for handlers without one
 
@@ -43,11 +50,16 @@ class BlackSheepSite(Site):
             response.add_header(b"x-passed", b"1")
             return response
 
+        async def compressing(request, handler, compressed=GzipMiddleware()):  # noqa: B008 - it keeps nothing
+            return await (compressed(request, handler) if request.path == "/wide" else handler(request))
+
         self.app.middlewares.append(around)
+        self.app.middlewares.append(compressing)
         for number, (path, methods, options, endpoint) in enumerate(self.routes()):
             handler = self.handler(options, endpoint) if number % 2 else self.handler_without(options, endpoint)
             for method in methods:
                 self.app.router.add(method, path.replace("{x}", "{path:x}"), handler)
+        self.views()
         self.inner = cancelling(self.app)
 
     async def __call__(self, scope, receive, send):
@@ -57,6 +69,21 @@ class BlackSheepSite(Site):
 
     def ask(self, request):
         return BlackSheepAsk(request, (request.route_values or {}).get("x"))
+
+    def views(site):  # noqa: N805 - the views have a self of their own
+        site.app.controllers_router = registry = RoutesRegistry()
+
+        class Shelf(Controller):
+            @registry.get("/shelf/{x}")
+            @cache_response(cache=site.cache)
+            async def get(self, request: Request, x: str):
+                return blacksheep.text(site.shown("shelf", x, site.ask(request).query()))
+
+        class Box(Controller):
+            @registry.get("/box/{x}")
+            @cache_response(cache=site.cache)
+            def get(self, request: Request, x: str):
+                return blacksheep.text(site.shown("box", x, site.ask(request).query()))
 
     def handler(self, options, endpoint):
         if inspect.iscoroutinefunction(endpoint):
@@ -88,6 +115,8 @@ class BlackSheepSite(Site):
         kind = answer.kind.encode()
         if answer.file:
             return Response(200, None, StreamedContent(kind, lambda: chunks_of(answer.file)))
+        if answer.kind == "text/event-stream":
+            return ServerSentEventsResponse(lambda: (TextServerSentEvent(x[6:-2].decode()) async for x in answer.body))
         if answer.stream:
             return Response(200, None, StreamedContent(kind, lambda: answer.body))
         body = answer.body.encode() if isinstance(answer.body, str) else answer.body

@@ -11,6 +11,7 @@ import django
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.http import FileResponse, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.middleware.gzip import GZipMiddleware
 from django.template import engines
 from django.template.response import TemplateResponse
 from django.urls import path
@@ -44,7 +45,8 @@ def with_urls(get_response):
 
     async def middleware(request):
         request.urlconf = request.scope["urls"]
-        response = await get_response(request)
+        compressed = GZipMiddleware(get_response) if request.path == "/wide" else get_response
+        response = await compressed(request)
         response["x-passed"] = response.get("x-passed", "") + "1"
         return response
 
@@ -101,6 +103,18 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small views
 
     patterns.append(path("who", Who.as_view()))
 
+    class Shelf(View):
+        @cache_response(cache=site.cache)
+        async def get(self, request, x):
+            return HttpResponse(site.shown("shelf", x, request.META["QUERY_STRING"]))
+
+    class Box(View):
+        @cache_response(cache=site.cache)
+        async def get(self, request, x):
+            return HttpResponse(site.shown("box", x, request.META["QUERY_STRING"]))
+
+    patterns.extend([path("shelf/<str:x>", Shelf.as_view()), path("box/<str:x>", Box.as_view())])
+
     @at("/low", cache_level=CacheLevel.LOW, params=("page",))
     async def low(request):
         auth, page = request.headers.get("authorization"), request.GET.get("page")
@@ -153,6 +167,11 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small views
         count("vary")
         return HttpResponse(request.headers.get("x-color", "none"), headers={"Vary": "X-Color"})
 
+    @at("/wide")
+    async def wide(request):
+        count("wide")
+        return HttpResponse("text " * 400)
+
     @at("/stream")
     async def stream(request):
         count("stream")
@@ -162,6 +181,11 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small views
                 yield f"{i}\n"
 
         return StreamingHttpResponse(chunks())
+
+    @at("/sse")
+    async def sse(request):
+        count("sse")
+        return StreamingHttpResponse(site.events(), content_type="text/event-stream")
 
     @at("/background")
     async def background(request):

@@ -3,9 +3,11 @@
 import inspect
 from contextlib import AsyncExitStack
 
-from falcon.asgi import App
+from falcon.asgi import App, SSEvent
 from sites import cancelling
 from spoken import Answer, Ask, Site, chunks_of
+
+from asyncfan.http import cache_response
 
 
 class FalconAsk(Ask):
@@ -38,6 +40,8 @@ class Around:
 
 
 class FalconSite(Site):
+    lacks = dict.fromkeys(("test_compression_is_of_an_answer_and_of_no_entry",), "it compresses nothing by itself")
+
     def __init__(self):
         super().__init__()
         app = App(middleware=[Around(self)])
@@ -46,6 +50,9 @@ class FalconSite(Site):
             responder = self.responder(options, endpoint)
             kind = type(endpoint.__name__.title(), (), {f"on_{method.lower()}": responder for method in methods})
             app.add_route(path.replace("{x}", "{x:path}"), kind())
+        shelf, box = self.views()
+        app.add_route("/shelf/{x}", shelf())
+        app.add_route("/box/{x}", box())
         self.inner = cancelling(app)
 
     async def __call__(self, scope, receive, send):
@@ -72,11 +79,27 @@ class FalconSite(Site):
 
         return self.decorated(options, on, endpoint)
 
+    def views(site):  # noqa: N805 - the resources have a self of their own
+        class Shelf:
+            @cache_response(cache=site.cache)
+            async def on_get(self, req, resp, x):
+                resp.text = site.shown("shelf", x, req.query_string)
+
+        class Box:
+            @cache_response(cache=site.cache)
+            async def on_get(self, req, resp, x):
+                resp.text = site.shown("box", x, req.query_string)
+
+        return Shelf, Box
+
     def write(self, resp, answer: Answer):
         if answer.file:
             resp.stream = chunks_of(answer.file)
             return
         resp.status = answer.status
+        if answer.kind == "text/event-stream":
+            resp.sse = (SSEvent(chunk[6:-2]) async for chunk in answer.body)
+            return
         if answer.stream:
             resp.stream = answer.body
             return

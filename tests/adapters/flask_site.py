@@ -9,6 +9,8 @@ from collections import Counter
 from typing import ClassVar
 
 from flask import Flask, Response, after_this_request, jsonify, redirect, request, send_file
+from flask.views import MethodView
+from sites import Site, leaving
 
 from asyncfan.adapters.wsgi import CacheMiddleware, Rule
 from asyncfan.caching.cache import Cache
@@ -24,11 +26,23 @@ class FlaskSite:
         self.arrived = Counter()
         self.released = threading.Event()
         self.cache = Cache(maxsize=200)
+        self.ended = []
         self.rules = []
         self.app = Flask(__name__)
         self.app.after_request(_passed)
         endpoints(self)
         self.inner = self.app
+
+    shown = Site.shown
+
+    def events(self):
+        """Send one event, more of them when they are released, and go on until the client has left."""
+        with leaving(self):
+            yield b"data: 0\n\n"
+            self.released.wait(10)
+            for number in range(1, 2000):
+                yield b"data: %d\n\n" % number
+                time.sleep(0.005)
 
     def __call__(self, environ, start_response):
         self.arrived[environ["PATH_INFO"]] += 1
@@ -60,6 +74,7 @@ class PlainSite(FlaskSite):
 
     lacks: ClassVar = {
         "test_followers_of_a_disconnected_leader_elect_another": "WSGI does not tell of a client that has gone",
+        "test_compression_is_of_an_answer_and_of_no_entry": "it compresses nothing by itself",
     }
 
     def at(self, path, *methods, **options):
@@ -81,8 +96,8 @@ class AsyncSite(PlainSite):
 
         def add(view):
             @functools.wraps(view)
-            async def async_view(**path):
-                return view(**path)
+            async def async_view(*self, **path):
+                return view(*self, **path)
 
             return cache_response(cache=self.cache, **options)(async_view)
 
@@ -113,6 +128,19 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
     def who():
         count("who")
         return jsonify(auth=request.headers.get("authorization"), cookie=request.headers.get("cookie"))
+
+    class Shelf(MethodView):
+        @site.at("/shelf/<x>", "GET")
+        def get(self, x):
+            return site.shown("shelf", x, request.query_string.decode())
+
+    class Box(MethodView):
+        @site.at("/box/<x>", "GET")
+        def get(self, x):
+            return site.shown("box", x, request.query_string.decode())
+
+    site.app.add_url_rule("/shelf/<x>", view_func=Shelf.as_view("shelf"))
+    site.app.add_url_rule("/box/<x>", view_func=Box.as_view("box"))
 
     @at("/low", cache_level=CacheLevel.LOW, params=("page",))
     def low():
@@ -176,10 +204,20 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
         count("vary")
         return request.headers.get("x-color", "none"), 200, {"Vary": "X-Color"}
 
+    @at("/wide")
+    def wide():
+        count("wide")
+        return "text " * 400
+
     @at("/stream")
     def stream():
         count("stream")
         return Response(f"{i}\n" for i in range(3))
+
+    @at("/sse")
+    def sse():
+        count("sse")
+        return Response(site.events(), mimetype="text/event-stream")
 
     @at("/file")
     def file():

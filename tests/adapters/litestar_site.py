@@ -6,11 +6,12 @@ import threading
 from typing import Annotated, Any, ClassVar
 
 import sites
-from litestar import Litestar, Request, Response, get, post, put
+from litestar import Controller, Litestar, Request, Response, get, post, put
 from litestar.background_tasks import BackgroundTask
+from litestar.config.compression import CompressionConfig
 from litestar.enums import RequestEncodingType
 from litestar.params import Body, FromPath, FromQuery, HeaderParameter
-from litestar.response import File, Redirect, Stream
+from litestar.response import File, Redirect, ServerSentEvent, Stream
 from within import Within
 
 from asyncfan.caching.calls.level import CacheLevel
@@ -26,12 +27,33 @@ class LitestarSite(Within):
 
     def __init__(self):
         super().__init__()
-        self.inner = sites.cancelling(Litestar(endpoints(self), openapi_config=None, after_request=_passed))
+        compressing = CompressionConfig("gzip", exclude=["^/[^w]", "^/who"])
+        routes = [*endpoints(self), *views(self)]
+        app = Litestar(routes, openapi_config=None, after_request=_passed, compression_config=compressing)
+        self.inner = sites.cancelling(app)
 
 
 def _passed(response: Any) -> Any:
     response.headers["x-passed"] = response.headers.get("x-passed", "") + "1"
     return response
+
+
+def views(site):
+    """Return the controllers whose methods are decorated."""
+
+    class Shelf(Controller):
+        @get("/shelf/{x:str}", media_type="text/plain")
+        @cache_response(cache=site.cache)
+        async def get(self, x: FromPath[str], request: Request) -> str:
+            return site.shown("shelf", x, request.scope["query_string"].decode())
+
+    class Box(Controller):
+        @get("/box/{x:str}", media_type="text/plain")
+        @cache_response(cache=site.cache)
+        async def get(self, x: FromPath[str], request: Request) -> str:
+            return site.shown("box", x, request.scope["query_string"].decode())
+
+    return [Shelf, Box]
 
 
 def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
@@ -114,6 +136,11 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
         count("vary")
         return Response(request.headers.get("x-color", "none"), headers={"Vary": "X-Color"}, media_type="text/plain")
 
+    @at("/wide")
+    async def wide() -> Response[str]:
+        count("wide")
+        return Response("text " * 400, media_type="text/plain")
+
     @at("/stream")
     async def stream() -> Stream:
         count("stream")
@@ -123,6 +150,11 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
                 yield f"{i}\n"
 
         return Stream(chunks())
+
+    @at("/sse")
+    async def sse() -> ServerSentEvent:
+        count("sse")
+        return ServerSentEvent(chunk[6:-2] async for chunk in site.events())
 
     @at("/background")
     async def background() -> Response[str]:

@@ -5,7 +5,8 @@ import json
 import threading
 from typing import ClassVar
 
-from quart import Quart, Response, after_this_request, jsonify, redirect, request, send_file
+from quart import Quart, Response, after_this_request, jsonify, make_response, redirect, request, send_file
+from quart.views import MethodView
 from within import Within
 
 from asyncfan.caching.calls.level import CacheLevel
@@ -15,7 +16,7 @@ from asyncfan.http import cache_response
 class QuartSite(Within):
     """The endpoints in Quart."""
 
-    lacks: ClassVar = {}
+    lacks: ClassVar = {"test_compression_is_of_an_answer_and_of_no_entry": "it compresses nothing by itself"}
 
     def __init__(self):
         super().__init__()
@@ -54,6 +55,19 @@ def endpoints(site, app):  # noqa: C901, PLR0915 - a list of small handlers
     async def who():
         count("who")
         return {"auth": request.headers.get("authorization"), "cookie": request.headers.get("cookie")}
+
+    class Shelf(MethodView):
+        @cache_response(cache=site.cache)
+        async def get(self, x):
+            return site.shown("shelf", x, request.query_string.decode())
+
+    class Box(MethodView):
+        @cache_response(cache=site.cache)
+        async def get(self, x):
+            return site.shown("box", x, request.query_string.decode())
+
+    app.add_url_rule("/shelf/<x>", view_func=Shelf.as_view("shelf"))
+    app.add_url_rule("/box/<x>", view_func=Box.as_view("box"))
 
     @at("/low", cache_level=CacheLevel.LOW, params=("page",))
     async def low():
@@ -115,6 +129,13 @@ def endpoints(site, app):  # noqa: C901, PLR0915 - a list of small handlers
                 yield f"{i}\n"
 
         return chunks()
+
+    @at("/sse")
+    async def sse():
+        count("sse")
+        response = await make_response(site.events(), {"Content-Type": "text/event-stream"})
+        response.timeout = None
+        return response
 
     @at("/background")
     async def background():

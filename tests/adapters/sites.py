@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
+import itertools
 import json
 import threading
 from collections import Counter
@@ -12,6 +14,8 @@ from collections import Counter
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
+from starlette.endpoints import HTTPEndpoint
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import (
     FileResponse,
@@ -37,7 +41,7 @@ class Site:
         arrived: {path: how many requests have come in}
         released: The handler of /slow goes on when it is set.
         batches: What the loader of /loaded was asked for.
-        ended: Calls of the fan-out of /fan that were cancelled.
+        ended: Calls of the fan-out of /fan that were cancelled, and streams of /sse whose client has left.
         together: Handlers of /sync go on when eight of them are there.
     """
 
@@ -49,7 +53,22 @@ class Site:
         self.cache = Cache(maxsize=200)
         self.batches = []
         self.ended = []
-        self.inner = make(endpoints(self))
+        self.inner = make(self)
+
+    def shown(self, name, x, query):
+        """Count a call of a class view, and return what it answers."""
+        self.calls[name] += 1
+        return f"{name} {x} {query}"
+
+    async def events(self):
+        """Send one event, more of them when they are released, and go on until the client has left."""
+        with leaving(self):
+            yield b"data: 0\n\n"
+            for number in itertools.count(1):
+                while not self.released.is_set():
+                    await asyncio.sleep(0.005)
+                yield b"data: %d\n\n" % number
+                await asyncio.sleep(0.005)
 
     async def __call__(self, scope, receive, send):
         assert scope["type"] == "http"
@@ -57,6 +76,15 @@ class Site:
         tenant = dict(scope["headers"]).get(b"x-tenant")
         async with asyncfan.scope(**({} if tenant is None else {"tenant": tenant})):
             await self.inner(scope, receive, send)
+
+
+@contextlib.contextmanager
+def leaving(site):
+    """Note that a stream was ended: by its client, as it has no end of its own."""
+    try:
+        yield
+    finally:
+        site.ended.append("events")
 
 
 def cancelling(app):
@@ -94,11 +122,21 @@ def cancelling(app):
     return outer
 
 
+def compressing(app):
+    """Let Starlette compress what /wide answers, and nothing else."""
+    compressed = GZipMiddleware(app)
+
+    async def outer(scope, receive, send):
+        await (compressed if scope["path"] == "/wide" else app)(scope, receive, send)
+
+    return outer
+
+
 def fastapi_app(routes):
-    """Register every endpoint with FastAPI."""
+    """Register every endpoint with FastAPI; of a class, a method of an object."""
     app = FastAPI()
     for path, methods, endpoint in routes:
-        app.add_api_route(path, endpoint, methods=methods)
+        app.add_api_route(path, endpoint().get if isinstance(endpoint, type) else endpoint, methods=methods)
     return cancelling(app)
 
 
@@ -122,7 +160,26 @@ def passed(handler):
     return outer
 
 
-FRAMEWORKS = {"fastapi": fastapi_app, "starlette": starlette_app}
+FRAMEWORKS = {
+    "fastapi": lambda site: compressing(fastapi_app([*endpoints(site), *views(site, object)])),
+    "starlette": lambda site: compressing(starlette_app([*endpoints(site), *views(site, HTTPEndpoint)])),
+}
+
+
+def views(site, base):
+    """Return (path, methods, class) of each class view, whose method is decorated; FastAPI knows of no such class, and calls an object's."""
+
+    class Shelf(base):
+        @cache_response(cache=site.cache, ignore=("self",))
+        async def get(self, request: Request):
+            return PlainTextResponse(site.shown("shelf", request.path_params["x"], request.url.query))
+
+    class Box(base):
+        @cache_response(cache=site.cache, ignore=("self",))
+        async def get(self, request: Request):
+            return PlainTextResponse(site.shown("box", request.path_params["x"], request.url.query))
+
+    return [("/shelf/{x}", ["GET"], Shelf), ("/box/{x}", ["GET"], Box)]
 
 
 def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
@@ -209,6 +266,11 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
         count("vary")
         return Response(request.headers.get("x-color", "none"), headers={"Vary": "X-Color"})
 
+    @at("/wide")
+    async def wide(request: Request):
+        count("wide")
+        return PlainTextResponse("text " * 400)
+
     @at("/stream")
     async def stream(request: Request):
         count("stream")
@@ -218,6 +280,11 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
                 yield f"{i}\n"
 
         return StreamingResponse(chunks())
+
+    @at("/sse")
+    async def sse(request: Request):
+        count("sse")
+        return StreamingResponse(site.events(), media_type="text/event-stream")
 
     @at("/background")
     async def background(request: Request):

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
+import sites
+
 from asyncfan import amap, batched, scope
 from asyncfan.caching.cache import Cache
 from asyncfan.caching.calls.level import CacheLevel
@@ -54,7 +56,7 @@ class Site:
     """An application in one framework, and what the tests may see and steer of it: as `sites.Site`.
 
     Attributes:
-        ended: Calls of the fan-out of /fan that were cancelled.
+        ended: Calls of the fan-out of /fan that were cancelled, and streams of /sse whose client has left.
         together: Handlers of /sync go on when four of them are there.
         lacks: {name or path of a check: why this framework cannot have it}
     """
@@ -73,6 +75,9 @@ class Site:
     def routes(self):
         """Return (path, methods, options, endpoint) of each; an endpoint is called with an `Ask`."""
         return endpoints(self)
+
+    events = sites.Site.events
+    shown = sites.Site.shown
 
     def decorated(self, options, handler, endpoint):
         """Cache a framework's own handler, under the endpoint's name."""
@@ -188,6 +193,11 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
         count("vary")
         return Answer(ask.header("x-color") or "none", headers={"Vary": "X-Color"})
 
+    @at("/wide")
+    async def wide(ask):
+        count("wide")
+        return Answer("text " * 400)
+
     @at("/stream")
     async def stream(ask):
         count("stream")
@@ -197,6 +207,11 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
                 yield b"%d\n" % i
 
         return Answer(chunks(), stream=True)
+
+    @at("/sse")
+    async def sse(ask):
+        count("sse")
+        return Answer(site.events(), stream=True, kind="text/event-stream")
 
     @at("/background")
     async def background(ask):

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from starlette.endpoints import HTTPEndpoint
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -21,6 +22,8 @@ LACKS = {
     "test_what_cannot_be_repeated_passes_untouched": "a middleware knows nothing of work that is done after a response",
 }
 
+BASES = {"fastapi": object, "starlette": HTTPEndpoint}  # of class views
+
 
 class MiddlewareSite(sites.Site):
     """The endpoints without a decorator, behind a middleware whose rules say the same."""
@@ -34,16 +37,18 @@ class MiddlewareSite(sites.Site):
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sites, "cache_response", note)
-            super().__init__(lambda routes: routes)
+            super().__init__(lambda site: [*sites.endpoints(site), *sites.views(site, BASES[make])])
         routes = self.inner
         rules = [self.rule(*route, dict(options)) for route, options in zip(routes, told, strict=True)]
         apps = {"fastapi": sites.fastapi_app, "starlette": sites.starlette_app}
-        self.inner = sites.cancelling(CacheMiddleware(apps[make](routes), self.cache, [rule for rule in rules if rule]))
+        cached = CacheMiddleware(apps[make](routes), self.cache, [rule for rule in rules if rule])
+        self.inner = sites.cancelling(sites.compressing(cached))
 
     @staticmethod
     def rule(path, methods, _handler, options):
         if path in {"/change", "/background"}:
             return None
+        options.pop("ignore", None)
         if path == "/identity":
             options["identity"] = lambda scope: dict(scope["headers"]).get(b"x-user")
         return Rule(path.replace("{x}", "*"), methods=methods, **{"vary": (), **options})

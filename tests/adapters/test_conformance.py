@@ -131,6 +131,15 @@ def test_different_requests_have_different_entries(client, one, other):
     assert first.headers.get("cache-status", "fwd=miss").count("hit") == 0
 
 
+def test_methods_of_class_views_have_entries_of_their_own(client, site):
+    """A method is cached by path and query, and is not taken for the one of that name in another class."""
+    paths = ("/shelf/1", "/box/1", "/shelf/2", "/shelf/1?page=2")
+    for _ in range(2):
+        texts = [client.get(path).text for path in paths]
+        assert texts == ["shelf 1 ", "box 1 ", "shelf 2 ", "shelf 1 page=2"]
+    assert (site.calls["shelf"], site.calls["box"]) == (3, 1)
+
+
 def test_host_is_part_of_the_key(client, site):
     """Two virtual hosts do not share entries."""
     client.get("/item/3", headers={"Host": "one.example"})
@@ -334,6 +343,25 @@ def test_what_cannot_be_repeated_passes_untouched(client, site, path):
     assert site.calls[path[1:]] == 2
 
 
+def test_events_are_sent_as_they_come(client, site):
+    """Server-sent events are neither held back nor stored, and who asks next does not wait for their end."""
+    with client.stream("GET", "/sse") as one, client.stream("GET", "/sse") as other:
+        readers = [filter(None, response.iter_lines()) for response in (one, other)]
+        assert [next(events) for events in readers] == ["data: 0"] * 2
+        site.released.set()
+        assert [next(events) for events in readers] == ["data: 1"] * 2
+        assert one.headers["content-type"].startswith("text/event-stream")
+    assert site.calls["sse"] == 2
+
+
+def test_events_end_with_their_client(client, site):
+    """A client that leaves ends the events that were made for it."""
+    with client.stream("GET", "/sse") as response:
+        next(response.iter_lines())
+        site.released.set()
+    until(lambda: site.ended)
+
+
 def test_background_task_runs_once_a_request(client, site):
     """A background task runs as often as its handler."""
     twice(client, "/background")
@@ -406,6 +434,21 @@ def test_header_on_two_lines_is_one_list(client):
     assert client.get("/item/3", headers=[("If-None-Match", '"x"'), ("If-None-Match", tag)]).status_code == 304
     response = client.get("/item/3", headers=[("Cache-Control", "foo"), ("Cache-Control", "no-store")])
     assert status_of(response) == "asyncfan; fwd=request; detail=no-store"
+
+
+def test_compression_is_of_an_answer_and_of_no_entry(client, site):
+    """The framework's own compression compresses a hit for who accepts it; the tag still stands for both."""
+    codings = ("gzip", "identity", "gzip", "identity")
+    answers = [client.get("/wide", headers={"Accept-Encoding": coding}) for coding in codings]
+    assert [answer.headers.get("content-encoding", "identity") for answer in answers] == list(codings)
+    assert {answer.text for answer in answers} == {"text " * 400}
+    assert "accept-encoding" in answers[0].headers["vary"].lower()
+    (tag,) = {answer.headers["etag"] for answer in answers}
+    assert tag.startswith("W/")
+    for coding in codings:
+        known = client.get("/wide", headers={"Accept-Encoding": coding, "If-None-Match": tag})
+        assert (known.status_code, known.content, known.headers["etag"]) == (304, b"", tag)
+    assert site.calls["wide"] == 1
 
 
 def test_post_has_no_validators(client):

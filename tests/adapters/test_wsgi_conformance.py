@@ -19,6 +19,7 @@ LACKS = {
     "test_background_task_runs_once_a_request": "a middleware knows nothing of work that is done after a response",
     "test_what_cannot_be_repeated_passes_untouched": "a middleware knows nothing of work that is done after a response",
     "test_followers_of_a_disconnected_leader_elect_another": "WSGI does not tell of a client that has gone",
+    "test_compression_is_of_an_answer_and_of_no_entry": "it compresses nothing by itself",
 }
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from spoken import Answer, Ask, Site
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
+from tornado.routing import AnyMatches, PathMatches, Rule, RuleRouter
 from tornado.web import Application, RequestHandler
 
 from asyncfan import scope
+from asyncfan.http import cache_response
 
 logging.getLogger("tornado.access").setLevel(logging.CRITICAL)
 logging.getLogger("tornado.application").setLevel(logging.CRITICAL)
@@ -71,7 +73,10 @@ class TornadoSite(Site):
             handler = self.method(options, endpoint)
             kind = type(endpoint.__name__.title(), (Handler,), {method.lower(): handler for method in methods})
             rules.append((path.replace("{x}", "(?P<x>.*)"), kind, {"site": self}))
-        server = HTTPServer(Application(rules))
+        shelf, box = self.views()
+        rules += [("/shelf/(?P<x>.*)", shelf, {"site": self}), ("/box/(?P<x>.*)", box, {"site": self})]
+        compressing = Rule(PathMatches("/wide"), Application(rules, compress_response=True))
+        server = HTTPServer(RuleRouter([compressing, Rule(AnyMatches(), Application(rules))]))
         sockets = bind_sockets(0, "127.0.0.1", backlog=512)
         server.add_sockets(sockets)
 
@@ -81,6 +86,19 @@ class TornadoSite(Site):
             await self.cache.aclose()
 
         return sockets[0].getsockname()[1], end
+
+    def views(site):  # noqa: N805 - the handlers have a self of their own
+        class Shelf(Handler):
+            @cache_response(cache=site.cache)
+            async def get(self, x):
+                self.write(site.shown("shelf", x, self.request.query))
+
+        class Box(Handler):
+            @cache_response(cache=site.cache)
+            def get(self, x):
+                self.finish(site.shown("box", x, self.request.query))
+
+        return Shelf, Box
 
     def method(self, options, endpoint):
         if inspect.iscoroutinefunction(endpoint):
@@ -102,6 +120,7 @@ class TornadoSite(Site):
         if answer.file:
             handler.write(Path(answer.file).read_bytes())
             return await handler.flush()
+        handler.set_header("Content-Type", answer.kind)
         async for chunk in answer.body:
             handler.write(chunk)
             await handler.flush()

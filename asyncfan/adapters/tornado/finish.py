@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ..sending import unshared_from
+
 __all__ = ["unsent"]
 
 
@@ -14,7 +16,7 @@ __all__ = ["unsent"]
 def unsent(handler: Any) -> Iterator[None]:
     """Let ``handler.finish``, so ``render`` and ``redirect``, only write; Tornado finishes when the method returns.
 
-    A method that has called ``flush`` finishes as ever.
+    A method that has called ``flush`` finishes as ever, and nobody else waits for it.
     """
     real, outer = handler.finish, vars(handler).get("finish")  # outer: of a decorated method that calls this one
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -29,7 +31,8 @@ def unsent(handler: Any) -> Iterator[None]:
 
     handler.finish = finish
     try:
-        yield
+        with unshared_from(handler, "flush"):
+            yield
     finally:
         del handler.finish
         if outer is not None:

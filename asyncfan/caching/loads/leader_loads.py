@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
@@ -15,7 +16,7 @@ from .storing import log
 from .task_loads import TaskLoads
 from .tiering import Passage, in_task
 
-__all__ = ["LeaderLoads", "Loaded"]
+__all__ = ["LeaderLoads", "Loaded", "unsharing"]
 
 V = TypeVar("V")
 
@@ -130,6 +131,12 @@ class LeaderLoads(TaskLoads):
         self.settle(flight, *self._to_share(flight, loaded))
         return loaded.value, "miss" if flight.passage is None or flight.passage.found is None else "hit"
 
+    def unshare(self, flight: Flight) -> None:
+        """Let those who wait for a load that goes on load for themselves, and other processes too."""
+        self.settle(flight, UNSHARED)
+        if flight.passage is not None:
+            self._end_soon(flight.passage)
+
     def _rescue_or_fail(self, flight: Flight, error: BaseException) -> Any:
         """Settle a flight whose load raised: with what is left to serve, which is returned, or with the error."""
         old = self.rescue(flight, type(error).__name__) if isinstance(error, Exception) else AGAIN
@@ -177,3 +184,14 @@ class LeaderLoads(TaskLoads):
         task = asyncio.create_task(in_task(passage.end()), name=f"{self.task_name}:shared")
         self.cache.writes.add(task)
         task.add_done_callback(self.cache.writes.discard)
+
+
+def unsharing() -> Callable[[], None]:
+    """Return what tells those who wait for the load that runs here, before it ends, to load for themselves.
+
+    For a handler that sends its response while it runs: nobody else may have it, and it may never end.
+    """
+    flight = loading.get()
+    if flight is None or flight.task is not None or not isinstance(flight.operation, LeaderLoads):
+        return lambda: None  # it is no handler's
+    return functools.partial(flight.operation.unshare, flight)

@@ -12,6 +12,7 @@ import pytest
 
 from asyncfan import Cache, RecursiveLoadError, batched, cache_response, current_load
 from asyncfan.caching import MISSING
+from asyncfan.caching.loads.leader_loads import Loaded, unsharing
 from asyncfan.caching.loads.tiering import Passage
 from asyncfan.caching.shared import SharedTier
 from asyncfan.caching.shared.server.guard import Guard
@@ -514,6 +515,25 @@ async def test_responses_are_shared_but_not_those_of_a_single_person(processes):
         for client in (one, other):
             await client.get("/page", headers={"authorization": "Bearer ann"})
         assert len(runs) == 3
+    for cache in caches:
+        await cache.aclose()
+
+
+async def test_response_on_its_way_keeps_nobody_waiting(processes):
+    """From when a handler sends what it makes, those who wait run their own, in other processes too."""
+    caches = [Cache(store=processes.server.connect()) for _ in range(2)]
+    one, other = (cache.operation("page", "page") for cache in caches)
+    gate = Gate()
+
+    async def stream():
+        unsharing()()
+        await gate.enter()
+        return Loaded("sent", None)
+
+    readers = [asyncio.ensure_future(operation.lead("key", stream)) for operation in (one, one, other)]
+    await until(lambda: gate.entered == 3)
+    gate.open()
+    assert await asyncio.gather(*readers) == [("sent", "miss")] * 3
     for cache in caches:
         await cache.aclose()
 
