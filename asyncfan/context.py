@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any
 
@@ -101,7 +101,7 @@ class scope:  # noqa: N801 - used like a function, as contextlib.suppress is
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._token is not None:
-            _scope.reset(self._token)
+            _reset(_scope, self._token)
             self._token = None
 
     async def __aenter__(self) -> Surroundings:
@@ -115,11 +115,17 @@ class scope:  # noqa: N801 - used like a function, as contextlib.suppress is
         kept, token, self._kept, self._kept_token = self._kept, self._kept_token, None, None
         self.__exit__(kind, error, trace)
         if kept is not None and token is not None:
-            inside.reset(token)
+            _reset(inside, token)
             await kept.close()
 
     def __repr__(self) -> str:
         return f"<scope {', '.join(sorted(self.values))}>"
+
+
+def _reset(variable: contextvars.ContextVar[Any], token: contextvars.Token[Any]) -> None:
+    """Put back what a block has set, where it was set: a generator's may be left by another task than entered it."""
+    with suppress(ValueError):
+        variable.reset(token)
 
 
 def current_scope() -> Surroundings:

@@ -1,7 +1,9 @@
 """Cached functions as Strawberry's resolvers: who may share what is said, and loaders belong to one operation."""
 
 import asyncio
+import contextlib
 import inspect
+import json
 import re
 from collections.abc import AsyncGenerator
 
@@ -43,7 +45,7 @@ class World:
 
     def __init__(self):  # noqa: C901 - a list of small resolvers
         loads, cache = [], Cache()
-        self.loads, self.gate = loads, Gate()
+        self.loads, self.gate, self.ended = loads, Gate(), []
 
         @batched
         async def names(numbers):
@@ -52,7 +54,13 @@ class World:
 
         @batched
         async def slow(numbers):
-            await self.gate.enter()
+            with self.ending("slow"):
+                await self.gate.enter()
+
+        @cache.cache_function(expire=60)
+        async def kept():
+            with self.ending("kept"):
+                await self.gate.enter()
 
         @strawberry.type
         class Item:
@@ -102,11 +110,30 @@ class World:
                 for number in range(numbers):
                     yield await names(number)
 
+            @strawberry.subscription
+            async def batched(self) -> AsyncGenerator[str, None]:
+                yield "first"
+                yield await slow(1)
+
+            @strawberry.subscription
+            async def cached(self) -> AsyncGenerator[str, None]:
+                yield "first"
+                yield await kept()
+
         self.schema = strawberry.Schema(
             Query,
             subscription=Subscription,
             extensions=[Waiting, OperationScope(lambda running: {"principal": running.context["user_id"]})],
         )
+
+    @contextlib.contextmanager
+    def ending(self, name):
+        """Note that a load was cancelled."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            self.ended.append(name)
+            raise
 
     async def ask(self, query, user="ann"):
         found = await self.schema.execute(query, context_value={"user_id": user})
@@ -239,6 +266,84 @@ async def test_subscription_has_a_scope_of_its_own(world):
     """From its first item to its last."""
     found = await world.schema.subscribe("subscription { count(numbers: 2) }", context_value={"user_id": "ann"})
     assert [item.data async for item in found] == [{"count": "item 0"}, {"count": "item 1"}]
+
+
+LEFT = [("batched", "slow"), ("cached", "kept")]
+
+
+@pytest.mark.parametrize(("field", "load"), LEFT)
+async def test_subscription_that_is_cancelled_lets_its_load_go(world, field, load):
+    """What it waits for ends with it, also where each item is asked for in a task of its own."""
+    found = await world.schema.subscribe(f"subscription {{ {field} }}", context_value={"user_id": "ann"})
+
+    async def item():
+        return (await anext(found)).data
+
+    assert await asyncio.create_task(item()) == {field: "first"}
+    second = asyncio.create_task(item())
+    await world.gate.reached()
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    assert world.ended == [load]
+
+
+async def test_subscription_that_another_task_closes_ends(world):
+    """Between two items, by whoever closes it: its scope ends with it."""
+    found = await world.schema.subscribe("subscription { batched }", context_value={"user_id": "ann"})
+
+    async def item():
+        return (await anext(found)).data
+
+    assert await asyncio.create_task(item()) == {"batched": "first"}
+    await asyncio.create_task(found.aclose())
+    with pytest.raises(StopAsyncIteration):
+        await anext(found)
+
+
+class Socket:
+    """A client of an ASGI application over a WebSocket."""
+
+    def __init__(self, application):
+        self._said, self._heard = asyncio.Queue(), asyncio.Queue()
+        about = {"type": "websocket", "path": "/", "headers": [], "subprotocols": ["graphql-transport-ws"]}
+        self.running = asyncio.ensure_future(application(about, self._said.get, self._heard.put))
+
+    def tell(self, kind, **more):
+        self._said.put_nowait({"type": f"websocket.{kind}", **more})
+
+    def say(self, kind, **more):
+        self.tell("receive", text=json.dumps({"type": kind, **more}))
+
+    async def hear(self):
+        return json.loads((await self._heard.get())["text"])
+
+
+@pytest.mark.parametrize("leaves", [True, False], ids=["leaves", "completes"])
+@pytest.mark.parametrize(("field", "load"), LEFT)
+async def test_client_of_a_websocket_that_goes_lets_its_load_go(world, field, load, leaves):
+    """A client that disconnects, or completes its subscription, ends what that waits for."""
+
+    class Application(GraphQL):
+        async def get_context(self, request, response):
+            return {"user_id": "ann"}
+
+    client = Socket(Application(world.schema))
+    client.tell("connect")
+    await client._heard.get()
+    client.say("connection_init")
+    assert (await client.hear())["type"] == "connection_ack"
+    client.say("subscribe", id="1", payload={"query": f"subscription {{ {field} }}"})
+    assert (await client.hear())["payload"] == {"data": {field: "first"}}
+    await world.gate.reached()
+    if not leaves:
+        client.say("complete", id="1")
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert world.ended == [load]
+    client.tell("disconnect", code=1001)
+    await client.running
+    assert world.ended == [load]
 
 
 async def test_over_asgi(world):

@@ -55,8 +55,9 @@ async def test_who_waits_is_freed_by_the_first_part(kind):
         return Loaded(None, None)
 
     readers = [asyncio.ensure_future(operation.lead("key", handler)) for _ in range(2)]
-    while gate.entered < 2:
+    for _ in range(20):
         await asyncio.sleep(0)
+    assert gate.entered == 2
     gate.open()
     await asyncio.gather(*readers)
     assert parts == ["one", "one", "two", "two"]

@@ -112,6 +112,34 @@ async def test_who_still_waits_at_the_exit_is_told():
             await task
 
 
+async def test_a_scope_may_be_left_by_another_task_than_entered_it():
+    """Whoever closes a generator with a scope in it: what waits there is told, and the other task keeps its own."""
+    gate = Gate()
+
+    @batched
+    async def load(keys):
+        await gate.enter()
+
+    async def generator():
+        async with scope(tenant="inner"):
+            yield asyncio.ensure_future(load(1))
+
+    async def first():
+        return await anext(made)
+
+    async def close():
+        with scope(tenant="own"):
+            await made.aclose()
+            return dict(current_scope())
+
+    made = generator()
+    left = await asyncio.create_task(first())
+    await gate.reached()
+    assert await asyncio.create_task(close()) == {"tenant": "own"}
+    with pytest.raises(ScopeEndedError):
+        await left
+
+
 async def test_the_exit_harms_no_other_scope():
     """A caller of another scope, or of none, still gets the result of the same load."""
     load, calls = loader()
