@@ -249,12 +249,13 @@ def test_signature_is_the_same_but_for_what_was_added():
     async def complete(req: Request, res: Response) -> Item:
         raise NotImplementedError
 
-    plain, decorated = inspect.signature(endpoint), inspect.signature(cache_response(cache=Cache())(endpoint))
+    plain = inspect.signature(endpoint, eval_str=True)  # as it is seen where the handler stands
+    decorated = inspect.signature(cache_response(cache=Cache())(endpoint))
     own = [p for p in decorated.parameters.values() if not p.name.startswith("asyncfan_")]
     assert plain.replace(parameters=own) == plain
     assert decorated.return_annotation == plain.return_annotation
     assert len(decorated.parameters) == len(plain.parameters) + 2
-    assert inspect.signature(cache_response(cache=Cache())(complete)) == inspect.signature(complete)
+    assert inspect.signature(cache_response(cache=Cache())(complete)) == inspect.signature(complete, eval_str=True)
 
 
 async def test_request_parameter_is_found_in_any_form(cache):

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi.dependencies.utils import get_typed_signature
 from starlette.background import BackgroundTasks
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,7 +14,7 @@ from starlette.responses import Response
 from ...http.messages import LONGEST_BODY, Declared, Draft, Visit
 from .. import starlette
 from .route import Routes, render_with
-from .signature import parameter_of, refuse_misplaced, with_parameters
+from .signature import parameter_of, refuse_misplaced, resolved, with_parameters
 
 __all__ = ["Adapter"]
 
@@ -34,7 +33,8 @@ class Adapter(starlette.Adapter):
     def __init__(self, fn: Callable[..., Any]) -> None:
         super().__init__(fn)
         self._routes = Routes(fn)
-        typed = get_typed_signature(fn).parameters
+        own = resolved(fn)
+        typed = own.parameters
         refuse_misplaced(fn, typed)
         request, sink = parameter_of(typed, Request), parameter_of(typed, Response)
         self._request, self._sink = request or "asyncfan_request", sink or "asyncfan_response"
@@ -42,7 +42,7 @@ class Adapter(starlette.Adapter):
         added: dict[str, type] = {name: kind for found, name, kind in kinds if found is None}
         self._added = tuple(added)
         self._tasks = parameter_of(typed, BackgroundTasks)
-        self.signature: inspect.Signature | None = with_parameters(inspect.signature(fn), added)
+        self.signature: inspect.Signature | None = with_parameters(own, added)
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visit | None:
         """Return the visit of a call by FastAPI, which passes everything by name."""

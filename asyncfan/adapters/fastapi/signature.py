@@ -7,10 +7,20 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, get_args, get_origin
 
 from fastapi import APIRouter, FastAPI, WebSocket
+from fastapi.dependencies.utils import get_typed_return_annotation, get_typed_signature
 
 from ..misplaced import near, refuse_registered
 
-__all__ = ["parameter_of", "refuse_misplaced", "with_parameters"]
+__all__ = ["parameter_of", "refuse_misplaced", "resolved", "with_parameters"]
+
+
+def resolved(fn: Callable[..., Any]) -> inspect.Signature:
+    """Return a handler's signature, annotations that are texts resolved; earlier FastAPIs look in the wrong module."""
+    own, typed = inspect.signature(fn), get_typed_signature(fn)
+    returns = own.return_annotation
+    if isinstance(returns, str):
+        returns = get_typed_return_annotation(fn)
+    return typed.replace(return_annotation=returns)
 
 
 def parameter_of(parameters: Mapping[str, inspect.Parameter], kind: type) -> str | None:
