@@ -51,7 +51,11 @@ class BlackSheepSite(Site):
             return response
 
         async def compressing(request, handler, compressed=GzipMiddleware()):  # noqa: B008 - it keeps nothing
-            return await (compressed(request, handler) if request.path == "/wide" else handler(request))
+            if request.path != "/wide":
+                return await handler(request)
+            response = await compressed(request, handler)
+            response.add_header(b"vary", b"accept-encoding")  # before 2.6.4 BlackSheep does not say it by itself
+            return response
 
         self.app.middlewares.append(around)
         self.app.middlewares.append(compressing)
