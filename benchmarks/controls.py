@@ -32,7 +32,7 @@ def decorated(module, decorate, make):
 
 
 def no_cache():
-    return decorated(sites, lambda handler: handler, lambda: sites.Site(sites.fastapi_app))
+    return decorated(sites, lambda handler: handler, lambda: sites.Site(sites.FRAMEWORKS["fastapi"]))
 
 
 def fastapi_cache2():
@@ -43,7 +43,7 @@ def fastapi_cache2():
     FastAPICache.reset()
     InMemoryBackend._store.clear()  # noqa: SLF001 - one for all of its instances
     FastAPICache.init(InMemoryBackend())
-    return decorated(sites, cache(expire=60), lambda: sites.Site(sites.fastapi_app))
+    return decorated(sites, cache(expire=60), lambda: sites.Site(sites.FRAMEWORKS["fastapi"]))
 
 
 def cashews():
@@ -52,7 +52,7 @@ def cashews():
     cache = Cache()
     cache.setup("mem://")
     decorate = cache(ttl=60, key="{request.method}:{request.url}")
-    return decorated(sites, decorate, lambda: sites.Site(sites.fastapi_app))
+    return decorated(sites, decorate, lambda: sites.Site(sites.FRAMEWORKS["fastapi"]))
 
 
 def hishel():
