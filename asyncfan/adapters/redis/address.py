@@ -60,7 +60,7 @@ def read(url: str, timeout: float, options: Mapping[str, Any]) -> Address:
     cluster = scheme.endswith(_CLUSTER)
     ours = {
         "socket_timeout": None,  # the whole exchange has a deadline
-        "socket_connect_timeout": 10 * timeout,  # ours comes first
+        "socket_connect_timeout": None,  # and so has connecting, one that a busy event loop does not use up
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,  # what it can do is enough, and every server can
         "decode_responses": False,

@@ -145,6 +145,17 @@ async def test_a_server_that_is_far_away_is_reached_after_all(proxy, connect, gu
     assert await reached_again(guard, store) < 1 * SLOW
 
 
+async def test_a_busy_event_loop_is_not_taken_for_a_server_that_cannot_be_reached(plain, connect, guard):
+    """Connecting has a deadline too, and no other than ours: what the loop computes meanwhile does not use it up."""
+    store = connect(plain.url, timeout=0.02)
+    call = asyncio.create_task(guard(lambda: store.read(["a"])))
+    for _ in range(3):  # it connects
+        await asyncio.sleep(0)
+    time.sleep(0.3)  # noqa: ASYNC251 - somebody computes
+    await call
+    assert guard.failed == 0
+
+
 # -- nonsense
 
 
