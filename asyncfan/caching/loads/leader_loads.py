@@ -14,7 +14,7 @@ from ..memory.order import Entry
 from .flights import AGAIN, UNSHARED, Failure, Flight
 from .storing import log
 from .task_loads import TaskLoads
-from .tiering import Passage, in_task
+from .tiering import Passage
 
 __all__ = ["LeaderLoads", "Loaded", "unsharing"]
 
@@ -155,7 +155,7 @@ class LeaderLoads(TaskLoads):
     async def _look_there_first(self, flight: Flight, call: Callable[[], Awaitable[Loaded[V]]]) -> Loaded[V]:
         """Return what the tier that processes share has, or else what ``call`` gives."""
         passage = flight.passage
-        if passage is not None and await in_task(passage.begin()) and passage.found is not None:
+        if passage is not None and await passage.begin() and passage.found is not None:
             self.shared_hits += 1
             return Loaded(passage.found.value, math.inf)
         return await call()
@@ -181,7 +181,7 @@ class LeaderLoads(TaskLoads):
 
     def _end_soon(self, passage: Passage) -> None:
         """Tell the tier how a handler's load ended, in a task that the cache waits for: the response need not wait."""
-        task = asyncio.create_task(in_task(passage.end()), name=f"{self.task_name}:shared")
+        task = asyncio.create_task(passage.end(), name=f"{self.task_name}:shared")
         self.cache.writes.add(task)
         task.add_done_callback(self.cache.writes.discard)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...context import hide_deadline, loading
@@ -12,7 +13,7 @@ from ..freshness.freshness import Freshness
 from .eager import start_eagerly
 from .flights import AGAIN, LATE, Failure, Flight
 from .storing import Storing, served
-from .tiering import Passage, in_task, is_shareable, through
+from .tiering import Passage, is_shareable
 
 if TYPE_CHECKING:
     from ..shared.tier import SharedTier
@@ -146,21 +147,21 @@ class TaskLoads(Storing):
             return await self._load(flight, call)
         flight.passage = passage = Passage(tier, flight, text, flight.how or self.freshness)
         try:
-            await self._load(flight, lambda: through(passage, call))
+            await self._load(flight, partial(passage.through, call))
         finally:
             await self.own([passage.end()])
         return None
 
-    async def own(self, ends: Sequence[Any]) -> None:
+    async def own(self, ends: Sequence[Coroutine[Any, Any, None]]) -> None:
         """Go through the ends of passages in this task, which the cache waits for and does not cancel."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in one
         self.cache.writes.add(task)
         try:
             if len(ends) == 1:
-                await in_task(ends[0])
+                await ends[0]
             else:
-                await asyncio.gather(*map(in_task, ends))  # they travel together
+                await asyncio.gather(*ends)  # they travel together
         finally:
             self.cache.writes.discard(task)
 

@@ -7,12 +7,13 @@ import concurrent.futures
 import contextvars
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from ...context import loading
 from .flights import AGAIN, LATE, Flight
 from .storing import Storing, served
-from .tiering import Passage, in_thread, is_shareable, through_in_thread
+from .tiering import Passage, is_shareable
 
 __all__ = ["ThreadLoads"]
 
@@ -72,9 +73,9 @@ class ThreadLoads(Storing):
             return self._load_here(flight, call)
         flight.passage = passage = Passage(tier, flight, text, flight.how or self.freshness)
         try:
-            self._load_here(flight, lambda: through_in_thread(tier, passage, call))
+            self._load_here(flight, partial(passage.through_in_thread, call))
         finally:
-            in_thread(tier, passage.end())
+            tier.blocking(passage.end())
         return None
 
     def _load_here(self, flight: Flight, call: Callable[[], Any]) -> None:

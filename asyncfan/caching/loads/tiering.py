@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...context import invalidations
@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     from ..shared.reading import Found
     from ..shared.tier import SharedTier
 
-__all__ = ["Passage", "cut", "in_task", "in_thread", "is_shareable", "life_of", "through", "through_in_thread"]
+__all__ = ["Passage", "cut", "is_shareable", "life_of"]
 
 T = TypeVar("T")
-Asking = Generator[Coroutine[Any, Any, Any], Any, T]  # yields what is to be awaited, is sent what that gives
 
 
 def is_shareable(text: str) -> bool:
@@ -31,9 +30,6 @@ def is_shareable(text: str) -> bool:
 
 class Passage:
     """One flight's way through the shared tier: `begin`, then perhaps a load and `shorten`, then `end`.
-
-    Each step is a generator of what is to be awaited, so that a load in an event loop and one in a thread go the same
-    way: see `in_task` and `in_thread`.
 
     Args:
         tier: The tier.
@@ -56,18 +52,33 @@ class Passage:
         self.old: Found | None = None  # what the load is to replace
         self.began: float = 0.0  # when the load itself began
 
-    def begin(self) -> Asking[bool]:
+    async def begin(self) -> bool:
         """Look for the value, else ask for the right to load it; says whether it was found."""
         if not (self._flight.anew or self._flight.asked):
-            (found,) = yield self._tier.read([self._text], self._flight.tags)
-            if self.look_at(found):
+            founds = await self._tier.read([self._text], self._flight.tags)
+            if founds is None:
+                self.hold(None)
+                return False
+            if self.look_at(founds[0]):
                 return True
-        answer = yield self._tier.claim(self._text, known=self.old, force=self._flight.anew)
+        answer = await self._tier.claim(self._text, known=self.old, force=self._flight.anew)
         if hasattr(answer, "value"):
-            self.found = answer
+            self.found = answer  # type: ignore[assignment]  # only a Found has one
             return True
-        self.hold(answer)
+        self.hold(answer)  # pyright: ignore[reportArgumentType]  # no Found, as mypy sees
         return False
+
+    async def through(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Return what the tier has, or else what ``call()`` gives."""
+        if await self.begin() and self.found is not None:
+            return self.found.value  # type: ignore[no-any-return]
+        return await call()
+
+    def through_in_thread(self, call: Callable[[], T]) -> T:
+        """As `through`, in a thread without an event loop."""
+        if self._tier.blocking(self.begin()) and self.found is not None:
+            return self.found.value  # type: ignore[no-any-return]
+        return call()
 
     def look_at(self, found: Found | None) -> bool:
         """Take in what was read; says whether it answers the call. If not, it may still be served if the load fails."""
@@ -121,19 +132,19 @@ class Passage:
         self._life = life_of(entry, cache.clock()) | {"cost": cache.clock() - self.began}
         return cut(entry, cache.clock() + cache.memory_expire)
 
-    def end(self) -> Asking[None]:
+    async def end(self) -> None:
         """Give the server what was loaded, once those who wait have it; what came too late is dropped here too."""
         lease, self._lease = self._lease, None
         if lease is None:
             return
         if self._entry is None:
-            yield self._tier.release(lease)
+            await self._tier.release(lease)
             return
-        became = yield self._tier.write(lease, self._entry.value, **self._life)
+        became = await self._tier.write(lease, self._entry.value, **self._life)
         if became == "fenced":
             self._flight.operation.drop_same(self._entry)
         elif became == "stored" and self._flight.anew:  # others hold what it replaces, as nothing had expired
-            yield self._tier.announce(self._text)
+            await self._tier.announce(self._text)
 
 
 def life_of(entry: Entry, now: float) -> dict[str, Any]:
@@ -159,37 +170,3 @@ def cut(entry: Entry, most: float) -> Entry:
         if not rescues:
             entry.last = entry.stale
     return entry
-
-
-async def through(passage: Passage, call: Callable[[], Awaitable[T]]) -> T:
-    """Return what the tier has for a flight, or else what its load gives."""
-    if await in_task(passage.begin()) and passage.found is not None:
-        return passage.found.value  # type: ignore[no-any-return]
-    return await call()
-
-
-def through_in_thread(tier: SharedTier, passage: Passage, call: Callable[[], T]) -> T:
-    """As `through`, in a thread without an event loop."""
-    if in_thread(tier, passage.begin()) and passage.found is not None:
-        return passage.found.value  # type: ignore[no-any-return]
-    return call()
-
-
-async def in_task(steps: Asking[T]) -> T:
-    """Go through steps in a task of an event loop."""
-    try:
-        wanted = next(steps)
-        while True:
-            wanted = steps.send(await wanted)
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]
-
-
-def in_thread(tier: SharedTier, steps: Asking[T]) -> T:
-    """Go through steps in a thread without an event loop."""
-    try:
-        wanted = next(steps)
-        while True:
-            wanted = steps.send(tier.blocking(wanted))
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]

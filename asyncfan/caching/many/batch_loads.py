@@ -12,10 +12,12 @@ from ...exceptions import BatchResultError, MissingKeyError
 from ..freshness.freshness import Freshness
 from ..loads.flights import AGAIN, Failure, Flight
 from ..loads.task_loads import is_being_cancelled
-from ..loads.tiering import Passage, in_task, is_shareable
+from ..loads.tiering import Passage, is_shareable
 from ..operation import Operation
 
 if TYPE_CHECKING:
+    from ..shared.leases import Lease
+    from ..shared.protocol import Held
     from ..shared.tier import SharedTier
 
 __all__ = ["BatchLoads", "LoadMany", "answers"]
@@ -82,7 +84,7 @@ class BatchLoads:
         await self._call(flights, item_of, started)
         for flight in held:  # another process loads it: its value comes, or else the right to load it
             passage = flight.passage
-            if await in_task(passage.begin()):  # type: ignore[union-attr]
+            if await passage.begin():  # type: ignore[union-attr]
                 self._settle(flight, passage.found.value, started)  # type: ignore[union-attr]
             else:
                 await self._call((flight,), item_of, started)
@@ -99,15 +101,19 @@ class BatchLoads:
         asked = [flight for flight in flights if is_shareable(op.text(flight.key))]
         texts = [op.text(flight.key) for flight in asked]
         tags = list({tag: None for flight in asked for tag in flight.tags})
-        for flight, text, found in zip(asked, texts, await tier.read(texts, tags), strict=True):
+        founds = await tier.read(texts, tags)
+        nothing = [None] * len(asked)
+        for flight, text, found in zip(asked, texts, founds or nothing, strict=True):
             flight.passage = Passage(tier, flight, text, self.how or op.freshness)
             flight.passage.look_at(found)
         found_now = [flight for flight in asked if flight.passage is not None and flight.passage.found is not None]
         missing = [flight for flight in asked if flight.passage is not None and flight.passage.found is None]
-        answers = await tier.claim_many(
-            [op.text(flight.key) for flight in missing],
-            [flight.passage.old for flight in missing],  # type: ignore[union-attr]
-        )
+        answers: Sequence[Lease | Held | None] = nothing
+        if founds is not None:
+            answers = await tier.claim_many(
+                [op.text(flight.key) for flight in missing],
+                [flight.passage.old for flight in missing],  # type: ignore[union-attr]
+            )
         held = [flight for flight, lease in zip(missing, answers, strict=True) if not flight.passage.hold(lease)]  # type: ignore[union-attr]
         elsewhere = {*found_now, *held}
         return found_now, tuple(flight for flight in flights if flight not in elsewhere), held

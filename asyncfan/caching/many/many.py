@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
@@ -18,13 +18,11 @@ from ..loads.flights import Failure
 from ..loads.limits import limited
 from ..loads.looking import look_there
 from ..loads.register import MISSING
-from ..loads.tiering import Asking, in_task, in_thread
 from ..memory.order import Entry
 from .batches import Batch, Wanted
 
 if TYPE_CHECKING:
     from ..calls.functions import CachedFunction
-    from ..shared.tier import SharedTier
 
 __all__ = ["BatchLoader", "Many", "batch_loader", "outcome_of"]
 
@@ -141,20 +139,21 @@ class Many:
         """
         if self._operation.tier is None:
             return {}
-        with closing(self._looking(missing, self._operation.tier)) as steps:
-            return await in_task(steps)
+        look = look_there(self._operation, self._operation.tier, self._tags(missing), asyncio.get_running_loop())
+        return self._copies(await look)
 
     def _look_there_in_thread(self, missing: list[Call]) -> dict[Key, Any]:
         """As `_look_there`, in a thread without an event loop."""
         if self._operation.tier is None:
             return {}
-        with closing(self._looking(missing, self._operation.tier)) as steps:
-            return in_thread(self._operation.tier, steps)
+        look = look_there(self._operation, self._operation.tier, self._tags(missing), None)
+        return self._copies(self._operation.tier.blocking(look))
 
-    def _looking(self, calls: Sequence[Call], tier: SharedTier) -> Asking[dict[Key, Any]]:
+    def _tags(self, calls: Sequence[Call]) -> dict[Key, tuple[str, ...]]:
         tags_of = self._function.freshness.tags_of
-        tags = {call.exact: () if tags_of is None else tags_of(*call.args, **call.kwargs) for call in calls}
-        there = yield from look_there(self._operation, tier, tags)
+        return {call.exact: () if tags_of is None else tags_of(*call.args, **call.kwargs) for call in calls}
+
+    def _copies(self, there: dict[Key, Any]) -> dict[Key, Any]:
         return {exact: value if value is MISSING else self._copied(value) for exact, value in there.items()}
 
     def _given_or_fetched(self, call: Call, there: dict[Key, Any]) -> Any:

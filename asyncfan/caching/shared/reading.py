@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,7 +114,7 @@ class Reader:
         self.refused: int = 0
         self.unreadable: Counter[str] = Counter()
 
-    async def read(self, texts: Sequence[str], tags: Sequence[str]) -> list[Found | None]:
+    def read(self, texts: Sequence[str], tags: Sequence[str]) -> Awaitable[list[Found | None]]:
         """Return what is stored and was not cleared; what is asked for at once is one request, whoever asks.
 
         Raises:
@@ -123,7 +123,7 @@ class Reader:
         Cancellation:
             The others are read all the same.
         """
-        return await self._joined.each([(text, tags) for text in texts]) if texts else []
+        return self._joined.each([(text, tags) for text in texts])
 
     async def _read(self, questions: Sequence[Question]) -> list[Found | None]:
         texts = [text for text, _ in questions]

@@ -127,7 +127,7 @@ class SharedTier:
 
     # -- values --------------------------------------------------------------------------------------------------
 
-    async def read(self, texts: Sequence[str], tags: Sequence[str] = ()) -> list[Found | None]:
+    async def read(self, texts: Sequence[str], tags: Sequence[str] = ()) -> list[Found | None] | None:
         """Return what the server has for each key and was not cleared; one round trip for any number of keys.
 
         Args:
@@ -135,7 +135,8 @@ class SharedTier:
             tags: The tags that the values have, as far as they are known: others cost another round trip.
 
         Returns:
-            None for each key where there is nothing of use, or where the server cannot be reached.
+            None for each key where there is nothing of use; None for all where the server cannot be reached: a load
+            need not ask it for a lease then, which would take as long again.
 
         Cancellation:
             Nothing is left behind.
@@ -145,7 +146,7 @@ class SharedTier:
                 return await self._reader.read(texts, tags)
             except Unavailable:
                 self._unavailable += 1
-        return [None] * len(texts)
+        return None
 
     async def claim(self, text: str, *, known: Found | None = None, force: bool = False) -> Lease | Found | None:
         """Ask for the right to load a key; wait while another process has it.

@@ -77,7 +77,7 @@ async def stored(tier, text, value="new", **more):
 
 async def values(tier, *texts, tags=()):
     """Return what a node reads, None where there is nothing."""
-    return [found and found.value for found in await tier.read(texts, tags)]
+    return [found and found.value for found in await tier.read(texts, tags) or [None] * len(texts)]
 
 
 # -- reading -------------------------------------------------------------------------------------------------------
@@ -432,7 +432,7 @@ async def test_without_a_server_everybody_loads(net, trouble):
         return await tier.read([f"user:{n}"]), await tier.claim(f"user:{n}")
 
     began = asyncio.get_running_loop().time()
-    assert await asyncio.gather(*(get(n) for n in range(100))) == [([None], None)] * 100
+    assert await asyncio.gather(*(get(n) for n in range(100))) == [(None, None)] * 100
     assert asyncio.get_running_loop().time() - began <= 0.3
     assert await tier.write(lease, "new", **GOOD) == "failed"
 

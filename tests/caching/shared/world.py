@@ -101,7 +101,7 @@ class Node:
 
     async def find(self, gets, floors):
         tags = sorted({tag for get in gets for tag in TAGS[get.text]}) if self.world.knows_tags else ()
-        found = await self.tier.read([get.text for get in gets], tags)
+        found = await self.tier.read([get.text for get in gets], tags) or [None] * len(gets)
         missing = []
         for get, one in zip(gets, found, strict=True):
             if one is None:

@@ -28,6 +28,8 @@ MAX_TRIPS = 4
 # Packing and reading a command takes some 30 us: a trip must end well before its deadline by that alone.
 MAX_BATCH = 250
 
+CLOSED = "the connections were closed"
+
 
 class Courier:
     """Gathers commands and sends them together; belongs to one event loop.
@@ -39,6 +41,7 @@ class Courier:
         max_batch: How many commands go with one.
         turns: Where it stands in line with others of its event loop; None: it stands alone.
         place: Where in that line.
+        closed: What is raised for whoever waits when it is closed.
 
     Example:
         >>> async def exchange(commands):
@@ -60,8 +63,10 @@ class Courier:
         max_batch: int = MAX_BATCH,
         turns: Turns | None = None,
         place: int = 0,
+        closed: Callable[[str], Exception] = ConnectionAbortedError,
     ) -> None:
         self._exchange = exchange
+        self._closed = closed
         self._max_trips = max_trips
         self._max_batch = max_batch
         self._waiting: deque[Call] = deque()
@@ -79,8 +84,13 @@ class Courier:
         Cancellation:
             The command is not sent if it has not gone yet; else it is carried out, and nobody hears of the reply.
         """
-        (reply,) = await self.send_all([command])
-        return reply
+        reply = await self._enlist([command])[0]
+        try:
+            if isinstance(reply, BaseException):
+                raise reply
+            return reply
+        finally:
+            del reply  # an error's traceback holds this frame: no cycle through it
 
     async def send_all(self, commands: Sequence[Command]) -> list[Any]:
         """Return the replies to commands, which go together as far as there is room; as for one."""
@@ -90,23 +100,31 @@ class Courier:
                 try:
                     raise reply
                 finally:
-                    del reply, replies  # the traceback holds this frame: no cycle through it
+                    del reply, replies  # as in `send`
         return replies
 
     async def replies(self, commands: Sequence[Command]) -> list[Any]:
         """Return the replies to commands as `send_all` does, but those that are errors as exceptions."""
+        futures = self._enlist(commands)
+        try:
+            for future in futures:
+                if not future.done():
+                    await future
+        except asyncio.CancelledError:
+            for future in futures:
+                future.cancel()
+            raise
+        return [future.result() for future in futures]
+
+    def _enlist(self, commands: Sequence[Command]) -> list[asyncio.Future[Any]]:
+        """Have commands go, and return the futures of their replies, which an error is set as the result of."""
         loop = asyncio.get_running_loop()
         futures: list[asyncio.Future[Any]] = [loop.create_future() for _ in commands]
         self._waiting += zip(commands, futures, strict=True)
         if not self._called and len(self._trips) < self._max_trips:
             self._called = True
             loop.call_soon(self._depart)
-        try:
-            return [future.result() if future.done() else await future for future in futures]
-        except asyncio.CancelledError:
-            for future in futures:
-                future.cancel()
-            raise
+        return futures
 
     def _depart(self) -> None:
         self._called = False
@@ -137,7 +155,7 @@ class Courier:
     def _arrive(self, batch: list[Call], trip: asyncio.Task[Sequence[Any]]) -> None:
         self._trips.discard(trip)
         self._turns.end()
-        error = _closed() if trip.cancelled() else trip.exception()
+        error = self._closed(CLOSED) if trip.cancelled() else trip.exception()
         replies = trip.result() if error is None else [_own(error) for _ in batch]
         for (_, future), reply in zip(batch, replies, strict=True):
             if not future.done():
@@ -145,11 +163,11 @@ class Courier:
         self._turns.depart()
 
     async def aclose(self) -> None:
-        """End what is under way; whoever waits gets a ``ConnectionAbortedError``."""
+        """End what is under way; whoever waits gets ``closed``."""
         while self._waiting:
             _, future = self._waiting.popleft()
             if not future.done():
-                future.set_result(_closed())
+                future.set_result(self._closed(CLOSED))
         trips = list(self._trips)
         for trip in trips:
             trip.cancel()
@@ -157,10 +175,6 @@ class Courier:
 
     def __repr__(self) -> str:
         return f"<Courier {len(self._trips)}/{self._max_trips} under way, {len(self._waiting)} waiting>"
-
-
-def _closed() -> ConnectionAbortedError:
-    return ConnectionAbortedError("the connections were closed")
 
 
 def _own(error: BaseException) -> BaseException:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 from .courier import Courier
@@ -55,11 +55,15 @@ class Joined(Generic[Q, A]):
             exchange = cast("Callable[[Sequence[tuple[Any, ...]]], Coroutine[Any, Any, Sequence[A]]]", ask)
             line = None if turns is None else turns()
             most = (line and line.max_batch) or MAX_KEYS
-            return Courier(exchange, max_trips=MAX_TRIPS, max_batch=most, turns=line, place=place)
+            return Courier(
+                exchange, max_trips=MAX_TRIPS, max_batch=most, turns=line, place=place, closed=Unavailable
+            )
 
         self._couriers: PerLoop[Courier] = PerLoop(open_courier, Courier.aclose)
 
-    async def __call__(self, question: Q) -> A:
+    # Neither is a coroutine around another one: thousands wait here at once, and the garbage collector visits each.
+
+    def __call__(self, question: Q) -> Awaitable[A]:
         """Return the answer to a question.
 
         Raises:
@@ -69,15 +73,11 @@ class Joined(Generic[Q, A]):
         Cancellation:
             The caller leaves alone; it may be asked all the same.
         """
-        (answer,) = await self.each([question])
-        return answer
+        return self._couriers.get().send(question)
 
-    async def each(self, questions: Sequence[Q]) -> list[A]:
+    def each(self, questions: Sequence[Q]) -> Awaitable[list[A]]:
         """Return the answers to questions; as for one."""
-        try:
-            return await self._couriers.get().send_all(questions)
-        except ConnectionAbortedError as error:
-            raise Unavailable(str(error)) from error
+        return self._couriers.get().send_all(questions)
 
     async def aclose(self) -> None:
         """End what is under way in this event loop."""
