@@ -8,7 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple
 
-from ..caching.shared.protocol import HEAD, Granted, Held, Hold, Ledger, Stored, Wish, Write
+from ..caching.shared.protocol import HEAD, KEPT, Granted, Held, Hold, Ledger, Stored, Wish, Write
 
 __all__ = ["MemoryStore"]
 
@@ -18,6 +18,7 @@ SCANNED_AT_ONCE = 100
 class _Expiring(NamedTuple):
     content: bytes | str
     end: float | None  # by the server's clock
+    due: float = 0.0  # a lease's: when another one may take it
 
 
 class _Listener(NamedTuple):
@@ -33,7 +34,7 @@ class _Server:
         self.clock: Callable[[], float] = clock or (lambda: asyncio.get_running_loop().time())
         self.lock = threading.Lock()
         self.values: dict[str, _Expiring] = {}
-        self.leases: dict[str, _Expiring] = {}  # {name: (token, when it ends)}
+        self.leases: dict[str, _Expiring] = {}  # {name: (token, when it is forgotten, when it has run out)}
         self.listeners: list[_Listener] = []
         self.runs = itertools.count(1)
         self.forget_clears()
@@ -60,13 +61,10 @@ class _Server:
         if found is None:
             return None
         assert isinstance(found.content, bytes)  # noqa: S101
-        return Stored(found.content, self.left(found))
+        return Stored(found.content, None if found.end is None else found.end - self.clock())
 
-    def left(self, thing: _Expiring) -> float | None:
-        return None if thing.end is None else thing.end - self.clock()
-
-    def keep(self, where: dict[str, _Expiring], name: str, content: bytes | str, seconds: float | None) -> None:
-        where[name] = _Expiring(content, None if seconds is None else self.clock() + seconds)
+    def keep(self, name: str, content: bytes, seconds: float | None) -> None:
+        self.values[name] = _Expiring(content, None if seconds is None else self.clock() + seconds)
 
     def owns(self, name: str, token: str) -> bool:
         found = self.find(self.leases, name)
@@ -79,17 +77,20 @@ class _Server:
             if stored is not None and stored.data[:HEAD] != unless:
                 return stored
             held = self.find(self.leases, name)
-            if held is not None and held.content != token:
-                return Held(self.left(held) or 0.0)
-        self.keep(self.leases, name, token, seconds)
+            if held is not None and held.content != token and held.due > self.clock():
+                return Held(held.due - self.clock())
+        self.grant(name, token, seconds)
         self.begin_run()
         return Granted(self.ledger(()))
+
+    def grant(self, name: str, token: str, seconds: float) -> None:
+        self.leases[name] = _Expiring(token, self.clock() + KEPT * seconds, self.clock() + seconds)
 
     def write(self, name: str, token: str, data: bytes, seconds: float | None) -> bool:
         if not self.owns(name, token):
             return False
         del self.leases[name]
-        self.keep(self.values, name, data, seconds)
+        self.keep(name, data, seconds)
         return True
 
     def ledger(self, tags: Sequence[str]) -> Ledger:
@@ -159,7 +160,7 @@ class MemoryStore:
         with server.lock:
             ours = [server.owns(name, token) for name, token in holds]
             for name, token in itertools.compress(holds, ours):
-                server.keep(server.leases, name, token, seconds)
+                server.grant(name, token, seconds)
             return ours
 
     async def release(self, holds: Sequence[Hold]) -> None:
@@ -181,7 +182,7 @@ class MemoryStore:
         await asyncio.sleep(0)
         with self._server.lock:
             self._server.leases.pop(name, None)
-            self._server.keep(self._server.values, name, data, seconds)
+            self._server.keep(name, data, seconds)
             self._server.send(message)
 
     async def drop(self, names: Sequence[str], message: bytes) -> int:

@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
+from ...caching.shared.protocol import KEPT
 from .values import GET, SET
 
 __all__ = ["LEASE", "RELEASE", "RENEW", "WRITE"]
 
+# A lease is for so many milliseconds that of a token, which is remembered for longer.
+_LEASE = (
+    GET
+    + f"""
+local function grant(key, token, milliseconds)
+  redis.call('SET', key, milliseconds .. ' ' .. token, 'PX', {KEPT} * milliseconds)
+  return 1
+end
+local function holder(key)
+  local milliseconds, token = string.match(get(key) or '', '^(%d+) (.*)$')
+  return token, milliseconds
+end
+"""
+)
+
 # The first two take the keys of values, each followed by its lease's. LEASE takes milliseconds, and for each a token,
 # how long `unless` is, `unless`, and force.
 LEASE = (
-    GET
-    + """
-local function lease(value, lease, token, size, useless, force)
+    _LEASE
+    + f"""
+local function lease(value, key, token, size, useless, force)
   if force == '' then
     local found = get(value)
     if found and not (size ~= '' and string.sub(found, 1, size) == useless) then
-      return {'stored', found, redis.call('PTTL', value)}
+      return {{'stored', found, redis.call('PTTL', value)}}
     end
-    local left = redis.call('PTTL', lease)
-    if left >= 0 and get(lease) ~= token then return {'held', left} end
+    local other, milliseconds = holder(key)
+    if other and other ~= token then
+      local left = redis.call('PTTL', key) - {KEPT - 1} * milliseconds
+      if left > 0 then return {{'held', left}} end
+    end
   end
-  redis.call('SET', lease, token, 'PX', ARGV[1])
-  return {'granted'}
+  grant(key, token, ARGV[1])
+  return {{'granted'}}
 end
-local answers = {}
+local answers = {{}}
 for i = 1, #KEYS / 2 do answers[i] = lease(KEYS[2 * i - 1], KEYS[2 * i], unpack(ARGV, 4 * i - 2, 4 * i + 1)) end
 return answers
 """
@@ -31,14 +50,14 @@ return answers
 
 # Takes for each a token, data and milliseconds.
 WRITE = (
-    GET
+    _LEASE
     + SET
     + """
 local written = {}
 for i = 1, #KEYS / 2 do
   local value, lease = KEYS[2 * i - 1], KEYS[2 * i]
   written[i] = 0
-  if get(lease) == ARGV[3 * i - 2] then
+  if holder(lease) == ARGV[3 * i - 2] then
     set(value, ARGV[3 * i - 1], ARGV[3 * i])
     written[i] = redis.call('DEL', lease)
   end
@@ -49,18 +68,18 @@ return written
 
 # Both take the keys of leases, and for each a token, after milliseconds for RENEW.
 RENEW = (
-    GET
+    _LEASE
     + """
 local renewed = {}
-for i = 1, #KEYS do renewed[i] = get(KEYS[i]) == ARGV[i + 1] and redis.call('PEXPIRE', KEYS[i], ARGV[1]) or 0 end
+for i = 1, #KEYS do renewed[i] = holder(KEYS[i]) == ARGV[i + 1] and grant(KEYS[i], ARGV[i + 1], ARGV[1]) or 0 end
 return renewed
 """
 )
 RELEASE = (
-    GET
+    _LEASE
     + """
 for i = 1, #KEYS do
-  if get(KEYS[i]) == ARGV[i] then redis.call('DEL', KEYS[i]) end
+  if holder(KEYS[i]) == ARGV[i] then redis.call('DEL', KEYS[i]) end
 end
 return {}
 """

@@ -6,10 +6,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-__all__ = ["HEAD", "Granted", "Held", "Hold", "Ledger", "Store", "Stored", "Wish", "Write"]
+__all__ = ["HEAD", "KEPT", "Granted", "Held", "Hold", "Ledger", "Store", "Stored", "Wish", "Write"]
 
 # The first bytes of a value tell it from every other value: they hold its checksum.
 HEAD = 32
+
+# For so many times as long as it is valid, the server knows whose a lease is. It goes to whoever asks once it has run
+# out; until then its holder, a process that was only held up, may still renew it and write.
+KEPT = 10
 
 
 class Stored(NamedTuple):
@@ -121,7 +125,8 @@ class Store(Protocol):
 
         Args:
             wishes: The keys; of two wishes for the same, the first is granted.
-            seconds: How long a lease is valid unless renewed.
+            seconds: How long a lease is valid unless renewed. When it has run out, another one that asks for it gets
+                it; if none does, it stays its holder's, `KEPT` times as long in all.
         """
         ...
 

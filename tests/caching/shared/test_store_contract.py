@@ -247,6 +247,18 @@ async def test_an_expired_lease_goes_to_the_next(store):
     assert not await write(store, "a", "t1", DATA, None)
 
 
+async def test_a_lease_that_has_run_out_stays_its_holders_until_another_asks(store):
+    """Its holder was only held up: what it has loaded is not lost if nobody else has begun to load it."""
+    for name in ("a", "b"):
+        await lease(store, name, "t1", 0.1)
+    await asyncio.sleep(0.2)
+    assert await write(store, "a", "t1", DATA, None)
+    assert await renew(store, "b", "t1", 10)
+    assert isinstance(await lease(store, "b", "t2", 10), Held)
+    await store.drop(["b"], b"")
+    assert not await write(store, "b", "t1", DATA, None)
+
+
 async def test_asking_again_with_the_same_token_is_granted(store):
     """The answer to the first question may have been lost."""
     await lease(store, "a", "t", 10)
