@@ -14,6 +14,7 @@ nodes.py        who they are, and which of them has which slots
 errands.py      a run of a script on its way to a node
 runs.py         a run of a script, and how a server is told of it
 slots.py        what a cluster says of its slots
+packing.py      commands as bytes
 connections.py  to one server, for one event loop
 address.py      what a URL says
 """

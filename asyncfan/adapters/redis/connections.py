@@ -12,6 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 from ...caching.shared.server.courier import Command
 from ...caching.shared.server.deadline import Deadline
 from .address import Address, drop
+from .packing import packed
 
 __all__ = ["Connections"]
 
@@ -65,7 +66,7 @@ class Connections:
     async def _exchange(self, connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:
         try:
             async with Deadline(self._address.timeout):
-                await connection.send_packed_command(connection.pack_commands(commands))
+                await connection.send_packed_command(packed(commands))
                 replies = [await _reply(connection) for _ in commands]
         except BaseException as error:
             await drop(connection)

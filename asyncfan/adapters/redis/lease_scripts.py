@@ -23,27 +23,28 @@ end
 )
 
 # The first two take the keys of values, each followed by its lease's. LEASE takes milliseconds, and for each a token,
-# how long `unless` is, `unless`, and force.
+# and "force", or "unless" followed by the beginning of a useless value, or nothing. It answers with a value and what is
+# left of it, or else with the milliseconds that the lease is another's: none, it is granted.
 LEASE = (
     _LEASE
     + f"""
-local function lease(value, key, token, size, useless, force)
-  if force == '' then
+local function lease(value, key, token, how)
+  if how ~= 'force' then
     local found = get(value)
-    if found and not (size ~= '' and string.sub(found, 1, size) == useless) then
-      return {{'stored', found, redis.call('PTTL', value)}}
+    if found and (how == '' or 'unless' .. string.sub(found, 1, #how - 6) ~= how) then
+      return {{found, redis.call('PTTL', value)}}
     end
     local other, milliseconds = holder(key)
     if other and other ~= token then
       local left = redis.call('PTTL', key) - {KEPT - 1} * milliseconds
-      if left > 0 then return {{'held', left}} end
+      if left > 0 then return left end
     end
   end
   grant(key, token, ARGV[1])
-  return {{'granted'}}
+  return 0
 end
 local answers = {{}}
-for i = 1, #KEYS / 2 do answers[i] = lease(KEYS[2 * i - 1], KEYS[2 * i], unpack(ARGV, 4 * i - 2, 4 * i + 1)) end
+for i = 1, #KEYS / 2 do answers[i] = lease(KEYS[2 * i - 1], KEYS[2 * i], ARGV[2 * i], ARGV[2 * i + 1]) end
 return answers
 """
 )

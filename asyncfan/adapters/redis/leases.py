@@ -31,7 +31,7 @@ class Leases:
             self._for_each(LEASE, self._server.keys.both, [*map(_asked, wishes)], milliseconds(seconds)),
         )
         granted = Granted(ledger(record))
-        return [_answer(granted, *answer) for answer in answers]
+        return [_answer(answer) if answer else granted for answer in answers]
 
     async def renew(self, holds: Sequence[Hold], seconds: float) -> list[bool]:
         """Make leases valid for longer."""
@@ -62,13 +62,13 @@ async def _together(*calls: Awaitable[Any]) -> list[Any]:
     return replies
 
 
-def _asked(wish: Wish) -> tuple[Any, ...]:
-    useless = ("", "") if wish.unless is None else (len(wish.unless), wish.unless)
-    return (wish.name, wish.token, *useless, "force" if wish.force else "")
+def _asked(wish: Wish) -> tuple[str, str, str | bytes]:
+    unless = b"" if wish.unless is None else b"unless" + wish.unless
+    return (wish.name, wish.token, "force" if wish.force else unless)
 
 
-def _answer(granted: Granted, said: bytes, *more: Any) -> Granted | Held | Stored:
-    if said == b"stored":
-        data, left = more
-        return Stored(data, in_seconds(left))
-    return Held(more[0] / 1000) if said == b"held" else granted
+def _answer(answer: int | tuple[bytes, int]) -> Held | Stored:
+    if isinstance(answer, int):
+        return Held(answer / 1000)
+    data, left = answer
+    return Stored(data, in_seconds(left))
