@@ -12,7 +12,7 @@ from .protocol import HEAD, Granted, Held, Store, Stored, Wish
 from .reading import Found, Reader
 from .server.asking import Asking
 from .server.guard import Unavailable
-from .server.joining import MAX_KEYS, Joined
+from .server.joining import MAX_LEASES, Joined
 from .server.turns import WISHES, Turns
 from .unsent import Unsent
 
@@ -50,7 +50,7 @@ class Claimer:
         self._outbox = outbox
         self._new_token = new_token
         self._random = random
-        self._wishes: Joined[Wish, Granted | Held | Stored] = Joined(self._ask_for, turns, place=WISHES)
+        self._wishes: Joined[Wish, Granted | Held | Stored] = Joined(self._ask_for, turns, place=WISHES, of_leases=True)
         self.unavailable: int = 0
 
     async def claim(self, text: str, known: Found | None, *, force: bool) -> Lease | Found | None:
@@ -96,8 +96,8 @@ class Claimer:
         """
         answers: list[Lease | Held | None] = []
         try:
-            for first in range(0, len(texts), MAX_KEYS):  # what is granted is renewed while others are asked for
-                some = slice(first, first + MAX_KEYS)
+            for first in range(0, len(texts), MAX_LEASES):  # what is granted is renewed while others are asked for
+                some = slice(first, first + MAX_LEASES)
                 answers += await self._claim_some(texts[some], known[some])
         except BaseException:
             for lease in answers:

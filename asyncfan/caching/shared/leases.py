@@ -56,8 +56,8 @@ class Leases:
         self._store = store
         self._ask = ask
         self.seconds = seconds
-        self._renewals: Joined[Hold, bool] = Joined(self._renew_all, turns, place=RENEWALS)
-        self._releases: Joined[Hold, None] = Joined(self._release_all, turns, place=RELEASES)
+        self._renewals: Joined[Hold, bool] = Joined(self._renew_all, turns, place=RENEWALS, of_leases=True)
+        self._releases: Joined[Hold, None] = Joined(self._release_all, turns, place=RELEASES, of_leases=True)
         self._tasks: set[asyncio.Task[Any]] = set()  # renewals and releases that run now
         self._held: set[Lease] = set()
 

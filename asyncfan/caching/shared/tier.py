@@ -115,7 +115,7 @@ class SharedTier:
             new_token=self._new_token,
             random=self._random,
         )
-        self._writes: Joined[Write, bool] = Joined(self._write_all, self._turns.get, place=WRITES)
+        self._writes: Joined[Write, bool] = Joined(self._write_all, self._turns.get, place=WRITES, of_leases=True)
         self._reclaimer = Reclaimer(store, self._ask, self._portal)
         self._bus = Bus(store, self._portal, self._heard, self._connected)
         self._deaf = False  # something was read while no messages arrived

@@ -151,7 +151,7 @@ async def test_a_busy_event_loop_is_not_taken_for_a_server_that_cannot_be_reache
     call = asyncio.create_task(guard(lambda: store.read(["a"])))
     for _ in range(3):  # it connects
         await asyncio.sleep(0)
-    time.sleep(0.3)  # noqa: ASYNC251 - somebody computes
+    time.sleep(0.3)  # somebody computes
     await call
     assert guard.failed == 0
 

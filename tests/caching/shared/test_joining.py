@@ -9,7 +9,7 @@ from asyncfan.caching.shared import SharedTier, claiming
 from asyncfan.caching.shared.portal import Portal
 from asyncfan.caching.shared.server import joining
 from asyncfan.caching.shared.server.guard import Guard, Unavailable
-from asyncfan.caching.shared.server.joining import MAX_KEYS, MAX_TRIPS, Joined
+from asyncfan.caching.shared.server.joining import MAX_KEYS, MAX_LEASES, MAX_TRIPS, Joined
 from asyncfan.caching.shared.server.per_loop import PerLoop
 from asyncfan.caching.shared.server.turns import READS, WRITES, Turns
 from asyncfan.testing import FailingStore, Gate, MemoryStore
@@ -116,6 +116,7 @@ def test_each_event_loop_asks_for_itself():
 def test_waiting_questions_are_soon_asked():
     """With all the time that a server may take they go faster than an event loop asks: nothing piles up."""
     assert MAX_KEYS * MAX_TRIPS / Guard().deadline >= 20_000
+    assert MAX_LEASES * MAX_TRIPS / Guard().deadline >= 5_000
 
 
 async def test_what_was_begun_is_ended_before_more_is_begun():
@@ -239,7 +240,7 @@ async def test_a_lease_is_renewed_while_its_write_waits_its_turn(node):
 async def test_leases_are_renewed_while_more_are_asked_for(node, monkeypatch):
     """Many are granted one after the other; the first ones are still held when the last ones are there."""
     for module in (joining, claiming):
-        monkeypatch.setattr(module, "MAX_KEYS", 25)
+        monkeypatch.setattr(module, "MAX_LEASES", 25)
     cache = node(lease=1.0)
     cache.tier._ask._guard.deadline = None
     cache.shared.delay = (0.15, 0.15)
@@ -254,7 +255,7 @@ async def test_leases_are_renewed_while_more_are_asked_for(node, monkeypatch):
 async def test_cancelled_in_the_middle_of_many_leases_gives_all_back(node):
     """Those that it had been granted, and those that it had asked for."""
     cache = node()
-    texts = [f"k{n}" for n in range(2 * MAX_KEYS)]
+    texts = [f"k{n}" for n in range(2 * MAX_LEASES)]
     claim = asyncio.create_task(cache.tier.claim_many(texts, [None] * len(texts)))
     while not cache.tier._leases:
         await asyncio.sleep(0.005)
@@ -277,6 +278,11 @@ async def test_a_slow_renewal_is_not_asked_for_twice(node):
     assert cache.shared.calls["renew"] - before == 1
     cache.shared.delay = (0, 0)
     await cache.tier.release(lease)
+
+
+async def test_fewer_leases_than_values_go_together(node):
+    """Each is held until what was loaded is written: the first of them must not wait for a thousand others."""
+    assert await crowd(node(), [], 1_000) == {"read": 1, "lease": 4, "write": 4, "ledger": 0}
 
 
 async def test_a_slow_server_answers_a_crowd_larger_than_one_request(node, monkeypatch):
