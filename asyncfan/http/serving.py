@@ -150,7 +150,7 @@ class Server:
 
         again = self._again
         await in_a_loop()
-        found, how = await self._operation.lead(key.text, load, anew=anew, shared=not key.private, refresh=refresh)
+        found, how = await self._operation.lead(key.text, load, anew=anew, refresh=refresh)
         if isinstance(found, Unshared):
             return self._mark(asked.adapter, asked.visit, found.response, f"{forward}; detail={found.reason}")
         if how == "hit":  # it had expired, and is renewed; or another thread has stored it since it was looked for
@@ -163,7 +163,7 @@ class Server:
         key = self._compose(asked)
         if not isinstance(key, Key):  # only the values of more headers were added: as cacheable as it was
             raise TypeError(f"{self._name}: a learned Vary made a request uncacheable: {key}")
-        found, _ = await self._operation.lead(key.text, lambda: self._run(asked, key), shared=not key.private)
+        found, _ = await self._operation.lead(key.text, lambda: self._run(asked, key))
         return found
 
     async def _run(self, asked: _Asked, key: Key) -> Loaded[Frozen | Unshared]:

@@ -14,7 +14,7 @@ from ..memory.order import Entry
 from .flights import AGAIN, UNSHARED, Failure, Flight
 from .storing import log
 from .task_loads import TaskLoads
-from .tiering import Passage
+from .tiering import Passage, is_shareable
 
 __all__ = ["LeaderLoads", "Loaded", "unsharing"]
 
@@ -51,7 +51,6 @@ class LeaderLoads(TaskLoads):
         call: Callable[[], Awaitable[Loaded[V]]],
         *,
         anew: bool = False,
-        shared: bool = True,
         refresh: Callable[[], Awaitable[Loaded[V]]] | None = None,
     ) -> tuple[V, Literal["hit", "miss", "joined", "stale"]]:
         """Run ``call`` in the caller's own task, or wait for whoever does; what it gives is stored if it may be.
@@ -60,7 +59,6 @@ class LeaderLoads(TaskLoads):
             key: The call's key.
             call: Gives the value, and for how long it may be kept.
             anew: Don't look for a stored value; a load in flight is joined all the same.
-            shared: Use the tier that processes share, if there is one.
             refresh: As ``call``, in a task that the cache owns, after an expired value was returned at once; needed
                 where values have ``stale_while_revalidate``.
 
@@ -77,13 +75,13 @@ class LeaderLoads(TaskLoads):
             entry, flight, waiter = self.enter(key, loop, loop.create_future, anew=anew, counts=counts)
             if entry is not None:
                 if flight is not None:
-                    self.start(self._lead_later(flight, refresh or call, shared=shared), (flight,), loop)
+                    self.start(self._lead_later(flight, refresh or call), (flight,), loop)
                 return entry.value, "hit"
             counts = False
             try:
                 if waiter is None:
                     flight.anew = anew
-                    return await self._lead(flight, call, shared=shared)
+                    return await self._lead(flight, call)
                 result = await flight.wait(waiter)
             finally:
                 if waiter is None:
@@ -95,11 +93,12 @@ class LeaderLoads(TaskLoads):
                 return result, "joined"
 
     async def _lead(
-        self, flight: Flight, call: Callable[[], Awaitable[Loaded[V]]], *, shared: bool
+        self, flight: Flight, call: Callable[[], Awaitable[Loaded[V]]]
     ) -> tuple[V, Literal["hit", "miss", "stale"]]:
         """Run the flight's load in the caller's task, and settle it, whatever becomes of the load."""
-        if shared and self.tier is not None:
-            flight.passage = Passage(self.tier, flight, self.text(flight.key), self.freshness)
+        text = self.text(flight.key)
+        if self.tier is not None and is_shareable(text):
+            flight.passage = Passage(self.tier, flight, text, self.freshness)
         token = loading.set(flight)
         started = self.cache.clock()
         try:
@@ -144,11 +143,11 @@ class LeaderLoads(TaskLoads):
         self.settle(flight, failure if old is AGAIN else old)
         return old
 
-    async def _lead_later(self, flight: Flight, call: Callable[[], Awaitable[Loaded[Any]]], *, shared: bool) -> None:
+    async def _lead_later(self, flight: Flight, call: Callable[[], Awaitable[Loaded[Any]]]) -> None:
         """Run the flight's load in the background: somebody was served an expired value meanwhile."""
         hide_deadline()  # of who was served
         try:
-            await self._lead(flight, call, shared=shared)
+            await self._lead(flight, call)
         except Exception as error:  # noqa: BLE001 - nobody waits for it; the next caller meets the error itself
             log.warning("%s: a load in the background failed with %s", self.name, type(error).__name__)
 

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def is_shareable(text: str) -> bool:
-    """Say whether a key's text means the same in every process: not that of an instance or of a local class."""
+    """Say whether a key's text means the same in every process: not that of an instance, a local class or a secret."""
     return "#" not in text
 
 

@@ -28,6 +28,25 @@ class Worker:
 
         self.f = f
 
+        class Shop:
+            def __init__(self, name):
+                self.name = name
+
+            @self.cache.cache_function(expire=100, key_prefix="own")
+            async def own(self, n):
+                return self.name
+
+            @self.cache.cache_function(expire=100, key_prefix="named", key=lambda self, n: ("all shops", n))
+            async def named(self, n):
+                return self.name
+
+        self.shop = Shop
+
+    async def shops(self, names, n):
+        """Make instances with these names; give what a method of each says that is keyed by instance, and by value."""
+        shops = [self.shop(name) for name in names]
+        return [[await shop.own(n) for shop in shops], [await shop.named(n) for shop in shops]]
+
     async def crowd(self, callers, n, seconds):
         """Have many call at once; give the different answers and how long the last one waited."""
         began = time.monotonic()

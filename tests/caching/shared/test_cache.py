@@ -538,6 +538,33 @@ async def test_response_on_its_way_keeps_nobody_waiting(processes):
         await cache.aclose()
 
 
+async def test_responses_that_vary_stay_where_they_were_made(processes):
+    """Their keys hold a digest that no other process can make: on the server they would only take room."""
+    import httpx
+    from fastapi import FastAPI, Request, Response
+
+    cache, app = Cache(store=processes.server.connect()), FastAPI()
+
+    @app.get("/said")
+    @cache_response(expire=60, vary=("x-kind",), cache=cache)
+    async def said(request: Request):
+        return "said"
+
+    @app.get("/learned")
+    @cache_response(expire=60, cache=cache)
+    async def learned(request: Request):
+        return Response("learned", headers={"vary": "x-kind"})
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://shop") as client:
+        for path in ("/said", "/learned"):
+            for _ in range(2):  # the first one may teach what it varies on
+                await client.get(path, headers={"x-kind": "a"})
+            hit = await client.get(path, headers={"x-kind": "a"})
+            assert hit.headers["cache-status"].startswith("asyncfan; hit")
+    await cache.aclose()
+    assert [names async for names in processes.server.connect().scan("")] == []
+
+
 @pytest.mark.parametrize("wrong", [5, [1], {}])
 def test_store_that_is_none_is_refused(wrong):
     """Where it is written."""

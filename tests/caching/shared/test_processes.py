@@ -122,6 +122,14 @@ async def test_an_invalidation_reaches_other_processes_at_once(server, processes
     assert (await one("crowd", 1, 1, 0))[0] == [7]
 
 
+async def test_instances_of_two_processes_are_not_mistaken_for_one_another(server, processes):
+    """Each process numbers them as they come; only a key that is made of their values is the same in both."""
+    one, other = await processes(2)
+    assert await one("shops", ["a", "b"], 1) == [["a", "b"], ["a", "a"]]
+    assert await other("shops", ["c", "d"], 1) == [["c", "d"], ["a", "a"]]
+    assert [key for key in server.command("KEYS", "processes:*") if b"own" in key] == []
+
+
 LOCAL = """
 import asyncio, dataclasses, sys
 from asyncfan import Cache
