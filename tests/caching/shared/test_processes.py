@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import random
 import sys
@@ -9,11 +10,14 @@ import time
 from pathlib import Path
 
 import pytest
+import redis
+from redis.crc import key_slot
 
 from asyncfan import Cache, batched
 from asyncfan.adapters.redis import RedisStore
 from asyncfan.caching.shared.server.guard import Guard
 from asyncfan.caching.shared.tier import SharedTier
+from tests.servers import ValkeyCluster
 
 pytestmark = pytest.mark.real_time
 
@@ -268,6 +272,43 @@ async def test_an_invalidation_of_a_dead_server_is_replayed_within_a_second_of_i
 
     assert await until(recovered) <= 5  # 1 on a machine at rest
     assert await g(1) == 2
+
+
+async def test_a_restarted_node_of_a_cluster_is_used_within_a_second_of_answering_anybody(caches):
+    """A node refuses everybody for the first two seconds, lest its slots are another's by now; we add less than one (F24).
+
+    That is ``CLUSTER_WRITABLE_DELAY`` of Redis and Valkey; a plain client beside us says when it is over.
+    """
+    with ValkeyCluster() as cluster:
+        node, end = cluster.nodes[0], cluster.BOUNDS[1]
+        cache = caches(cluster.url, namespace="back")
+        names = (n for n in itertools.count() if key_slot(f"f:{n}".encode()) < end)
+
+        @cache.cache_function(expire=100, key_prefix="f")
+        async def f(n):
+            return n
+
+        node.kill()
+        for _ in range(100):  # long enough for the longest pause between probes
+            await f(next(names))
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(node.start)
+        name = next(names)
+
+        def answers():
+            with node.client() as client, contextlib.suppress(redis.RedisError):
+                return client.set(f"back:{{f:{name}}}", "by a plain client")
+
+        async def answers_anybody():
+            return await asyncio.to_thread(answers)
+
+        async def answers_us():
+            await f(next(names))
+            return cache.tier.stats().stored
+
+        plain, ours = await asyncio.gather(until(answers_anybody), until(answers_us))
+        assert ours - plain < 1
+        await cache.aclose()
 
 
 @pytest.mark.parametrize("kind", ["server", "cluster"])
