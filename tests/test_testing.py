@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from asyncfan.caching.shared.protocol import Granted, Held, Ledger, Stored
+from asyncfan.caching.shared.protocol import KEPT, Granted, Held, Ledger, Stored
 from asyncfan.testing import DeadlockError, FailingStore, Gate, ManualClock, MemoryStore, run
 from tests.caching.shared.single import lease, renew, write
 
@@ -82,9 +82,12 @@ async def test_memory_store_forgets_in_virtual_time():
     await lease(store, "user:2", "a", 3)
     await asyncio.sleep(4)
     assert await store.read(["user:1"]) == ([Stored(b"Ada", 6)], Ledger("run1"))
+    assert isinstance(await lease(store, "user:2", "b", 3), Granted)  # it has run out
     assert not await renew(store, "user:2", "a", 3)
     await asyncio.sleep(6)
     assert await store.read(["user:1"]) == ([None], Ledger("run1"))
+    await asyncio.sleep(KEPT * 3)
+    assert not await renew(store, "user:2", "b", 3)  # nobody remembers whose it was
 
 
 async def test_memory_store_remembers_clears():

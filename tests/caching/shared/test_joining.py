@@ -309,3 +309,17 @@ async def test_a_frozen_server_holds_a_crowd_up_for_one_deadline(node, number, d
     assert cache.shared.calls["lease"] == leases
     assert len(loads) == number
     cache.shared.thaw()
+
+
+async def test_a_frozen_server_holds_the_third_crowd_up_no_more(node):
+    """Two questions in a row without an answer are enough: who comes then does without the server at once."""
+    cache = node()
+    await crowd(cache, [], 1)
+    cache.shared.freeze()
+    loop, seconds = asyncio.get_running_loop(), []
+    for _ in range(4):
+        began = loop.time()
+        await crowd(cache, [], 100)
+        seconds.append(loop.time() - began)
+    assert seconds == pytest.approx([0.1, 0.1, 0, 0], abs=0.011)
+    cache.shared.thaw()

@@ -21,8 +21,8 @@ T = TypeVar("T")
 
 logger: logging.Logger = logging.getLogger("asyncfan")
 
-# So many calls in a row must fail: one alone may be an unlucky connection.
-MAX_FAILURES = 3
+# So many calls in a row must fail: one alone may be an unlucky connection, the next one has another.
+MAX_FAILURES = 2
 
 # Seconds from one probe to the next: doubled each time, up to so many that a restarted server is soon found.
 FIRST_PAUSE = 0.1
