@@ -47,6 +47,7 @@ WORKLOADS = {
         shared.SHARED_GET,
         shared.SHARED_SET,
         shared.SHARED_HIT,
+        shared.SHARED_FROZEN,
         fanout.FANOUT,
         fanout.FANOUT_INSTANT,
         fanout_named.FANOUT_NAMED,

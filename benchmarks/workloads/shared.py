@@ -3,8 +3,10 @@
 Workload: a function cached for 300 s, called with 1,000 different ints, 100 at once (``gather``). ``shared-get``:
     all are on the server and none in memory. ``shared-set``: none is anywhere; each is asked for, loaded by a
     function that never suspends, and stored. ``shared-hit``: one int that is on the server and in memory, one call
-    after the other.
-Unit: us a call, and of these, the CPU's time in the caller's process; the server has a process of its own.
+    after the other. ``shared-frozen``: 100 cold ints at once, of a server that was stopped (SIGSTOP) after it had
+    answered.
+Unit: us a call, and of these, the CPU's time in the caller's process; the server has a process of its own. Of the
+    frozen one, ms until the last call has its value; 5,000 is no longer waited for.
 Reading: what the shared tier adds to each call. On a busy machine, the CPU's time says more.
     ``redis-py`` is one ``GET`` a call, and one ``SET ... PX`` after a load, with as many connections as callers; the
     naive way is the same on one connection, one command at a time. Neither lets one process of many load what is
@@ -13,6 +15,7 @@ Command: python -m benchmarks shared
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -22,10 +25,11 @@ from time import monotonic, perf_counter, process_time
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from benchmarks.workload import Contestants, NotOfferedError, Workload, best
+from benchmarks.workload import Bar, Contestants, NotOfferedError, Workload, best
 
 AT_ONCE = 100
 EXPIRE = 300
+LONGEST = 5  # seconds that the values of a frozen server are waited for
 contestants = Contestants()
 
 
@@ -178,6 +182,41 @@ SHARED_HIT = workload(
     size=20_000,
     quick_size=5_000,
     measure=partial(measure, work=hit, memory=True),
+)
+
+
+async def measure_frozen(make, n):
+    from tests.servers import Valkey
+
+    async def load(key):
+        return value_of(key)
+
+    with Valkey() as server:
+        shared = await make(load, server.url, memory=False)
+        try:
+            await ask(shared.f, [-1])
+            server.freeze()
+            start = Spent.so_far()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LONGEST):
+                    await ask(shared.f, range(n))
+            return {"ms": Spent.so_far().since(start).wall * 1e3}
+        finally:
+            server.thaw()
+            await shared.close()
+
+
+SHARED_FROZEN = Workload(
+    name="shared-frozen",
+    title="{size:,} cold keys at once, of a server that has frozen",
+    figures=("ms",),
+    compared=("ms",),
+    reference="asyncfan",
+    size=100,
+    quick_size=100,
+    measure=measure_frozen,
+    contestants=contestants,
+    bars={"asyncfan": Bar(limit=300, aim=150, figure="ms", relative=False)},
 )
 
 
