@@ -7,7 +7,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Collection
-from types import CodeType
+from types import CodeType, ModuleType, NoneType
 from typing import Any
 
 from ...fanout.checks import positive_int
@@ -20,11 +20,11 @@ __all__ = [
     "as_prefix",
     "check_function",
     "check_keying",
-    "code_tag",
     "instance_parameter",
     "is_kind",
     "module_of",
     "prefix_of",
+    "prefix_tag",
     "qualname_of",
 ]
 
@@ -109,11 +109,15 @@ def as_prefix(key_prefix: str) -> str:
     return ":".join(map(escape, key_prefix.split(":")))
 
 
-def code_tag(function: Callable[..., Any]) -> str:
-    """Return what tells a function typed in a shell or notebook from others that had its name there, else nothing.
+def prefix_tag(function: Callable[..., Any], prefix: str) -> str:
+    """Return what tells a function from others that have its name, where processes share what it returns, else nothing.
 
-    It is a type tag behind the prefix, which patterns do not see. What the function calls is no part of it.
+    That is, of one typed in a shell or notebook, its code, but not what it calls. One whose name others have in the
+    same program is not shared, unless its user gave it a prefix. It is a type tag behind the prefix, which patterns do
+    not see.
     """
+    if not _names_one(function) and prefix == prefix_of(function, None):
+        return "~#"  # as in the texts of classes that other processes would name otherwise
     if module_of(function) != "__main__" or not hasattr(sys, "ps1"):
         return ""
     code = getattr(inspect.unwrap(function), "__code__", None)
@@ -142,11 +146,27 @@ def instance_parameter(function: Callable[..., Any], keyed: list[str]) -> str | 
 
 def module_of(function: Any) -> str:
     """Return the module that a function is from; of what else is called, its class's."""
+    function = _named(function)
     return getattr(function, "__module__", None) or type(function).__module__
 
 
 def qualname_of(function: Any) -> str:
     """Return the name of a function; of what else is called, its class's."""
-    if isinstance(function, functools.partial):
-        return qualname_of(function.func)
+    function = _named(function)
     return getattr(function, "__qualname__", None) or type(function).__qualname__
+
+
+def _named(function: Any) -> Any:
+    """Return what a partial has its name from; `batched` makes some that have names of their own."""
+    while isinstance(function, functools.partial) and not hasattr(function, "__qualname__"):
+        function = function.func
+    return function
+
+
+def _names_one(function: Any) -> bool:
+    """Say whether a function's module and name can stand for it alone: they are others' too where it has more in it."""
+    if "<" in getattr(function, "__qualname__", "<"):  # a lambda, a function in a function, an object that is called
+        return False
+    if isinstance(function, functools.partial) and "__qualname__" not in vars(function):  # of a method `batched` made
+        return False
+    return isinstance(getattr(function, "__self__", None), (NoneType, ModuleType))

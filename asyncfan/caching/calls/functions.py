@@ -12,7 +12,7 @@ from ..freshness.options import CacheOptions, freshness_of
 from ..loads.limits import limited
 from ..loads.register import MISSING
 from .call_keys import CallKeys, Instance, Instances, Key
-from .callables import COPIES, code_tag, instance_parameter, is_kind, module_of, qualname_of
+from .callables import COPIES, instance_parameter, is_kind, module_of, prefix_tag, qualname_of
 from .compiling import compile_wrapper, plain_parameters
 from .keys import escape
 from .level import CacheLevel, surroundings_at
@@ -58,7 +58,7 @@ class CachedFunction:
         name = f"{module_of(function)}.{qualname_of(function)}"
         parameters = [x for x in plain_parameters(function) if x not in ignore]
         # in memory each function has a table of its own
-        tag = code_tag(function) if cache.tier is not None else ""
+        tag = prefix_tag(function, prefix) if cache.tier is not None else ""
         keys = CallKeys(prefix + tag, name, ["key"] if key else parameters)
         self.exact: Callable[[Key], Key] = keys.exact
         self.parts: Callable[[Key], list[tuple[str, str]]] = keys.parts

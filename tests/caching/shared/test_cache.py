@@ -2,7 +2,9 @@
 
 import asyncio
 import contextvars
+import functools
 import gc
+import inspect
 import operator
 import re
 import time
@@ -85,7 +87,7 @@ async def test_load_joins_no_batch_from_before_it_had_the_right_to_load(processe
         await gate.enter()
         return found
 
-    @cache.cache_function
+    @cache.cache_function(key_prefix="row")
     async def get(key):
         return await read(key)
 
@@ -472,6 +474,96 @@ async def test_methods_and_what_only_this_process_can_name_stay_here(processes):
     assert await Shop().price(1) == 1
     assert cache.tier.stats().stored == 0
     await cache.aclose()
+
+
+async def answer(of, n):
+    """Tell what answered."""
+    return [of, n]
+
+
+class Answers:
+    """An object whose class, method and function each give a name to what can answer differently."""
+
+    def __init__(self, of):
+        self.of = of
+
+    async def __call__(self, n):
+        return [self.of, n]
+
+    async def get(self, n):
+        return [self.of, n]
+
+    @batched
+    async def load(self, keys):
+        return {key: [self.of, key] for key in keys}
+
+    def made(self):
+        async def get(n):
+            return [self.of, n]
+
+        return get
+
+
+@batched
+async def first(keys):
+    """Answer each key."""
+    return {key: ["first", key] for key in keys}
+
+
+@batched
+async def second(keys):
+    """Answer each key, too."""
+    return {key: ["second", key] for key in keys}
+
+
+UNALIKE = {
+    "batched": (first, second),
+    "partial": (functools.partial(answer, "first"), functools.partial(answer, "second")),
+    **{
+        name: (make(Answers("first")), make(Answers("second")))
+        for name, make in {
+            "object": lambda it: it,
+            "bound method": lambda it: it.get,
+            "bound batched method": lambda it: it.load,
+            "function in a function": Answers.made,
+            "lambda": lambda it: lambda n: [it.of, n],
+        }.items()
+    },
+}
+
+
+@pytest.mark.parametrize("functions", UNALIKE.values(), ids=UNALIKE)
+async def test_functions_that_differ_in_more_than_their_name_do_not_get_each_others_values(functions):
+    """A name stands for one function in the tier, or what it returns is not shared."""
+    async with Cache(store=MemoryStore().connect()) as cache:
+        for function, of in zip(functions, ["first", "second"], strict=True):
+            get = cache.cache_function(expire=100)(function)
+            found = get(1)
+            assert (await found if inspect.isawaitable(found) else found) == [of, 1]
+
+
+async def test_a_prefix_lets_processes_share_what_a_function_in_a_function_returns(processes):
+    """It says that the name is good for all of them."""
+    server, caches = processes.server, []
+    for of in ("loaded", "not loaded again"):
+        caches.append(Cache(store=server.connect()))
+        get = caches[-1].cache_function(expire=100, key_prefix="get")(Answers(of).made())
+        assert await get(1) == ["loaded", 1]
+    for cache in caches:
+        await cache.aclose()
+
+
+async def test_processes_share_what_a_batched_function_returns(processes):
+    """It has the name that it was given, not that of what it was made into."""
+    server, caches = processes.server, []
+    for _ in range(2):
+        caches.append(Cache(store=server.connect()))
+        get = caches[-1].cache_function(expire=100)(first)
+        assert get.cache_key(1) == f"{__name__}.first:1"
+        assert await get(1) == ["first", 1]
+        assert caches[-1].stats().functions[0].shared_hits == len(caches) - 1
+    for cache in caches:
+        await cache.aclose()
 
 
 async def test_two_functions_of_one_prefix_are_refused(processes):

@@ -199,7 +199,7 @@ async def test_failing_loads_give_their_leases_back_together(node):
     """A crowd of them is no crowd to the server."""
     cache = node()
 
-    @cache.cache_function(expire=100)
+    @cache.cache_function(expire=100, key_prefix="f")
     async def f(n):
         raise ZeroDivisionError
 
@@ -211,7 +211,7 @@ async def test_leases_are_renewed_together(node):
     """Two hundred slow loads send one request a second."""
     cache = node()
 
-    @cache.cache_function(expire=100)
+    @cache.cache_function(expire=100, key_prefix="f")
     async def f(n):
         await asyncio.sleep(2.5)
 
