@@ -231,6 +231,17 @@ async def test_joined_callers_get_copies_of_their_own(cache):
     assert len({id(value) for value in found}) == 3
 
 
+async def test_put_leaves_every_name_to_the_function(cache):
+    """A parameter may have the name of one of its own."""
+
+    @cache.cache_function
+    async def f(value, self=0):
+        return value
+
+    f.put("put", value=1, self=2)
+    assert f.peek(1, 2) == "put"
+
+
 async def test_put_stores_a_copy(cache):
     """What was put is not changed by whoever put it."""
     f, _ = twin(cache, copy="shallow")

@@ -179,7 +179,7 @@ class CachedFunction:
         value = self.operation.peek(self.key(*args, **kwargs))
         return self.copy(value) if self.copy and value is not MISSING else value
 
-    def put(self, value: Any, *args: Any, **kwargs: Any) -> None:
+    def put(self, value: Any, /, *args: Any, **kwargs: Any) -> None:
         """Store ``value`` as what the call gives; a load in flight for it will not replace it."""
         key, args, kwargs = self.bind(*args, **kwargs)
         tags = self.freshness.tags_of(*args, **kwargs) if self.freshness.tags_of else ()

@@ -28,7 +28,7 @@ class BoundMethod(functools.partial[Any]):
         if name not in METHODS or name in {"cache_clear", "cache_info"}:
             return method
         if name == "put":
-            return lambda value, *args, **kwargs: method(value, *self.args, *args, **kwargs)
+            return lambda value, /, *args, **kwargs: method(value, *self.args, *args, **kwargs)
         return functools.partial(method, *self.args)
 
 

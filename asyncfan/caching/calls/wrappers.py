@@ -48,7 +48,7 @@ class AsyncCached(Protocol[P, T]):
         """Return what is stored, or `MISSING`; never load, count or reorder."""
         ...
 
-    def put(self, value: T, *args: P.args, **kwargs: P.kwargs) -> None:
+    def put(self, value: T, /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Store ``value`` as what the call gives; a load in flight for it will not replace it."""
         ...
 
@@ -131,7 +131,7 @@ class Cached(Protocol[P, T]):
         """Return what is stored, or `MISSING`; never load, count or reorder."""
         ...
 
-    def put(self, value: T, *args: P.args, **kwargs: P.kwargs) -> None:
+    def put(self, value: T, /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Store ``value`` as what the call gives; a load in flight for it will not replace it."""
         ...
 
@@ -207,7 +207,7 @@ class CachedGenerator(Protocol[P, T]):
         """Return all items that are stored, or `MISSING`; never run, count or reorder."""
         ...
 
-    def put(self, value: Iterable[T], *args: P.args, **kwargs: P.kwargs) -> None:
+    def put(self, value: Iterable[T], /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Store the items of ``value`` as those that the call gives; a run under way for it will not replace them."""
         ...
 
