@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copyreg import __newobj__  # type: ignore[attr-defined]
 from typing import Any
 
 __all__ = [
@@ -23,6 +24,10 @@ __all__ = [
 
 class AsyncfanError(Exception):
     """Raised when asyncfan itself refuses or fails: the parent of the classes below."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # its message is made already: a process pool that could not read an error from a worker would break down
+        return __newobj__, (type(self),), self.__dict__ | {"args": self.args}
 
 
 class AttemptTimeoutError(AsyncfanError, TimeoutError):
