@@ -29,7 +29,8 @@ S = TypeVar("S")
 class BatchedFunction(partial[Any]):
     """What `batched` makes: the loader's coroutine function with the instance filled in, None for a function."""
 
-    loader: Loader
+    if TYPE_CHECKING:
+        loader: Loader  # otherwise it would be seen as a parameter of the function's
 
     @property
     def max_batch_size(self) -> int | None:
@@ -71,7 +72,13 @@ class BatchedFunction(partial[Any]):
             return self.loader.function
         if name == "__signature__":  # not that of the function of many keys, to which __wrapped__ would lead
             return _SIGNATURE if self.args else _METHOD_SIGNATURE
+        if name == "__annotations__":  # nor of its parameters
+            return {}
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __reduce__(self) -> Any:
+        # by its name, as any function or method: copies are the same, and load in the same batches
+        return self.__qualname__ if "__qualname__" in vars(self) else (getattr, (self.args[0], self.__name__))
 
     def __repr__(self) -> str:
         stats = self.stats()

@@ -1,9 +1,12 @@
 """`batched`: callers ask for one key, the function is asked for many."""
 
 import asyncio
+import copy
 import gc
 import inspect
+import pickle
 import threading
+import typing
 import weakref
 
 import pytest
@@ -191,6 +194,19 @@ async def test_instances_have_loaders_of_their_own():
     assert await amap(a.get, [5, 6]) == ["a 5", "a 6"]
     assert (a.get.__name__, a.get.__wrapped__) == ("get", Users.__dict__["get"].__wrapped__)
     assert [list(inspect.signature(f).parameters) for f in (a.get, Users.get)] == [["key"], ["self", "key"]]
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda found: pickle.loads(pickle.dumps(found))])
+def test_a_copy_is_the_same_function(again):
+    """What is copied or sent along with an object that has it still loads in the same batches, as any function."""
+    assert again(Users.get) is Users.get
+    users = Users("a")
+    assert again(vars(users) | {"get": users.get})["get"].__name__ == "get"
+
+
+def test_no_annotations_but_those_of_its_own():
+    """Whoever resolves annotations, as pydantic does, finds none of the function of many keys."""
+    assert [typing.get_type_hints(f) for f in (Users.get, Users("a").get)] == [{}, {}]
 
 
 async def test_an_instance_is_not_kept_alive():
