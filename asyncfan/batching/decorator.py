@@ -9,6 +9,7 @@ from functools import partial, update_wrapper
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from ..fanout.checks import positive_int, positive_number
+from ..fanout.limiter import check_limiter
 from .dispatch import RULES, Rule
 from .loader import Loader
 from .quick import quick
@@ -167,6 +168,7 @@ def batched(  # noqa: D417 - the first one is what is decorated
     if (weight is None) != (max_batch_weight is None):
         raise TypeError("weight and max_batch_weight go together: weight=len, max_batch_weight=1_000_000")
     positive_number("max_batch_weight", max_batch_weight, "a weight")
+    check_limiter(limiter)
     make = partial(
         _batched,
         max_batch_size=max_batch_size,

@@ -68,12 +68,12 @@ class AsyncQueryBatcher:
         name: str | None = None,
     ) -> None:
         adapting("max_concurrency", max_concurrency)  # also where a limiter is given
+        check_layers(retry, hedge, limiter)
         if limiter is not None and (rate is not None or burst is not None):
             raise TypeError("limiter has its own limits: give rate and burst to Limiter(...), not here")
         if not (key is None or callable(key)):
             raise TypeError(f"key must be a function key(query, *args), got {key!r}")
         positive_number("timeout", timeout)
-        check_layers(retry, hedge)
         self.limiter: Limiter = limiter or Limiter(name, max_concurrency=max_concurrency, rate=rate, burst=burst)
         self.name = name
         self.timeout = timeout

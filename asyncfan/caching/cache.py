@@ -67,7 +67,8 @@ class Cache(Decorating, Items, Invalidation):
             process invalidated be served, if its message was lost.
 
     Raises:
-        TypeError: The policy is neither a name nor a mapping; the weigher is not callable, or without ``max_bytes``.
+        TypeError: The policy is neither a name nor a mapping; the weigher is not callable, or without ``max_bytes``;
+            another option has the wrong type.
         ValueError: A bound is below 1, the policy has another name, or ``max_bytes`` stands beside a mapping.
 
     Example:
@@ -95,6 +96,14 @@ class Cache(Decorating, Items, Invalidation):
         super().__init__(lambda: self.operation("", "get_or_set"))
         _check_bound("maxsize", maxsize)
         _check_bound("max_bytes", max_bytes)
+        for name, function, gives in (
+            ("clock", clock, "the time in seconds"),
+            ("random", random, "a number from [0, 1)"),
+        ):
+            if not callable(function):
+                raise TypeError(f"{name} must be a function that returns {gives}, got {function!r}")
+        if not isinstance(namespace, str):
+            raise TypeError(f'namespace must be a string such as "shop", got {namespace!r}')
         order = make_order(policy, _evicted, _moved, maxsize=maxsize, scale=make_scale(max_bytes, weigher))
         self.maxsize: int | None = maxsize if isinstance(policy, str) else getattr(policy, "maxsize", None)
         self.max_bytes: int | None = max_bytes
@@ -103,7 +112,8 @@ class Cache(Decorating, Items, Invalidation):
         self.random = random
         self.namespace = namespace
         self.tier: SharedTier | None = None if store is None else _opened(store, namespace)
-        self.memory_expire: float = math.inf if store is None else seconds_of(memory_expire, "memory_expire", none="")
+        memory_seconds = seconds_of(memory_expire, "memory_expire", none="")
+        self.memory_expire: float = math.inf if store is None else memory_seconds
         self.tasks: set[asyncio.Task[Any]] = set()  # the loads that run now, in any loop
         self.writes: set[asyncio.Task[Any]] = set()  # those that have ended, but for telling the shared tier
         self.threads: set[threading.Thread] = set()  # those that run loads of plain functions in the background
@@ -226,6 +236,11 @@ def _opened(store: str | SharedStore | SharedTier, namespace: str) -> SharedTier
 def _check_bound(name: str, value: int | None) -> None:
     if value is not None and (type(value) is not int or value < 1):
         raise ValueError(f"{name} must be a whole number >= 1, or None for no limit, got {value!r}")
+
+
+def _check_function(name: str, function: Any, gives: str) -> None:
+    if not callable(function):
+        raise TypeError(f"{name} must be a function that returns {gives}, got {function!r}")
 
 
 def _after_fork() -> None:

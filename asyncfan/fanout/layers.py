@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..exceptions import AttemptTimeoutError
 from .in_time import InTime
+from .limiter import check_limiter
 
 if TYPE_CHECKING:
     from .adapting import SharedLimit
@@ -28,8 +29,8 @@ Call = Callable[..., Coroutine[Any, Any, Any]]
 Mark = Callable[..., None]  # called before each call of the function, as mark(second=False)
 
 
-def check_layers(retry: Any, hedge: Any) -> None:
-    """Refuse what is no `Retry` and no `Hedge`.
+def check_layers(retry: Any, hedge: Any, limiter: Any) -> None:
+    """Refuse what is no `Retry`, no `Hedge` and no `Limiter`.
 
     Raises:
         TypeError: It is not.
@@ -38,6 +39,7 @@ def check_layers(retry: Any, hedge: Any) -> None:
         raise TypeError(f"retry must be a Retry, as in retry=Retry(3), got {retry!r}")
     if hedge is not None and not hasattr(hedge, "take"):
         raise TypeError(f"hedge must be a Hedge, as in hedge=Hedge(), got {hedge!r}")
+    check_limiter(limiter)
 
 
 def layered(

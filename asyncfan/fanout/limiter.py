@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .adaptive import AdaptiveLimit, Auto, LimitController
 
-__all__ = ["Limiter"]
+__all__ = ["Limiter", "check_limiter"]
 
 _Queue: TypeAlias = "OrderedDict[_Waiter, None]"
 _KEEP: Any = object()
@@ -308,3 +308,13 @@ class _Waiter:
             self.turn.set_result(None)
         else:
             self.turn.set_exception(refusal)
+
+
+def check_limiter(limiter: Any) -> None:
+    """Refuse what is neither a `Limiter` nor None.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if not (limiter is None or isinstance(limiter, Limiter)):
+        raise TypeError(f'limiter must be a Limiter such as Limiter("db", max_concurrency=20), got {limiter!r}')

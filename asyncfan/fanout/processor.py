@@ -141,7 +141,7 @@ class ParallelProcessor(Generic[Mode]):
         positive_number("deadline", deadline)
         if on_error not in ("raise", "group", "collect"):
             raise ValueError(f"on_error must be 'raise', 'group' or 'collect', got {on_error!r}")
-        check_layers(retry, hedge)
+        check_layers(retry, hedge, limiter)
         policy = as_policy(first, min_success, max_errors, on_error)
         check_chunk_size(chunk_size, timeout=timeout, limiter=limiter, retry=retry, hedge=hedge)
         if chunk_size is not None and self._limit is not None:

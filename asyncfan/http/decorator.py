@@ -123,6 +123,10 @@ def cache_response(
         honor_client=honor_client_cache_control, stale_if_error=stale_if_error, key=key, ignore=ignore, audit=audit,
     )  # fmt: skip
     home = default_cache if cache is None else cache
+    if not isinstance(home, Cache):
+        raise TypeError(f"cache must be a Cache, got {cache!r}")
+    if not (adapter is None or callable(adapter)):
+        raise TypeError(f"adapter must be an adapter's class, such as StarletteAdapter, got {adapter!r}")
 
     def decorate(fn: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
         from .endpoint import endpoint  # noqa: PLC0415 - likewise

@@ -31,7 +31,7 @@ class Options(NamedTuple):
     key: Callable[..., Any] | None
     ignore: frozenset[str]
     vary: tuple[str, ...] | None
-    params: Iterable[str] | None
+    params: tuple[str, ...] | None
     public: bool
     statuses: frozenset[int]
     max_body: int
@@ -74,27 +74,65 @@ def checked(
     if not isinstance(level, CacheLevel):
         raise TypeError(f"cache_level must be a CacheLevel, got {level!r}")
     expiry(expire, level)
-    several = {"ignore": ignore, "vary": vary, "params": params, "methods": methods, "cache_statuses": statuses}
-    for name, values in several.items():
-        if isinstance(values, str):  # its letters would be the names
-            raise TypeError(f"{name} must be several names, such as ({values!r},), got {values!r}")
+    flags = {
+        "public": public,
+        "expose_status": expose_status,
+        "honor_client_cache_control": honor_client,
+        "audit": audit,
+    }
+    for name, flag in flags.items():
+        if not isinstance(flag, bool):  # a text from a configuration, such as "false", would count as True
+            raise TypeError(f"{name} must be True or False, got {flag!r}")
+    if isinstance(max_body, bool) or not isinstance(max_body, int):
+        raise TypeError(f"max_body must be an int >= 0, in bytes, got {max_body!r}")
     if max_body < 0:
         raise ValueError(f"max_body must be >= 0 bytes, got {max_body!r}")
+    for name, function, of in (
+        ("identity", identity, "the framework's request"),
+        ("key", key, "the handler's arguments"),
+    ):
+        if not (function is None or callable(function)):
+            raise TypeError(f"{name} must be a function of {of}, got {function!r}")
     if inspect.iscoroutinefunction(identity):
         raise TypeError("identity must return who is asking, got an async function, which returns a coroutine")
-    wanted = METHODS if methods is None else frozenset(method.upper() for method in methods)
+    wanted = METHODS if methods is None else frozenset(method.upper() for method in _several("methods", methods))
     if not wanted:
         raise ValueError("methods must name at least one method, got none; None means GET, HEAD, POST and QUERY")
     return Options(
         expire, level, prefix, wanted, _UNSAFE if methods is None else frozenset(), identity, key,
-        frozenset(ignore), None if vary is None else tuple(vary), params, public,
-        frozenset(statuses), max_body,
+        frozenset(_several("ignore", ignore)),
+        None if vary is None else _several("vary", vary),
+        None if params is None else _several("params", params),
+        public,
+        frozenset(_several("cache_statuses", statuses, of=int)),
+        max_body,
         _private_cap(max_private_expire, expire),
         expose_status, honor_client,
         _stale_seconds("stale_if_error", stale_if_error),
         _stale_seconds("stale_while_revalidate", stale_while_revalidate) if renews else None,
         audit,
     )  # fmt: skip
+
+
+def _check_flags(**flags: Any) -> None:
+    for name, flag in flags.items():
+        if not isinstance(flag, bool):  # a text from a configuration, such as "false", would count as True
+            raise TypeError(f"{name} must be True or False, got {flag!r}")
+
+
+def _check_function(name: str, function: Any, of: str) -> None:
+    if not (function is None or callable(function)):
+        raise TypeError(f"{name} must be a function of {of}, got {function!r}")
+
+
+def _several(name: str, values: Any, of: type = str) -> tuple[Any, ...]:
+    if isinstance(values, str):  # its letters would be the names
+        raise TypeError(f"{name} must be several names, such as ({values!r},), got {values!r}")
+    found = tuple(values) if isinstance(values, Iterable) else (None,)
+    if not all(isinstance(value, of) for value in found):
+        what = "names, such as ('page',)" if of is str else "numbers, such as (200, 404)"
+        raise TypeError(f"{name} must be several {what}, got {values!r}")
+    return found
 
 
 def _private_cap(value: float | timedelta | None, expire: Expire) -> float:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from asyncfan import Limiter, UnkeyableArgumentError
+from asyncfan import Limiter, UnkeyableArgumentError, escape
 from asyncfan.caching import Cache, CacheLevel, register_key
 from asyncfan.context import scope
 
@@ -79,6 +79,7 @@ def test_cache_refuses_what_it_cannot_be(options, kind, message):
         ({"max_items": 0}, ValueError, "max_items must be >= 1 or None, got 0"),
         ({"max_items": "9"}, TypeError, "max_items must be an int >= 1 or None, got '9'"),
         ({"ignore": "a"}, TypeError, "ignore takes a tuple of parameter names, got the string 'a': write ('a',)"),
+        ({"ignore": None}, TypeError, "ignore takes a tuple of parameter names, got None"),
         ({"ignore": ("c",)}, ValueError, "ignore names 'c', but f() has the parameters a, b"),
     ],
 )
@@ -107,6 +108,7 @@ def test_decorator_refuses_wrong_options(cache, options, kind, message):
         ({"cache_exceptions": KeyboardInterrupt}, TypeError, "cache_exceptions takes exception classes such as (NotFound,), got <class 'KeyboardInterrupt'>"),
         ({"cache_if": 5}, TypeError, "cache_if must be a function of the loaded value, got 5"),
         ({"tags": "user:{c}"}, ValueError, "tags name 'c', but the function has the parameters a, b"),
+        ({"tags": 5}, TypeError, 'tags must be texts such as "user:{user_id}", or a function of the arguments, got 5'),
         ({"tags": [5]}, TypeError, 'a tag must be a string such as "user:42", got 5'),
         ({"tags": [""]}, ValueError, 'a tag must not be empty: write what the value is about, such as "user:42"'),
     ],
@@ -125,6 +127,27 @@ def test_decorator_refuses_a_limiter_that_is_none(cache):
 
     with raises(TypeError, 'limiter must be a Limiter such as Limiter("db", max_concurrency=20), got 5'):
         cache.cache_function(limiter=5)(g)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"clock": 5}, "clock must be a function that returns the time in seconds, got 5"),
+        ({"random": 0.5}, "random must be a function that returns a number from [0, 1), got 0.5"),
+        ({"namespace": None}, 'namespace must be a string such as "shop", got None'),
+        ({"memory_expire": "60"}, "memory_expire must be a number of seconds or a timedelta, got '60'"),
+    ],
+)
+def test_cache_refuses_options_of_the_wrong_type(options, message):
+    """They are checked where the cache is made, not at the first call."""
+    with raises(TypeError, message):
+        Cache(**options)
+
+
+def test_escape_takes_a_string():
+    """A number is told how to become one."""
+    with raises(TypeError, "escape() takes a string, got 42: write escape(str(...))"):
+        escape(42)
 
 
 def test_decorator_refuses_an_option_that_does_not_exist(cache):

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from asyncfan import AdaptiveLimit, AsyncQueryBatcher, DataBatcher, Hedge, Retry, RetryBudget
+from asyncfan import AdaptiveLimit, AsyncQueryBatcher, DataBatcher, Hedge, Retry, RetryBudget, batched
 from asyncfan.fanout import Limiter, ParallelProcessor, amap, gather, gather_into, in_thread, on_loop
 
 
@@ -99,6 +99,15 @@ async def pages():
             TypeError,
             "timeout is for one item, and chunk_size sends several in one call: leave one of the two out",
         ),
+        *[
+            (make, TypeError, 'limiter must be a Limiter such as Limiter("db", max_concurrency=20), got 20')
+            for make in (
+                lambda: ParallelProcessor(limiter=20),
+                lambda: DataBatcher(limiter=20),
+                lambda: AsyncQueryBatcher(limiter=20),
+                lambda: batched(limiter=20),
+            )
+        ],
         (
             lambda: ParallelProcessor(chunk_size="auto", limiter=Limiter("db")),
             TypeError,

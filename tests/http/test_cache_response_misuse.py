@@ -49,6 +49,30 @@ def test_one_name_for_several(option):
         cache_response(**{option: "X-User"})
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        # a text would count as True: one person's response would be everybody's
+        ({"public": "false"}, "public must be True or False, got 'false'"),
+        ({"audit": None}, "audit must be True or False, got None"),
+        ({"expose_status": 1}, "expose_status must be True or False, got 1"),
+        ({"honor_client_cache_control": "no"}, "honor_client_cache_control must be True or False, got 'no'"),
+        ({"identity": "user"}, "identity must be a function of the framework's request, got 'user'"),
+        ({"key": "user"}, "key must be a function of the handler's arguments, got 'user'"),
+        ({"max_body": "1 MiB"}, "max_body must be an int >= 0, in bytes, got '1 MiB'"),
+        ({"vary": b"X-User"}, "vary must be several names, such as ('page',), got b'X-User'"),
+        ({"params": 5}, "params must be several names, such as ('page',), got 5"),
+        ({"cache_statuses": ["200"]}, "cache_statuses must be several numbers, such as (200, 404), got ['200']"),
+        ({"cache": "redis"}, "cache must be a Cache, got 'redis'"),
+        ({"adapter": "fastapi"}, "adapter must be an adapter's class, such as StarletteAdapter, got 'fastapi'"),
+    ],
+)
+def test_option_of_the_wrong_type(options, message):
+    """It is refused at decoration, not by a request, or by nobody."""
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        cache_response(**options)
+
+
 def test_level_by_its_name():
     """A level is a CacheLevel."""
     with pytest.raises(TypeError, match=r"^cache_level must be a CacheLevel, got 'low'$"):

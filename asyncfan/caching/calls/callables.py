@@ -6,7 +6,7 @@ import copy as copying
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from types import CodeType, ModuleType, NoneType
 from typing import Any
 
@@ -79,6 +79,8 @@ def is_kind(kind: Callable[[Any], bool], function: Any) -> bool:
 
 def _check_ignored(function: Callable[..., Any], ignore: Collection[str]) -> None:
     names = plain_parameters(function)
+    if not isinstance(ignore, Iterable):
+        raise TypeError(f"ignore takes a tuple of parameter names, got {ignore!r}")
     if isinstance(ignore, str):
         raise TypeError(f"ignore takes a tuple of parameter names, got the string {ignore!r}: write ({ignore!r},)")
     for name in ignore:

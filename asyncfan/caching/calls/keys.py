@@ -46,10 +46,15 @@ class Unkeyable(TypeError):  # noqa: N818 - an answer for the caller, who turns 
 def escape(text: str) -> str:
     """Percent-escape ``text`` so that inside a key or a pattern it stands for itself.
 
+    Raises:
+        TypeError: It is no string.
+
     Example:
         >>> escape("a:b*")
         'a%3Ab%2A'
     """
+    if not isinstance(text, str):
+        raise TypeError(f"escape() takes a string, got {text!r}: write escape(str(...))")
     return _UNSAFE.sub(_percent, text.encode("utf-8", "surrogatepass")).decode("ascii")
 
 

@@ -8,7 +8,7 @@ import string
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
-from ...fanout import Limiter
+from ...fanout.limiter import check_limiter
 from ..calls.level import bare_seconds, seconds_of
 from .freshness import Freshness
 from .load import checked_tags
@@ -16,6 +16,7 @@ from .load import checked_tags
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from ...fanout import Limiter
     from .adaptive import AdaptiveExpire
 
 __all__ = ["CacheOptions", "FreshnessOptions", "adaptive_of", "check_names", "freshness_of"]
@@ -108,6 +109,7 @@ def freshness_of(
     for name in ("hard_timeout", "limiter"):
         if options.get(name) is not None and not is_async:
             raise TypeError(f"{name} needs an 'async def': a plain function in a thread cannot be stopped or held back")
+    check_limiter(options.get("limiter"))
     adaptive = adaptive_of(expire)
     return Freshness(
         cast("float", expire) if adaptive is None else adaptive.max,
@@ -121,7 +123,7 @@ def freshness_of(
         cache_if=_callable("cache_if", options.get("cache_if")),
         soft_timeout=_positive("soft_timeout", options.get("soft_timeout")),
         hard_timeout=_positive("hard_timeout", options.get("hard_timeout")),
-        limiter=_limiter(options.get("limiter")),
+        limiter=options.get("limiter"),
         tags_of=_tags_of(function, options.get("tags", ())),
     )
 
@@ -162,16 +164,12 @@ def _callable(name: str, value: Any) -> Any:
     return value
 
 
-def _limiter(value: Any) -> Limiter | None:
-    if value is not None and not isinstance(value, Limiter):
-        raise TypeError(f'limiter must be a Limiter such as Limiter("db", max_concurrency=20), got {value!r}')
-    return value
-
-
 def _tags_of(function: Callable[..., Any], tags: Any) -> Callable[..., tuple[str, ...]] | None:
     """Return what gives the tags of a call from its arguments; None where there are none."""
     if callable(tags):
         return _checked(cast("Callable[..., Iterable[str]]", tags))
+    if not isinstance(tags, Iterable):
+        raise TypeError(f'tags must be texts such as "user:{{user_id}}", or a function of the arguments, got {tags!r}')
     templates = checked_tags((tags,) if isinstance(tags, str) else tuple(tags))
     if not templates:
         return None
