@@ -873,7 +873,8 @@ def test_consumers_in_several_threads_get_all_items():
     assert f.peek() == tuple(range(20))
 
 
-def test_run_of_another_loop_is_not_waited_for():
+@pytest.mark.real_time
+async def test_run_of_another_loop_is_not_waited_for():
     """Whoever comes in another event loop runs the generator there, which is not stored in place of the first run."""
     cache, runs = Cache(clock=ManualClock()), []
 
@@ -884,18 +885,12 @@ def test_run_of_another_loop_is_not_waited_for():
         yield run
         yield run
 
-    with asyncio.Runner() as one, asyncio.Runner() as other:
-        items = f()
-        assert one.run(anext_of(items)) == 0
-        assert other.run(everything(f())) == [1, 1]
-        assert f.peek() is MISSING
-        assert one.run(everything(items)) == [0]
+    items = f()
+    assert await anext(items) == 0
+    assert await asyncio.to_thread(asyncio.run, everything(f())) == [1, 1]
+    assert f.peek() is MISSING
+    assert await everything(items) == [0]
     assert f.peek() == (0, 0)
-
-
-async def anext_of(items):
-    """Read one item."""
-    return await anext(items)
 
 
 def test_run_of_a_dead_loop_blocks_nobody():

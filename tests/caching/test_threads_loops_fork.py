@@ -213,35 +213,70 @@ def test_loop_closed_in_the_middle_of_a_load_kills_no_key(cache):
 
 
 @pytest.mark.real_time
-def test_waiter_of_a_loop_that_dies_loads_itself(cache, monkeypatch):
-    """A caller that waits for a load in another loop takes over when that loop is closed (F36)."""
+@pytest.mark.parametrize("dies", [True, False], ids=["closed", "stopped"])
+def test_waiter_of_a_loop_that_ends_loads_itself(cache, monkeypatch, dies):
+    """A caller that waits for a load in another loop takes over when that loop does not run any more (F36)."""
     monkeypatch.setattr(flights, "WATCH", 0.01)
-    loads, joined = [], threading.Event()
+    loads, calls, began, joined = [], [], threading.Event(), threading.Event()
 
     @cache.cache_function
     async def f():
         loads.append(threading.current_thread())
+        began.set()
         await asyncio.sleep(60 if len(loads) == 1 else 0)
         return len(loads)
 
-    loop = asyncio.new_event_loop()
-    call = loop.create_task(f())
-    loop.run_until_complete(asyncio.sleep(0))
-
     async def follower():
         asyncio.get_running_loop().call_later(0.02, joined.set)
-        return await f()
+        async with asyncio.timeout(10):
+            return await f()
 
-    with ThreadPoolExecutor(1) as pool:
+    loop = asyncio.new_event_loop()
+    with ThreadPoolExecutor(2) as pool:
+        running = pool.submit(loop.run_forever)
+        loop.call_soon_threadsafe(lambda: calls.append(loop.create_task(f())))
+        assert began.wait(10)
         found = pool.submit(asyncio.run, follower())
         assert joined.wait(10)
         (load,) = cache.tasks
-        loop.close()
+        loop.call_soon_threadsafe(loop.stop)
+        running.result(10)
+        if dies:
+            loop.close()
         assert found.result(10) == 2
-    for task in (call, load):
+    loop.close()
+    for task in (*calls, load):
         task._log_destroy_pending = False
         task.get_coro().close()
     cache.tasks.clear()
+
+
+@pytest.mark.real_time
+def test_nobody_waits_for_a_loop_that_does_not_run(cache):
+    """One that is run now and then may stand still for ever; what it loads when it goes on is given to its own callers."""
+    loads, go_on = [], asyncio.Event()
+
+    @cache.cache_function
+    async def f():
+        loads.append(mine := len(loads) + 1)
+        if mine == 1:
+            await go_on.wait()
+        return mine
+
+    async def begin():
+        call = asyncio.create_task(f())
+        await asyncio.sleep(0)
+        return call
+
+    async def end(call):
+        go_on.set()
+        return await call
+
+    with asyncio.Runner() as now_and_then:
+        call = now_and_then.run(begin())
+        assert asyncio.run(asyncio.wait_for(f(), 10)) == 2
+        assert now_and_then.run(end(call)) == 1
+    assert f.peek() == 2
 
 
 @pytest.mark.real_time

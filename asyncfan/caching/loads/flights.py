@@ -190,8 +190,11 @@ class Flight:
             self.loop.call_soon_threadsafe(self.task.cancel)
 
     def is_stranded(self) -> bool:
-        """Say whether the event loop that should run it is closed."""
-        return self.loop is not None and self.loop.is_closed()
+        """Say whether the event loop that should run it does not run: it is closed, or stopped, perhaps for ever."""
+        if self.loop is None or self.loop.is_running():
+            return False
+        # a request's own loop stands still while its thread runs a plain handler, which has no task
+        return self.task is not None or self.loop.is_closed()
 
     async def wait(self, waiter: asyncio.Future[Any], patience: float | None = None) -> Any:
         """Return what the load gives or raise its error; `AGAIN` where it came to nothing.
@@ -225,9 +228,13 @@ class Flight:
             self.leave(waiter)
 
     async def _wait_elsewhere(self, waiter: asyncio.Future[Any]) -> Any:
-        """Wait for a load in another thread, whose event loop may die without a word."""
+        """Wait for a load in another thread, whose event loop may die or stop without a word."""
         while not (await asyncio.wait([waiter], timeout=WATCH))[0]:
             if self.is_stranded():
+                with self.operation.lock:
+                    last = self.leave(waiter)
+                if last:
+                    self.stop()
                 return AGAIN
         result = waiter.result()
         # the other loop may be ending, and its tasks with it: this one leads then
