@@ -345,6 +345,27 @@ async def test_generator_never_runs_ahead(cache):
         assert given == list(range(i + 1))
 
 
+async def test_generator_never_runs_ahead_of_two(cache):
+    """Who comes to wait for an item that is on its way has not asked for the one after it."""
+    given = []
+
+    @cache.cache_function
+    async def f():
+        for i in range(3):
+            given.append(i)
+            await asyncio.sleep(1)
+            yield i
+
+    one, other = f(), f()
+    first = asyncio.ensure_future(anext(one))
+    await asyncio.sleep(0.5)
+    assert (await anext(other), await first) == (0, 0)
+    await asyncio.sleep(100)
+    assert given == [0]
+    await one.aclose()
+    await other.aclose()
+
+
 async def test_leaving_consumer_leaves_the_others_alone(world):
     """Whoever began, leaves early or is cancelled, the others get all items."""
     first = asyncio.ensure_future(everything(world.count(4)))

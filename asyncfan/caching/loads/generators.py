@@ -29,7 +29,7 @@ class Recording(Flight):
     loop. Who waits, waits for the next item; all of them get it.
     """
 
-    __slots__ = ("asked", "bytes", "consumers", "count", "failure", "idle", "items", "kept", "seconds")
+    __slots__ = ("bytes", "consumers", "count", "failure", "idle", "items", "kept", "seconds")
 
     waiters: dict[Waiter | Flight, int] | None  # the flight's, set here too
 
@@ -40,7 +40,6 @@ class Recording(Flight):
         self.bytes: int = 0  # of `items`, if the cache counts bytes
         self.kept: int | None = None  # the most that `items` may hold from now on; None: all, to be stored at the end
         self.consumers: dict[object, int] = {}  # {consumer: how many items it has read}
-        self.asked: bool = False  # somebody waits for the next item
         self.idle: asyncio.Future[None] | None = None  # on which the run waits to be asked
         self.seconds: float = 0.0  # that the generator took
         self.failure: Failure | None = None  # what ended it
@@ -55,7 +54,6 @@ class Recording(Flight):
         waiter = asyncio.get_running_loop().create_future()
         with self.operation.lock:
             self.enlist(waiter)
-        self.asked = True
         self._wake()
         try:
             await waiter
@@ -66,10 +64,9 @@ class Recording(Flight):
 
     async def is_asked(self) -> bool:
         """Wait until somebody wants the next item; False if nobody will."""
-        while not self.asked and not self.cancelled:
+        while not self.waiters and not self.cancelled:
             self.idle = asyncio.get_running_loop().create_future()
             await self.idle
-        self.asked = False
         return not self.cancelled
 
     def add(self, item: Any) -> None:
