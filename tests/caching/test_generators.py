@@ -429,6 +429,30 @@ async def test_next_run_waits_until_the_last_one_is_closed(cache):
     assert (f.cache_info().misses, f.cache_info().joined) == (2, 0)
 
 
+async def test_closing_generator_that_waits_for_who_closes_it_is_refused(cache):
+    """A generator that asks, while it is closed, for what only comes after that is told so: nobody waits for ever."""
+
+    @cache.cache_function(key_prefix="head")
+    async def head(n):
+        async with contextlib.aclosing(rows(n)) as items:
+            async for item in items:
+                yield item
+                break
+        yield "end"
+
+    @cache.cache_function(key_prefix="rows")
+    async def rows(n):
+        try:
+            yield n
+            yield n
+        finally:
+            await everything(head(n))
+
+    with pytest.raises(RecursiveLoadError) as caught:
+        await asyncio.wait_for(everything(head(1)), 1)
+    assert caught.value.chain == ("rows:1", "head:1", "rows:1")
+
+
 async def test_lagging_consumer_is_told(cache):
     """Once more items came than are kept, a consumer may be so many behind, and no more."""
     world = World(cache, max_items=3)

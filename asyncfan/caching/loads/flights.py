@@ -174,6 +174,13 @@ class Flight:
         finally:
             del self, result  # as in wait
 
+    def block(self) -> None:
+        """Note that the caller's own load waits for this one, other than by a waiter."""
+        mine = loading.get()
+        if mine is not None:
+            with self.operation.lock:
+                mine.blocked_on.append(self)
+
     def unblock(self) -> None:
         """Note that the caller's own load no longer waits for this one."""
         mine = loading.get()

@@ -101,7 +101,11 @@ class Recording(Flight):
             self.cancelled = True
         if not self._wake():
             task.cancel()
-        await asyncio.wait([task])
+        self.block()  # it may not wait for the caller's own load while it is closed
+        try:
+            await asyncio.wait([task])
+        finally:
+            self.unblock()
         outcome(self.failure)
 
     def _wake(self) -> bool:
