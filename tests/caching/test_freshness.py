@@ -247,6 +247,30 @@ async def test_failing_origin_is_not_asked_by_every_caller(timed, origin):
     assert await get() == origin.loads
 
 
+async def test_load_that_fails_when_it_is_cancelled_says_nothing_of_the_origin(timed):
+    """Its last caller has left, so nobody is served an old value for it, and the next call loads at once."""
+    cache, loads = timed(), 0
+
+    @cache.cache_function(expire=10, stale_if_error=100)
+    async def get():
+        nonlocal loads
+        loads += 1
+        try:
+            await asyncio.sleep(1)
+        except asyncio.CancelledError:
+            raise ConnectionError("the connection was closed") from None
+        return loads
+
+    await get()
+    await asyncio.sleep(11)
+    leaving = asyncio.ensure_future(get())
+    await asyncio.sleep(0.5)
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    assert await get() == 3
+    assert cache.stats().functions[0].rescued == 0
+
+
 async def test_error_is_raised_once_stale_if_error_is_over(timed, origin):
     """Beyond expire + stale_if_error the load's own error reaches the caller."""
     get = timed().cache_function(expire=10, stale_if_error=100)(origin.read)

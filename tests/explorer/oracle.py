@@ -9,21 +9,22 @@ import itertools
 import math
 from collections import defaultdict
 
-from asyncfan.exceptions import AttemptTimeoutError, RecursiveLoadError, SelfCancelledError
+from asyncfan.exceptions import AttemptTimeoutError, LaggingConsumerError, RecursiveLoadError, SelfCancelledError
 
-from .plan import TARGETS
+from .plan import TARGETS, UNSCOPED
 from .source import LoadFailedError, NotFoundError
 
 # A load learns two turns of the loop after its last waiter left that it is cancelled; who came since waits rightly.
 UNNOTICED_TICKS = 2
 NAME_OF = {target: target.partition(":")[0] for target in TARGETS}
+LEFT = object()  # what a call gives that stopped reading before the end
 PAUSE = 1.0  # seconds from a load that failed to the next one, where an expired value is served
 
 
 class Value:
     """What a load or a put gives: never equal to another one."""
 
-    __slots__ = ("fresh", "kept_at", "load", "stamp", "surely", "tags", "target")
+    __slots__ = ("fresh", "given", "kept_at", "load", "stamp", "surely", "tags", "target")
 
     def __init__(self, target, stamp, fresh, jitter=0.0, *, load=None, kept_at=None):
         self.target = target
@@ -32,6 +33,7 @@ class Value:
         self.stamp = stamp  # when it was read from the source
         self.load = load  # None: it was put
         self.tags = ()
+        self.given = 0  # items of a generator so far
         self.kept_at = kept_at  # the cache's time when it was stored; None: not yet
 
     def __repr__(self):
@@ -43,17 +45,22 @@ class Call:
 
     __slots__ = (
         "anew",
+        "asks",
         "at",
         "client",
         "fellows",
         "floor",
+        "leaves",
         "name",
         "number",
         "parent",
         "raises",
+        "read",
+        "reads",
         "served",
         "stamp",
         "target",
+        "task",
         "tick",
         "timeout",
         "turn",
@@ -67,6 +74,7 @@ class Load:
     """One run of the function behind the cache."""
 
     __slots__ = (
+        "alone",
         "began_at",
         "call",
         "cancelled",
@@ -74,15 +82,19 @@ class Load:
         "ended",
         "ended_at",
         "error",
+        "failed",
         "mates",
         "name",
         "number",
         "own_cancel",
         "private",
+        "rescuer",
+        "settled",
         "stamp",
         "target",
         "tick",
         "timed_out",
+        "too_long",
         "value",
     )
 
@@ -97,7 +109,8 @@ class Oracle:
         self.loop = loop
         self.roomy = plan.maxsize is None or plan.maxsize > len(TARGETS)  # no entry has to go for want of room
         self.expire = math.inf if plan.expire is None else plan.expire
-        self.options = defaultdict(dict, f=plan.stale, b=plan.stale | plan.batch)  # of what is called, by name
+        self.options = defaultdict(dict, f=plan.stale, b=plan.stale | plan.batch, s=plan.stream)  # of what is called, by name
+        self.options.update(i=plan.items, page=plan.page)
         self.violations = []  # what went wrong, in words
         self.events = []  # (tick, what happened), to print
         self.stamps = itertools.count(1)
@@ -156,7 +169,7 @@ class Oracle:
         for tag in tags:
             self.tag_clears[tag].append(stamp)
         for target, loads in self.live.items():  # who may yet add one
-            if loads:
+            if loads and NAME_OF[target] not in UNSCOPED:  # which have no tags either
                 self.turned[target] = stamp
         for target, value in self.stored.items():
             if self._lost_tag(value, stamp + 1):
@@ -202,6 +215,9 @@ class Oracle:
         call.at = self.loop.time()
         self.asked_at.setdefault(target, call.at)
         call.floor = self.cleared[target]
+        call.task = asyncio.current_task() if name == "s" else None
+        call.asks, call.leaves = True, False  # waits for the next item; has read enough
+        call.reads, call.read = None, 0  # the value whose items it reads, and how many so far
         if anew:
             self.turned[target] = call.stamp
         call.turn = self.turned[target]
@@ -214,9 +230,19 @@ class Oracle:
         self._end_call(call, None)
         call.served = True
         self.note(call, "gives", value)
-        if type(value) is not Value or value.target != call.target:
-            self.blame("foreign value", call, value)
-            return
+        if call.name == "s":
+            self._look_at_end(call, value)
+        elif self._is_of(call, value):
+            self._look_at(call, value)
+
+    def _is_of(self, call, value):
+        if type(value) is Value and value.target == call.target:
+            return True
+        self.blame("foreign value", call, value)
+        return False
+
+    def _look_at(self, call, value):
+        """A call is given a value."""
         if value.stamp < call.floor:
             self.blame("stale read", call, value, "cleared at", call.floor)
         if self._lost_tag(value, call.stamp):
@@ -225,10 +251,12 @@ class Oracle:
             self.blame("refresh gave an old value", call, value)
         if value.kept_at is not None and value.stamp < call.stamp:
             self._look_at_age(call, value)
-        if value.load is not None and not value.load.ended:
+        if value.load is not None and not value.load.ended and call.name != "s":
             self.blame("value of a running load", call, value)
         if value.load is not None and value.load.private and value.load.call is not call:
             self.blame("private value", call, value)
+        if value.load is not None and value.load.failed and self._fails_in_vain(value.load):
+            self.blame("failure though an expired value is left", call, value)
 
     def _look_at_age(self, call, value):
         age, on_condition = call.at - value.kept_at, self._option(call.target, "stale_while_revalidate", 0)
@@ -246,9 +274,108 @@ class Oracle:
         elif age >= value.fresh:
             self.owed.append((call, value, self.loop.ticks))
 
+    # -- calls of a generator -------------------------------------------------------------------------------------
+
+    def ask(self, call):
+        """A call waits for the next item."""
+        call.asks = True
+
+    def take(self, call, item):
+        """A call was given an item."""
+        value, index = item
+        if call.reads is None and self._is_of(call, value):
+            call.reads = value
+            self._look_at(call, value)
+            if value.load is not None and 0 < value.load.too_long < call.stamp:
+                self.blame("reads of a run that had become too long", call, value)
+        if value is not call.reads or index != call.read:
+            self.blame("item out of its order", call, item)
+        call.read += 1
+        call.asks = False
+        self.note(call, "takes", item)
+
+    def _look_at_end(self, call, value):
+        """A call has come to the end of the items of ``value``."""
+        if value is None or call.read != value.given:
+            self.blame("items cut short", call, value)
+        elif value.load is not None and not value.load.ended:
+            self.blame("end of a running load", call, value)
+
+    def leave(self, call):
+        """A call is about to leave without reading to the end."""
+        self.note(call, "has read enough")
+        call.leaves = True
+
+    def has_left(self, call):
+        """A call has left."""
+        self._end_call(call, None)
+        self.note(call, "has left")
+        self._look_at_closing(call)
+
+    def _look_at_closing(self, call):
+        """Whoever leaves as the last one waits until the generator is closed."""
+        value = call.reads
+        if value is None or value.load is None or value.load.ended or self._is_read(value):
+            return
+        self.blame("generator left open", call, value.load)
+
+    def _is_undisturbed(self, call, error):
+        """A client's call was cancelled once: if it was the last one, it has waited until its generator was closed."""
+        if call.parent is not None or call.leaves or call.task.cancelling() != isinstance(error, asyncio.CancelledError):
+            return False
+        return isinstance(error, TimeoutError) or not self._is_late(call)
+
+    def _is_read(self, value):
+        return any(call.target == value.target and call.reads in {None, value} for call in self.pending)
+
+    def value_of(self, items):
+        """Return the value that stored items are of."""
+        value = items[0][0]
+        if list(items) != [(value, i) for i in range(value.given)]:
+            self.blame("stored in part", items)
+        return value
+
+    def look_at_demand(self, load):
+        """A generator is asked for another item: for somebody who waits for that one."""
+        value = load.value
+        if load.cancelled or load.stamp < self.closed:
+            return
+        for call in self.pending:
+            if call.target == load.target and call.asks and call.read == value.given and call.reads in {None, value}:
+                return
+            if call.target == load.target and call.anew and call.reads is None:
+                return
+        self.blame("runs ahead", load, "after", value.given)
+
+    def give_item(self, load):
+        """A generator is about to give another item, which is returned."""
+        value = load.value
+        value.given += 1
+        self.note(load, "gives item", value.given - 1)
+        if value.given == self._option(load.target, "max_items", math.inf) + 1:
+            load.too_long = next(self.stamps)
+            if load.call.stamp >= self.turned[load.target]:
+                self.turned[load.target] = load.too_long
+        return value, value.given - 1
+
+    def _settle(self, load):
+        """A run ended a moment ago: until now it could be joined. It is stored if somebody still reads of it."""
+        load.settled = next(self.stamps)
+        calls = [call for call in self.pending if call.reads is load.value or call is load.call]
+        stays = load.error is None and any(not self._is_leaving(call) for call in calls)
+        if stays and self._is_to_be_stored(load):
+            self.stored[load.target] = load.value
+
+    def _lags(self, call):
+        """More items came than are kept, and the call has still to read an earlier one."""
+        most = self._option(call.target, "max_items", math.inf)
+        loads = [call.reads.load] if call.reads else self.loads_of[call.target]
+        return any(load.value.given - call.read > most and load.too_long > call.stamp for load in loads)
+
     def fail_together(self, calls, error):
         """Calls that were made together raised ``error``: that of one of them, or of whoever left them all."""
-        mine = next((call for call in calls if self._may_raise(call, error)), calls[0])
+        able = [call for call in calls if self._may_raise(call, error)] or calls[:1]
+        mine = next((call for call in able if not self._should_be_rescued(call, error)), able[0])
         for call in calls:
             if call is not mine:
                 self._end_call(call, error)
@@ -268,11 +395,15 @@ class Oracle:
         """A call raised ``error``."""
         self._end_call(call, error)
         self.note(call, "raises", repr(error))
+        self._cancel_reader(call)
         if isinstance(error, asyncio.CancelledError):
             if call.parent is not None and not call.parent.own_cancel:
                 self.cancel_load(call.parent)
             elif not self._is_leaving(call) and not self._is_own_cancel(call, error):
                 self.blame("foreign cancel", call)
+        elif isinstance(error, LaggingConsumerError) and not self._took_part(call, error):
+            if not self._lags(call):
+                self.blame("told to lag too soon", call)
         elif isinstance(error, TimeoutError):
             if not (self._is_leaving(call) or (isinstance(error, AttemptTimeoutError) and self._had_to_stop(call))):
                 self.blame("timeout too soon", call)
@@ -281,6 +412,12 @@ class Oracle:
                 self.blame("recursion where there is none", call, error)
         elif not self._took_part(call, error):
             self.blame("error of another load", call, repr(error))
+        elif self._should_be_rescued(call, error):
+            self.blame("error though an expired value is left", call, repr(error))
+        elif call.reads and not self._is_leaving(call) and call.read != call.reads.given:
+            self.blame("error before all items", call, repr(error))
+        if call.task is not None and self._is_undisturbed(call, error):
+            self._look_at_closing(call)
 
     def _had_to_stop(self, call):
         """A load of the target ran as long as it may, and ended during the call; or it never got a slot."""
@@ -293,7 +430,7 @@ class Oracle:
         late = call.at + self._option(call.target, "soft_timeout", math.inf) - 1e-6 <= self.loop.time()
         if self.is_limited(call.name):  # a load may fail before the oracle hears of it: it waited too long for a slot
             late |= self.asked_at[call.target] + self._option(call.target, "hard_timeout", math.inf) <= self.loop.time()
-        return late or any(load.ended and load.error is not None for load in self.loads_of[call.target])
+        return late or any(load.ended and (load.error is not None or load.failed) for load in self.loads_of[call.target])
 
     def _end_call(self, call, error):
         del self.pending[call]
@@ -309,7 +446,12 @@ class Oracle:
         return bool(call.fellows) and any(load.ended and load.ended > call.stamp for load in self.loads_of[call.target])
 
     def _is_leaving(self, call):
-        return call.client.cancelled or (call.timeout is not None and self.loop.time() >= call.at + call.timeout - 1e-6)
+        if call.leaves or (call.task is not None and call.task.cancelling()):
+            return True
+        return call.client.cancelled or self._is_late(call)
+
+    def _is_late(self, call):
+        return call.timeout is not None and self.loop.time() >= call.at + call.timeout - 1e-6
 
     def _is_own_cancel(self, call, error):
         """A leader's own function raised it."""
@@ -319,12 +461,17 @@ class Oracle:
     def _took_part(self, call, error):
         """The error came from a load of the target that ran during the call and was not cleared before it."""
         cause = error.__cause__ if isinstance(error, SelfCancelledError) else error
-        unknown = cause is None or (self.is_limited(call.name) and isinstance(cause, asyncio.CancelledError))
+        limited = self.is_limited(call.name) or call.name == "s"
+        unknown = cause is None or (limited and isinstance(cause, asyncio.CancelledError))
         if unknown and call.tick <= self.closed_tick + UNNOTICED_TICKS:
             return True  # the cache was closed before the load took its first step
         return any(
-            (load.error is error or (load.error is cause and (load.own_cancel or load.stamp < self.closed)))
-            and load.ended > call.stamp
+            (
+                load.error is error
+                or (load.error is cause and (load.own_cancel or load.stamp < self.closed))
+                or (unknown and call.name == "s" and load.cancelled and load.stamp < self.closed)
+            )
+            and load.settled > call.stamp
             and load.stamp >= call.floor
             for load in self.loads_of[call.target]
         )
@@ -351,8 +498,10 @@ class Oracle:
         load.tick = self.loop.ticks
         load.began_at = load.ended_at = self.loop.time()
         load.timed_out = False
-        load.ended = 0
-        load.cancelled = load.own_cancel = load.private = load.disowned = False
+        load.ended = load.settled = load.too_long = 0
+        load.cancelled = load.own_cancel = load.private = load.disowned = load.failed = False
+        load.alone = call.stamp <= self.unshared[target]  # perhaps it is for its caller only
+        load.rescuer = None  # the expired value that is to be served in its place
         load.stamp = load.number = next(self.stamps)
         load.value = Value(target, load.stamp, self.expire, self._option(target, "jitter", 0.0), load=load)
         stored = self.stored.get(target)
@@ -384,7 +533,8 @@ class Oracle:
         serves = serves and not (stored.load and stored.load.error)  # an answer that is an exception rescues no load
         for last in self.loads_of[load.target] if serves and stale else ():
             if (
-                isinstance(last.error, LoadFailedError)
+                (last.failed or isinstance(last.error, LoadFailedError))
+                and not last.alone
                 and not (last.disowned or last.cancelled or last.call.anew)
                 and (stored.load.ended if stored.load else stored.stamp) < last.ended
                 and last.ended < load.call.stamp
@@ -433,9 +583,10 @@ class Oracle:
             return
         load.cancelled = True
         self.note(load, "is cancelled")
+        self._cancel_readers(load)
         if load.stamp < self.closed:
             return
-        if load.name == "page":  # runs in its caller's own task
+        if load.name == "page" and not load.call.served:  # runs in its caller's own task
             if not self._is_leaving(load.call):
                 self.blame("leader cancelled", load)
             return
@@ -449,6 +600,7 @@ class Oracle:
                 and min(call.stamp, load.call.stamp) >= self.turned[load.target]
                 and call.tick < self.loop.ticks - UNNOTICED_TICKS
                 and not self._is_leaving(call)
+                and call.reads in {None, load.value}
                 and (load.call is call or not call.fellows)
                 and not (call.fellows and call.stamp < self.closed)  # one that the close has ended ends the others
                 and not self._gave_up(call)
@@ -456,6 +608,16 @@ class Oracle:
                 and not self._waits_elsewhere(load.target)
             ):
                 self.blame("load cancelled although somebody waits", load, call)
+
+    def _cancel_readers(self, load):
+        """A generator is closed, or has ended: loads that are cancelled while they read of it have to wait for that."""
+        for call in [*self.pending] if load.name == "s" else ():
+            if call.target == load.target:
+                self._cancel_reader(call)
+
+    def _cancel_reader(self, call):
+        if call.parent is not None and call.task is not None and call.task.cancelling() > self._is_late(call):
+            self.cancel_load(call.parent)
 
     def _gave_up(self, call):
         """One of the calls that were made with this one has failed, and that is raised."""
@@ -466,10 +628,12 @@ class Oracle:
         """A load has lost a tag: calls may wait for that one, or for one that began beside it."""
         return any(self._lost_tag(load.value, math.inf, since=load.call.stamp) for load in self.loads_of[target])
 
-    def end_load(self, load, error=None, *, shared=True):
-        """A load is about to return its value, or to raise ``error``."""
+    def end_load(self, load, error=None, *, shared=True, failed=False):
+        """A load is about to return its value, which may tell that it has ``failed``, or to raise ``error``."""
         load.ended, load.ended_at = next(self.stamps), self.loop.time()
-        load.error = error
+        load.settled = load.ended
+        self._cancel_readers(load)
+        load.error, load.failed = error, failed
         load.disowned = load.call.stamp < self.turned[load.target]
         load.value.kept_at = self.loop.time()
         answered = error is None or isinstance(error, NotFoundError)
@@ -484,19 +648,42 @@ class Oracle:
             and all(self._is_abandoned(mate.target) for mate in load.mates)
         ):
             self.blame("load goes on though nobody waits", load)
+        if failed or isinstance(error, LoadFailedError):
+            load.rescuer = self._rescuer_of(load)
         if not shared:
             load.private = True
             self.unshared[load.target] = load.ended
-        elif (
-            answered
-            and not load.cancelled
-            and not load.timed_out
-            and not load.disowned
-            and load.call.stamp > self.unshared[load.target]
-            and not self._lost_tag(load.value, math.inf, since=load.call.stamp)
-        ):
+        elif load.name == "s":
+            self.loop.call_soon(self._settle, load)  # just before the run's task tells of its end
+        elif answered and self._is_to_be_stored(load):
             self.stored[load.target] = load.value
         self.note(load, "gives", load.value) if error is None else self.note(load, "raises", repr(error))
+
+    def _is_to_be_stored(self, load):
+        return (
+            not load.cancelled
+            and not load.timed_out
+            and load.call.stamp >= self.turned[load.target]
+            and load.call.stamp > self.unshared[load.target]
+            and not self._lost_tag(load.value, math.inf, since=load.call.stamp)
+        )
+
+    def _rescuer_of(self, load):
+        """Return the expired value that is there when a load fails, if there is one."""
+        value, gone = self.stored.get(load.target), load.disowned or load.cancelled or load.call.anew or load.alone
+        return None if gone or value is None or not self._may_rescue(value) else value
+
+    def _may_rescue(self, value):
+        stale = self._lives(value) - value.fresh
+        stays = self.roomy and stale and self.loop.time() < value.kept_at + value.surely + stale - 1e-6
+        return stays and not self._is_cleared(value) and not (value.load and value.load.error)
+
+    def _should_be_rescued(self, call, error):
+        return any(load.error is error and self._fails_in_vain(load) for load in self.loads_of[call.target])
+
+    def _fails_in_vain(self, load):
+        """An expired value must be served in place of what the load fails with, unless it was cleared since."""
+        return load.rescuer is not None and load.call.stamp >= self.turned[load.target] and self._may_rescue(load.rescuer)
 
     def _may_run_on(self, load):
         """Somebody may have been served an expired value for it, or one about to expire; or it ends for want of time."""
@@ -534,7 +721,7 @@ class Oracle:
                 or call.stamp <= self.closed
                 or any(load.ended > call.stamp and load.tick <= tick + UNNOTICED_TICKS for load in loads)
                 or any(
-                    load.error and not load.disowned and value.kept_at <= load.ended_at and load.ended < call.stamp
+                    (load.error or load.failed) and not load.disowned and value.kept_at <= load.ended_at and load.ended < call.stamp
                     for load in loads
                 )
             ):

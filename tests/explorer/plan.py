@@ -5,19 +5,25 @@ import sys
 from dataclasses import dataclass
 
 # What is called: ``f`` with freshness options, ``g`` without, an endpoint, ``b`` over a batched function, items by
-# `get_or_set`. Each schedule has some of them.
-NAMES = ("f", "g", "page", "b", "i")
+# `get_or_set`, ``s`` an async generator. Each schedule has some of them.
+NAMES = ("f", "g", "page", "b", "i", "s")
 UNSCOPED = {"page", "i"}  # a tenant is no part of their keys
 CASTS = (("f", "f", "g", "page"),) * 3 + (("b", "b", "f", "page"), ("b", "b", "b", "i"), ("f", "i", "i", "b"))
+STREAM_CASTS = (("s", "s", "s", "f"), ("s", "s", "s", "g"), ("s", "s", "f", "f"))
+WORN_CASTS = (("i", "i", "i", "page"), ("page", "page", "page", "i"), ("i", "i", "page", "b"))
 AGING_CASTS = (("f", "f", "f", "page"), ("f", "f", "f", "b"), ("b", "b", "b", "f"))
 KEYS = (0, 1, 2)
 TENANTS = (None, None, None, "a")
 TARGETS = tuple(f"{n}:{k}{t}" for n in NAMES for k in KEYS for t in ("", ":@tenant/a") if not (t and n in UNSCOPED))
 PATTERNS = ("{}:1", "{}:1*", "{}*", "{}:*", "*:1", "p*", "{}:1:*", "{}:*a", "{}:1:@tenant/a")
 TAGS = ("t0", "t1")
+STREAMS, WORN = 3, 5  # of seven seeds: in the one there are generators, in the other ages what ages in no other
 STALE = (1, 2)  # of five seeds: in these ``f`` and ``b`` have freshness options
+PAGE_OPTIONS = ("stale_while_revalidate", "stale_if_error")
 RESULTS = ("value",) * 10 + ("error", "error", "cancel", "unshared", "missing", "missing")
 TROUBLES = ("error", "error", "error")
+INSIDE = ("f", "g", "g", "g", "invalidate", "put", "peek")  # what is done in the middle of a load
+STREAM_INSIDE = ("f", "g", "s", "s", "invalidate", "put", "peek")
 QUICK = ("call",) * 10 + ("cancel",) * 4 + ("sleep",) * 2 + ("invalidate",) * 2
 QUICK += ("many", "refresh", "put", "peek", "clear", "clear_tags", "turn", "seldom")
 SLOW = (*QUICK, "sleep", "sleep", "sleep", "sleep", "sleep", "sleep", "call", "call", "many")  # so that values age
@@ -41,15 +47,28 @@ class Behaviour:
     """How one load goes."""
 
     pauses: tuple  # how long it waits: turns of the loop as int, virtual seconds as float; None: see `World._pause`
-    # or "error", "cancel" (raises CancelledError by itself), "unshared" (``page``), "missing" (``b``: is no such thing)
+    # or "error", "cancel" (raises CancelledError by itself), "unshared" (``page``), "missing" (``b``: is no such thing;
+    # a ``page`` that ages: a response that tells of a failure)
     result: str = "value"
-    inside: tuple | None = None  # in the middle: (name, key, timeout) to call, or (name of another action, key, None)
+    # in the middle, of a generator before its middle item: (name, key, timeout) to call, or (another action, key, None)
+    inside: tuple | None = None
     cancelled: str = "leave"  # or "ignore" (goes on as if nothing were), "error"
     cleanup: tuple = ()  # pauses before it ends when cancelled
     tags: tuple = (None, None)  # what it adds when it begins, and before it ends
 
 
 INSTANT = Behaviour(())
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How the items of a generator are read."""
+
+    pauses: tuple = ()  # after the first items, one each
+    most: int | None = None  # items after which it leaves; None: it reads to the end
+
+
+EAGER = Reader()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +89,19 @@ class Plan:
     batch_size: int | None
     turns: tuple  # for each turn of the loop: the actions in it
     loads: tuple  # Behaviours, used in turn
+    stream: dict  # options of ``s``
+    readers: tuple  # of ``s``: Readers, used in turn
+    items: dict  # freshness options of ``i``
+    page: dict  # how long a ``page`` is served after its expiry
 
     @classmethod
     def of(cls, seed):
         """Make the plan of a seed."""
         rng = Chance(seed)
-        ages = seed % 5 in STALE
-        cast = rng.pick(AGING_CASTS if ages else CASTS)
+        streams, worn = seed % 7 == STREAMS, seed % 7 == WORN
+        ages = worn or seed % 5 in STALE
+        cast = rng.pick(STREAM_CASTS if streams else WORN_CASTS if worn else AGING_CASTS if ages else CASTS)
+        stale = _stale(random.Random(seed)) if ages else {}
         return cls(
             fences=bool(seed % 2),
             scan_limit=seed // 4 % 3,
@@ -87,14 +112,21 @@ class Plan:
             policy=rng.pick(("lru", "lfu", "s3fifo")),
             expire=rng.pick((0.5, 0.5, 3.0) if ages else (None, 3.0, 0.5)),
             cast=cast,
-            stale=_stale(random.Random(seed)) if ages else {},
+            stale=stale,
             batch=_batch(rng) if "b" in cast else {},
             batch_size=rng.pick((None, 1, 2)),
             turns=tuple(
                 tuple(_action(rng, cast, SLOW if ages else QUICK) for _ in range(rng.pick((0, 1, 1, 2))))
                 for _ in range(4 + rng.below(12))
             ),
-            loads=tuple(_behaviour(rng, RESULTS + TROUBLES if ages else RESULTS) for _ in range(7)),
+            loads=tuple(
+                _behaviour(rng, RESULTS + TROUBLES if ages else RESULTS, STREAM_INSIDE if streams else INSIDE)
+                for _ in range(7)
+            ),
+            stream=_stream(rng) if streams else {},
+            readers=tuple(_reader(rng) for _ in range(5)) if streams else (),
+            items=stale | _batch(rng) if worn else {},
+            page={name: stale[name] for name in PAGE_OPTIONS if name in stale} if worn else {},
         )
 
 
@@ -116,14 +148,24 @@ def _batch(rng):
     return {name: value for name, value in most.items() if rng.random() < 0.5}
 
 
+def _stream(rng):
+    """Return some options of a generator."""
+    most = {"max_items": rng.pick((1, 2)), "jitter": 0.5}
+    return {name: value for name, value in most.items() if rng.random() < 0.5}
+
+
+def _reader(rng):
+    return Reader(_pauses(rng, 3), rng.pick((None, None, None, 1, 2)))
+
+
 def _pauses(rng, most):
     return tuple(rng.pick(PAUSES) for _ in range(rng.below(most)))
 
 
-def _behaviour(rng, results):
+def _behaviour(rng, results, insides):
     inside = None
     if rng.random() < 0.35:
-        what = rng.pick(("f", "g", "g", "g", "invalidate", "put", "peek"))
+        what = rng.pick(insides)
         inside = (what, rng.pick(KEYS), rng.pick((None, 0.1)))
     return Behaviour(
         _pauses(rng, 4),
@@ -141,7 +183,7 @@ def _action(rng, cast, kinds):
         kind = rng.pick(("clear_prefix", "clear_all", "cache_clear", "gc", "close"))
     name, key, tenant = rng.pick(cast), rng.pick((0, 1, 1, 1, 2)), rng.pick(TENANTS)
     if kind == "many":
-        name, keys = "f" if name == "page" else name, rng.pick(((0, 1), (1, 2), KEYS, (1, 1, 2)))
+        name, keys = "f" if name in {"page", "s"} else name, rng.pick(((0, 1), (1, 2), KEYS, (1, 1, 2)))
         return kind, name, keys, tenant, rng.random() < 0.5
     if kind in {"call", "refresh"}:
         timeout = rng.pick((None, None, None, 0.1, 0.5))

@@ -9,7 +9,7 @@ import weakref
 from asyncfan import batched
 from asyncfan.caching import Loaded, current_load
 
-from .plan import INSTANT
+from .plan import EAGER, INSTANT
 
 # The call that the current context belongs to; of `many`, {key: call}.
 caller = contextvars.ContextVar("caller", default=None)
@@ -25,8 +25,11 @@ class NotFoundError(Exception):
     """There is no such thing: an answer, with the `Value` that stands for it."""
 
 
+TAGGED = frozenset("fbs")
+
+
 def tags_of(key):
-    """Return the tags that the arguments of ``f`` and ``b`` give."""
+    """Return the tags that the arguments of what is in `TAGGED` give."""
     return (f"t{key % 2}",)
 
 
@@ -44,7 +47,7 @@ class Source:
         self.loop = loop
         self.oracle = oracle
         self.inside = inside
-        self.used = 0  # behaviours so far
+        self.used = self.readers = 0  # behaviours so far, and readers
         self.calm = False  # all loads succeed at once
 
     def _next(self):
@@ -52,11 +55,17 @@ class Source:
         self.used += 1
         return how
 
+    def next_reader(self):
+        """Return how the next one reads."""
+        readers = self.plan.readers
+        self.readers += 1
+        return EAGER if self.calm or not readers else readers[self.readers % len(readers)]
+
     def _begin(self, name, key):
         call = caller.get()
         call = call[key] if isinstance(call, dict) else call
         load = self.oracle.begin_load(name, call.target, call)
-        load.value.tags = tags_of(key) if name in {"f", "b"} else ()
+        load.value.tags = tags_of(key) if name in TAGGED else ()
         return load
 
     # -- of one key ------------------------------------------------------------------------------------------------
@@ -65,6 +74,7 @@ class Source:
         """Load one key: for a cached function, for `get_or_set`, for the leader of a page."""
         how = self._next()
         load = self._begin(name, key)
+        self.oracle.look_at_slots(name)
         try:
             self._tag(load, how.tags[0])
             await self._work(how, [load], self._steps(load, how))
@@ -72,26 +82,51 @@ class Source:
         except BaseException as error:
             self.oracle.end_load(load, error)
             raise
-        unshared = name == "page" and how.result == "unshared"
-        self.oracle.end_load(load, shared=not unshared)
-        return load.value if name != "page" else Loaded(load.value, None if unshared else self.oracle.expire)
+        if name != "page":
+            self.oracle.end_load(load)
+            return load.value
+        failed = how.result == "missing" and bool(self.plan.page)
+        shared = not failed and how.result != "unshared"
+        self.oracle.end_load(load, shared=shared, failed=failed)
+        return Loaded(load.value, self.oracle.expire if shared else None, **self.plan.page, failed=failed)
 
     async def _steps(self, load, how):
         middle = len(how.pauses) // 2
-        await self._pause(how.pauses[:middle])
+        await self.pause(how.pauses[:middle])
         if how.inside:
             await self.inside(load, *how.inside)
-        await self._pause(how.pauses[middle:])
-        if how.result == "error":
-            raise LoadFailedError(load)
-        if how.result == "cancel":
-            load.own_cancel = True
-            raise asyncio.CancelledError(load)
+        await self.pause(how.pauses[middle:])
+        _end_badly(load, how)
 
     def _tag(self, load, tag):
-        if tag is not None and load.name in {"f", "g"}:
+        if tag is not None and load.name in {"f", "g", "s"}:
             current_load().tag(tag)
             load.value.tags += (tag,)
+
+    async def stream(self, name, key):
+        """Load one key item by item: one after each pause, and one more."""
+        how = self._next()
+        load = self._begin(name, key)
+        last = len(how.pauses)
+        try:
+            self._tag(load, how.tags[0])
+            while (i := load.value.given) <= last:
+                self.oracle.look_at_demand(load)
+                try:
+                    if how.inside and i == last // 2:
+                        await self.inside(load, *how.inside)
+                    await self.pause(how.pauses[i : i + 1])
+                    if i == last:
+                        _end_badly(load, how)
+                    yield self.oracle.give_item(load)
+                except (asyncio.CancelledError, GeneratorExit) as error:
+                    if await self._ends(how, [load]) or isinstance(error, GeneratorExit):
+                        raise
+            self.oracle.look_at_demand(load)
+        except BaseException as error:
+            self.oracle.end_load(load, error)
+            raise
+        self.oracle.end_load(load)
 
     # -- of several ------------------------------------------------------------------------------------------------
 
@@ -127,7 +162,7 @@ class Source:
     async def ask(self, keys):
         """Be asked for several keys: return for each the stamp of when it was read, or an exception."""
         how, stamp = self._next(), next(self.oracle.stamps)
-        await self._work(how, asking.get(), self._pause(how.pauses))
+        await self._work(how, asking.get(), self.pause(how.pauses))
         if how.result == "error":
             raise LoadFailedError(stamp)
         if how.result == "cancel":
@@ -144,15 +179,20 @@ class Source:
         try:
             await steps
         except asyncio.CancelledError:
-            for load in loads:
-                self.oracle.cancel_load(load)
-            await self._pause(how.cleanup)
-            if how.cancelled == "error":
-                raise LoadFailedError(*loads) from None
-            if how.cancelled == "leave" or any(load.own_cancel for load in loads):
+            if await self._ends(how, loads):
                 raise
 
-    async def _pause(self, pauses):
+    async def _ends(self, how, loads):
+        """Clean up, since the loads are cancelled; says whether they end of it."""
+        for load in loads:
+            self.oracle.cancel_load(load)
+        await self.pause(how.cleanup)
+        if how.cancelled == "error":
+            raise LoadFailedError(*loads) from None
+        return how.cancelled == "leave" or any(load.own_cancel for load in loads)
+
+    async def pause(self, pauses):
+        """Wait for turns of the loop, seconds, or garbage to be collected."""
         for pause in pauses:
             if pause is None:  # nothing of this loop's holds who waits here while garbage is collected
                 future = self.loop.create_future()
@@ -164,6 +204,15 @@ class Source:
             else:
                 for _ in range(pause):
                     await asyncio.sleep(0)
+
+
+def _end_badly(load, how):
+    """Raise what a load is to raise by itself."""
+    if how.result == "error":
+        raise LoadFailedError(load)
+    if how.result == "cancel":
+        load.own_cancel = True
+        raise asyncio.CancelledError(load)
 
 
 class Batches:

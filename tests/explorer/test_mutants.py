@@ -17,6 +17,7 @@ from asyncfan.caching.clears.tags import Clears
 from asyncfan.caching.freshness.aging import Aging
 from asyncfan.caching.freshness.freshness import Freshness
 from asyncfan.caching.loads.flights import Flight
+from asyncfan.caching.loads.generators import Recorder, Recording
 from asyncfan.caching.many.batch_loads import BatchLoads
 from asyncfan.caching.many.batches import Visit
 from asyncfan.caching.many.many import Many
@@ -280,6 +281,65 @@ MUTANTS = {
     ),
     "a failed refresh drops the old entry": (
         Operation, "count_failure", "self.loads_failed += 1", "self.loads_failed += 1; self.table.clear()"
+    ),
+    "a generator is asked for what nobody has asked for": (
+        Recording, "is_asked", "while not self.waiters and not self.cancelled:", "while False:"
+    ),
+    "who waits for an item asks for the one after it": (
+        Recording, "is_asked",
+        "while not self.waiters and not self.cancelled:", "while not (self.waiters or self.count or self.cancelled):",
+    ),
+    "who comes late begins in the middle": (
+        Recorder, "consume", "found.consumers[consumer] = position = 0", "found.consumers[consumer] = position = found.count"
+    ),
+    "the items before an error are lost": (
+        Recorder, "consume", "if position < found.count:", "if position < found.count and not found.failure:"
+    ),
+    "the error of a run is lost": (
+        Recorder, "consume", "    outcome(found.failure)", "    pass"
+    ),
+    "an item is left out for who is slow": (
+        Recorder, "consume", "position = position + 1", "position = found.count"
+    ),
+    "a run goes on when its last consumer left": (
+        Recording, "quit", "self.consumers or task is None", "True"
+    ),
+    "a run ends when the first of its consumers left": (
+        Recording, "quit", "self.consumers or task is None", "task is None"
+    ),
+    "who leaves last does not wait until the generator is closed": (
+        Recording, "quit", "await asyncio.wait([task])", "pass"
+    ),
+    "a generator that is closed waits for who closes it": (
+        Flight, "block", "if mine is not None:", "if False:"
+    ),
+    "a run begins while the last one is closed": (
+        Recorder, "_enter", "(not flight.cancelled and op.is_fenced(flight))", "(flight.cancelled or op.is_fenced(flight))"
+    ),
+    "a cleared run is joined": (
+        Recorder, "_enter", "not flight.cancelled and op.is_fenced(flight)", "False"
+    ),
+    "a run that was given up is joined": (
+        Recorder, "_bound", "if op.flights.get(recording.key) is recording:", "if False:"
+    ),
+    "a run that was given up takes another's place": (
+        Recorder, "_bound", "if op.flights.get(recording.key) is recording:\n                del op.flights[recording.key]",
+        "op.flights.pop(recording.key, None)",
+    ),
+    "who is not far behind is told to be": (
+        Recording, "add", "min(behind, self.kept)", "(min(behind, self.kept) - 1)"
+    ),
+    "refresh joins the run under way": (
+        Recorder, "_find_or_start", "op.fence(key)", "pass"
+    ),
+    "a run that its consumers left counts for nothing": (
+        Recorder, "_settle", "op.loads_cancelled += 1", "pass"
+    ),
+    "who joins a run is not counted": (
+        Recorder, "_enter", "op.joined += not (anew or flight.cancelled)", "pass"
+    ),
+    "what came of a run is not told": (
+        Recorder, "_settle", "op.settle(recording, None, entry)", "op.settle(recording, None, entry) if entry else None"
     ),
 }  # fmt: skip
 

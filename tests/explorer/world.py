@@ -10,10 +10,10 @@ from fnmatch import fnmatchcase
 from asyncfan.caching import MISSING, Cache
 
 from .cast import Cast, within
-from .oracle import Oracle
+from .oracle import LEFT, Oracle
 from .plan import KEYS, TARGETS, UNSCOPED
 from .rest import look_at_counters, look_at_rest
-from .source import LoadFailedError, NotFoundError, Source, caller, tags_of
+from .source import TAGGED, LoadFailedError, NotFoundError, Source, caller, tags_of
 
 FOREVER = 10_000.0  # virtual seconds: longer than any schedule
 
@@ -65,17 +65,20 @@ class World:
             raise
         finally:
             caller.reset(token)
-        self.oracle.give(call, value)
+        if value is LEFT:
+            self.oracle.has_left(call)
+        else:
+            self.oracle.give(call, value)
         return value
 
     async def _inside(self, load, what, key, timeout):
         """Do something in the middle of a load."""
         tenant = load.call.client.tenant
-        if what in {"f", "g"}:
+        if what in {"f", "g", "s"}:
             with contextlib.suppress(LoadFailedError, TimeoutError):
                 await self.call(what, key, tenant, load.call.client, parent=load, timeout=timeout)
         else:
-            self.act(what, "f", key, tenant)
+            self.act(what, "s" if load.name == "s" else "f", key, tenant)
 
     async def _client(self, client, name, key, timeout, more, *, anew):
         tenant = client.tenant
@@ -188,7 +191,7 @@ class World:
     def do_put(self, name, key, tenant):
         target = _target(name, key, tenant)
         value = self.oracle.put(target)
-        value.tags = tags_of(key) if name in {"f", "b"} else ()
+        value.tags = tags_of(key) if name in TAGGED else ()
         with within(tenant):
             self.cast[name].put(value, key)
 
@@ -269,4 +272,4 @@ def _meant(patterns):
 def _tagged(tags):
     """Return the targets whose arguments give one of the tags."""
     keys = {key for key in KEYS for tag in tags_of(key) if tag in tags}
-    return tuple(t for t in TARGETS if t[0] in "fb" and int(t[2]) in keys)
+    return tuple(t for t in TARGETS if t[0] in TAGGED and int(t[2]) in keys)

@@ -97,7 +97,7 @@ class Storing(Boarding):
 
     def rescue(self, flight: Flight, failure: str) -> Any:
         """Return the expired value that all who wait are served, since the load failed; `AGAIN` where there is none."""
-        if flight.anew:
+        if flight.anew or flight.cancelled:
             return AGAIN
         with self.lock:
             old = self.find(flight.key) if self.flights.get(flight.key) is flight else None
