@@ -12,6 +12,7 @@ from collections import defaultdict
 from asyncfan.exceptions import AttemptTimeoutError, LaggingConsumerError, RecursiveLoadError, SelfCancelledError
 
 from .plan import TARGETS, UNSCOPED
+from .reading import Reading
 from .source import LoadFailedError, NotFoundError
 
 # A load learns two turns of the loop after its last waiter left that it is cancelled; who came since waits rightly.
@@ -53,6 +54,7 @@ class Call:
         "leaves",
         "name",
         "number",
+        "old",
         "parent",
         "raises",
         "read",
@@ -87,6 +89,7 @@ class Load:
         "name",
         "number",
         "own_cancel",
+        "parted",
         "private",
         "rescuer",
         "settled",
@@ -102,14 +105,16 @@ class Load:
         return f"load {self.number} of {self.target}"
 
 
-class Oracle:
+class Oracle(Reading):
     """Is told what happens; collects what should not."""
 
     def __init__(self, loop, plan):
         self.loop = loop
         self.roomy = plan.maxsize is None or plan.maxsize > len(TARGETS)  # no entry has to go for want of room
         self.expire = math.inf if plan.expire is None else plan.expire
-        self.options = defaultdict(dict, f=plan.stale, b=plan.stale | plan.batch, s=plan.stream)  # of what is called, by name
+        self.options = defaultdict(
+            dict, f=plan.stale, b=plan.stale | plan.batch, s=plan.stream
+        )  # of what is called, by name
         self.options.update(i=plan.items, page=plan.page)
         self.violations = []  # what went wrong, in words
         self.events = []  # (tick, what happened), to print
@@ -118,6 +123,7 @@ class Oracle:
         self.cleared_tick = defaultdict(int)  # {target: tick of that}
         self.tag_clears = defaultdict(list)  # {tag: stamps of its clears}
         self.turned = defaultdict(int)  # {target: stamp of its turn's begin}
+        self.parted = defaultdict(int)  # the same, but for clears of tags that its load may not have
         self.unshared = defaultdict(int)  # {target: stamp of the last load whose result belonged to its caller alone}
         self.stored = {}  # {target: the value that must be in the cache, unless it was cleared or has expired}
         self.closed = 0  # stamp of the last aclose()
@@ -130,6 +136,7 @@ class Oracle:
         self.deserted = defaultdict(int)  # {target: stamp of the last moment in which nobody waited for this turn's}
         self.owed = []  # (call, value that had expired): a load must run beside it
         self.ended_calls = defaultdict(list)  # {name: [(call, error)]}
+        self.asked_in = defaultdict(set)  # {target: targets of the calls in its loads}
         self.asked_at = {}  # {target: seconds at which it was asked for first}
 
     def note(self, *what):
@@ -159,7 +166,7 @@ class Oracle:
         """A clear or a put of ``targets`` has returned, or begins."""
         stamp = next(self.stamps)
         for target in targets:
-            self.cleared[target] = self.turned[target] = stamp
+            self.cleared[target] = self.turned[target] = self.parted[target] = stamp
             self.cleared_tick[target] = self.loop.ticks
         return stamp
 
@@ -215,11 +222,14 @@ class Oracle:
         call.at = self.loop.time()
         self.asked_at.setdefault(target, call.at)
         call.floor = self.cleared[target]
+        if parent is not None:
+            self.asked_in[parent.target].add(target)
+        call.old = self.stored.get(target)
         call.task = asyncio.current_task() if name == "s" else None
         call.asks, call.leaves = True, False  # waits for the next item; has read enough
         call.reads, call.read = None, 0  # the value whose items it reads, and how many so far
         if anew:
-            self.turned[target] = call.stamp
+            self.turned[target] = self.parted[target] = call.stamp
         call.turn = self.turned[target]
         self.pending[call] = None
         self.note(client, "starts", call, *(("in", parent) if parent else ()))
@@ -255,6 +265,8 @@ class Oracle:
             self.blame("value of a running load", call, value)
         if value.load is not None and value.load.private and value.load.call is not call:
             self.blame("private value", call, value)
+        if value.load is not None and self._ends_too_late(call, value.load):
+            self.blame("waited longer than its patience", call, value)
         if value.load is not None and value.load.failed and self._fails_in_vain(value.load):
             self.blame("failure though an expired value is left", call, value)
 
@@ -273,104 +285,6 @@ class Oracle:
             self.blame("value served after its clear", call, value)
         elif age >= value.fresh:
             self.owed.append((call, value, self.loop.ticks))
-
-    # -- calls of a generator -------------------------------------------------------------------------------------
-
-    def ask(self, call):
-        """A call waits for the next item."""
-        call.asks = True
-
-    def take(self, call, item):
-        """A call was given an item."""
-        value, index = item
-        if call.reads is None and self._is_of(call, value):
-            call.reads = value
-            self._look_at(call, value)
-            if value.load is not None and 0 < value.load.too_long < call.stamp:
-                self.blame("reads of a run that had become too long", call, value)
-        if value is not call.reads or index != call.read:
-            self.blame("item out of its order", call, item)
-        call.read += 1
-        call.asks = False
-        self.note(call, "takes", item)
-
-    def _look_at_end(self, call, value):
-        """A call has come to the end of the items of ``value``."""
-        if value is None or call.read != value.given:
-            self.blame("items cut short", call, value)
-        elif value.load is not None and not value.load.ended:
-            self.blame("end of a running load", call, value)
-
-    def leave(self, call):
-        """A call is about to leave without reading to the end."""
-        self.note(call, "has read enough")
-        call.leaves = True
-
-    def has_left(self, call):
-        """A call has left."""
-        self._end_call(call, None)
-        self.note(call, "has left")
-        self._look_at_closing(call)
-
-    def _look_at_closing(self, call):
-        """Whoever leaves as the last one waits until the generator is closed."""
-        value = call.reads
-        if value is None or value.load is None or value.load.ended or self._is_read(value):
-            return
-        self.blame("generator left open", call, value.load)
-
-    def _is_undisturbed(self, call, error):
-        """A client's call was cancelled once: if it was the last one, it has waited until its generator was closed."""
-        if call.parent is not None or call.leaves or call.task.cancelling() != isinstance(error, asyncio.CancelledError):
-            return False
-        return isinstance(error, TimeoutError) or not self._is_late(call)
-
-    def _is_read(self, value):
-        return any(call.target == value.target and call.reads in {None, value} for call in self.pending)
-
-    def value_of(self, items):
-        """Return the value that stored items are of."""
-        value = items[0][0]
-        if list(items) != [(value, i) for i in range(value.given)]:
-            self.blame("stored in part", items)
-        return value
-
-    def look_at_demand(self, load):
-        """A generator is asked for another item: for somebody who waits for that one."""
-        value = load.value
-        if load.cancelled or load.stamp < self.closed:
-            return
-        for call in self.pending:
-            if call.target == load.target and call.asks and call.read == value.given and call.reads in {None, value}:
-                return
-            if call.target == load.target and call.anew and call.reads is None:
-                return
-        self.blame("runs ahead", load, "after", value.given)
-
-    def give_item(self, load):
-        """A generator is about to give another item, which is returned."""
-        value = load.value
-        value.given += 1
-        self.note(load, "gives item", value.given - 1)
-        if value.given == self._option(load.target, "max_items", math.inf) + 1:
-            load.too_long = next(self.stamps)
-            if load.call.stamp >= self.turned[load.target]:
-                self.turned[load.target] = load.too_long
-        return value, value.given - 1
-
-    def _settle(self, load):
-        """A run ended a moment ago: until now it could be joined. It is stored if somebody still reads of it."""
-        load.settled = next(self.stamps)
-        calls = [call for call in self.pending if call.reads is load.value or call is load.call]
-        stays = load.error is None and any(not self._is_leaving(call) for call in calls)
-        if stays and self._is_to_be_stored(load):
-            self.stored[load.target] = load.value
-
-    def _lags(self, call):
-        """More items came than are kept, and the call has still to read an earlier one."""
-        most = self._option(call.target, "max_items", math.inf)
-        loads = [call.reads.load] if call.reads else self.loads_of[call.target]
-        return any(load.value.given - call.read > most and load.too_long > call.stamp for load in loads)
 
     def fail_together(self, calls, error):
         """Calls that were made together raised ``error``: that of one of them, or of whoever left them all."""
@@ -397,27 +311,36 @@ class Oracle:
         self.note(call, "raises", repr(error))
         self._cancel_reader(call)
         if isinstance(error, asyncio.CancelledError):
-            if call.parent is not None and not call.parent.own_cancel:
-                self.cancel_load(call.parent)
-            elif not self._is_leaving(call) and not self._is_own_cancel(call, error):
-                self.blame("foreign cancel", call)
-        elif isinstance(error, LaggingConsumerError) and not self._took_part(call, error):
-            if not self._lags(call):
-                self.blame("told to lag too soon", call)
+            self._look_at_cancel(call, error)
         elif isinstance(error, TimeoutError):
             if not (self._is_leaving(call) or (isinstance(error, AttemptTimeoutError) and self._had_to_stop(call))):
                 self.blame("timeout too soon", call)
-        elif isinstance(error, RecursiveLoadError) and not self._took_part(call, error):
-            if call.parent is None or not self._waits_for(call.target, call.parent):
-                self.blame("recursion where there is none", call, error)
-        elif not self._took_part(call, error):
+        elif self._took_part(call, error):
+            self._look_at_error(call, error)
+        elif not self._may_be_refused(call, error):
             self.blame("error of another load", call, repr(error))
-        elif self._should_be_rescued(call, error):
-            self.blame("error though an expired value is left", call, repr(error))
-        elif call.reads and not self._is_leaving(call) and call.read != call.reads.given:
-            self.blame("error before all items", call, repr(error))
         if call.task is not None and self._is_undisturbed(call, error):
             self._look_at_closing(call)
+
+    def _look_at_cancel(self, call, error):
+        if call.parent is not None and not call.parent.own_cancel:
+            self.cancel_load(call.parent)
+        elif not self._is_leaving(call) and not self._is_own_cancel(call, error):
+            self.blame("foreign cancel", call)
+
+    def _look_at_error(self, call, error):
+        """A load that the call took part in raised ``error``."""
+        if self._should_be_rescued(call, error):
+            self.blame("error though an expired value is left", call, repr(error))
+        elif call.reads and not (self._is_leaving(call) or self._lags(call)) and call.read != call.reads.given:
+            self.blame("error before all items", call, repr(error))
+
+    def _may_be_refused(self, call, error):
+        """The cache itself raised ``error``, and rightly."""
+        if isinstance(error, LaggingConsumerError):
+            return self._lags(call)
+        circle = call.parent is not None and self._waits_for(call.target, call.parent)
+        return circle and isinstance(error, RecursiveLoadError)
 
     def _had_to_stop(self, call):
         """A load of the target ran as long as it may, and ended during the call; or it never got a slot."""
@@ -430,7 +353,9 @@ class Oracle:
         late = call.at + self._option(call.target, "soft_timeout", math.inf) - 1e-6 <= self.loop.time()
         if self.is_limited(call.name):  # a load may fail before the oracle hears of it: it waited too long for a slot
             late |= self.asked_at[call.target] + self._option(call.target, "hard_timeout", math.inf) <= self.loop.time()
-        return late or any(load.ended and (load.error is not None or load.failed) for load in self.loads_of[call.target])
+        return late or any(
+            load.ended and (load.error is not None or load.failed) for load in self.loads_of[call.target]
+        )
 
     def _end_call(self, call, error):
         del self.pending[call]
@@ -499,7 +424,7 @@ class Oracle:
         load.began_at = load.ended_at = self.loop.time()
         load.timed_out = False
         load.ended = load.settled = load.too_long = 0
-        load.cancelled = load.own_cancel = load.private = load.disowned = load.failed = False
+        load.cancelled = load.own_cancel = load.private = load.disowned = load.parted = load.failed = False
         load.alone = call.stamp <= self.unshared[target]  # perhaps it is for its caller only
         load.rescuer = None  # the expired value that is to be served in its place
         load.stamp = load.number = next(self.stamps)
@@ -601,6 +526,7 @@ class Oracle:
                 and call.tick < self.loop.ticks - UNNOTICED_TICKS
                 and not self._is_leaving(call)
                 and call.reads in {None, load.value}
+                and not (call.parent is not None and call.reads and self._may_wait_for(call.parent.target, load.target))
                 and (load.call is call or not call.fellows)
                 and not (call.fellows and call.stamp < self.closed)  # one that the close has ended ends the others
                 and not self._gave_up(call)
@@ -609,18 +535,10 @@ class Oracle:
             ):
                 self.blame("load cancelled although somebody waits", load, call)
 
-    def _cancel_readers(self, load):
-        """A generator is closed, or has ended: loads that are cancelled while they read of it have to wait for that."""
-        for call in [*self.pending] if load.name == "s" else ():
-            if call.target == load.target:
-                self._cancel_reader(call)
-
-    def _cancel_reader(self, call):
-        if call.parent is not None and call.task is not None and call.task.cancelling() > self._is_late(call):
-            self.cancel_load(call.parent)
-
     def _gave_up(self, call):
         """One of the calls that were made with this one has failed, and that is raised."""
+        if call.raises and call.tick <= self.closed_tick + UNNOTICED_TICKS:
+            return True  # a load of theirs may never have begun
         targets = {fellow.target for fellow in call.fellows} if call.raises else ()
         return any(load.error and load.ended > call.stamp and load.target in targets for load in self.loads)
 
@@ -635,6 +553,7 @@ class Oracle:
         self._cancel_readers(load)
         load.error, load.failed = error, failed
         load.disowned = load.call.stamp < self.turned[load.target]
+        load.parted = load.call.stamp < self.parted[load.target]
         load.value.kept_at = self.loop.time()
         answered = error is None or isinstance(error, NotFoundError)
         if error is not None and answered:
@@ -678,12 +597,22 @@ class Oracle:
         stays = self.roomy and stale and self.loop.time() < value.kept_at + value.surely + stale - 1e-6
         return stays and not self._is_cleared(value) and not (value.load and value.load.error)
 
+    def _ends_too_late(self, call, load):
+        """Whoever is to wait only so long, where an expired value may be served, waited to the end of a load."""
+        until = call.at + self._option(call.target, "soft_timeout", math.inf) + 1e-6
+        if load.ended_at <= until or call.anew:
+            return False
+        # of several that are made together, one without such a value makes all of them wait
+        return all(c.old is not None and self._may_rescue(c.old) for c in call.fellows or (call,))
+
     def _should_be_rescued(self, call, error):
         return any(load.error is error and self._fails_in_vain(load) for load in self.loads_of[call.target])
 
     def _fails_in_vain(self, load):
         """An expired value must be served in place of what the load fails with, unless it was cleared since."""
-        return load.rescuer is not None and load.call.stamp >= self.turned[load.target] and self._may_rescue(load.rescuer)
+        return (
+            load.rescuer is not None and load.call.stamp >= self.turned[load.target] and self._may_rescue(load.rescuer)
+        )
 
     def _may_run_on(self, load):
         """Somebody may have been served an expired value for it, or one about to expire; or it ends for want of time."""
@@ -721,7 +650,11 @@ class Oracle:
                 or call.stamp <= self.closed
                 or any(load.ended > call.stamp and load.tick <= tick + UNNOTICED_TICKS for load in loads)
                 or any(
-                    (load.error or load.failed) and not load.disowned and value.kept_at <= load.ended_at and load.ended < call.stamp
+                    (load.error or load.failed)
+                    and not load.parted
+                    and not (load.cancelled and load.name != "page")
+                    and value.kept_at <= load.ended_at
+                    and load.ended < call.stamp
                     for load in loads
                 )
             ):

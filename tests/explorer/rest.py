@@ -61,7 +61,8 @@ def look_at_counters(world):
         # perhaps not counted: who may not wait, and those of several of which one failed before it was their turn
         # and who has waited in vain for a generator to be closed
         perhaps = [
-            c for c, error in asked
+            c
+            for c, error in asked
             if isinstance(error, RecursiveLoadError) or (error and (c.raises or (c.name == "s" and not c.reads)))
         ]
         counted = op.hits + op.stale_hits + op.misses + op.joined

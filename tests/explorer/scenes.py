@@ -2,16 +2,19 @@
 
 from dataclasses import replace
 
-from .plan import INSTANT, Behaviour, Plan
+from .plan import EAGER, INSTANT, Behaviour, Plan
 
 PLAIN = replace(
     Plan.of(0), fences=False, eager=False, eager_depth=16, maxsize=100, policy="lru", expire=0.5, cast=("f",), stale={}
 )
 
 
-def call(key=1, tenant=None, timeout=None):
-    """Return the action of one call of ``f``."""
-    return ("call", "f", key, tenant, timeout, 0)
+def call(key=1, tenant=None, timeout=None, name="f"):
+    """Return the action of one call."""
+    return ("call", name, key, tenant, timeout, 0)
+
+
+PAGE = call(name="page")
 
 
 SCENES = {
@@ -84,5 +87,56 @@ SCENES = {
         stale={"stale_while_revalidate": 2.0},
         loads=(INSTANT, Behaviour((None,)), INSTANT),
         turns=((call(),), (("sleep", 0.6), call()), (("sleep", 0.1), ("clear", "f*"), call()), (("sleep", 1.5),)),
+    ),
+    # an old response is given to two while a new one is made, then the new one
+    "a response is made anew in the background": replace(
+        PLAIN,
+        page={"stale_while_revalidate": 2.0},
+        loads=(INSTANT, Behaviour((0.1,)), INSTANT),
+        turns=((PAGE,), (("sleep", 0.6), PAGE, PAGE), (("sleep", 0.2), PAGE)),
+    ),
+    # who makes the request, and who waits for it, get the old response
+    "a request fails": replace(
+        PLAIN,
+        page={"stale_if_error": 2.0},
+        loads=(INSTANT, Behaviour((0.1,), "error"), INSTANT),
+        turns=((PAGE,), (("sleep", 0.6), PAGE, PAGE)),
+    ),
+    "a response tells of a failure": replace(
+        PLAIN,
+        page={"stale_if_error": 2.0},
+        loads=(INSTANT, Behaviour((0.1,), "missing"), INSTANT),
+        turns=((PAGE,), (("sleep", 0.6), PAGE, PAGE)),
+    ),
+    # old values are given after a while
+    "many items take too long": replace(
+        PLAIN,
+        items={"stale_if_error": 2.0, "soft_timeout": 0.1},
+        loads=(INSTANT, INSTANT, Behaviour((0.7,))),
+        turns=(
+            (call(0, name="i"), call(name="i")),
+            (("sleep", 0.6), ("many", "i", (0, 1), None, False)),
+            (("sleep", 1.5),),
+        ),
+    ),
+    "an item is put, and then cannot be loaded": replace(
+        PLAIN,
+        items={"stale_if_error": 2.0},
+        loads=(Behaviour((), "error"), INSTANT),
+        turns=((("put", "i", 1, None),), (("sleep", 0.6), call(name="i"))),
+    ),
+    # more came of a run than is kept, so that another one begins, which may not lose its place to the first
+    "a run becomes too long": replace(
+        PLAIN,
+        cast=("s",),
+        stream={"max_items": 2},
+        readers=(EAGER,),
+        loads=(Behaviour((0.2, 0.2, 0.2, 0.2, 0.2)), Behaviour((0.2, 0.2, 0.2))),
+        turns=(
+            (call(name="s"),),
+            (("sleep", 0.65), call(name="s")),
+            (("sleep", 0.25), call(name="s")),
+            (("sleep", 0.25), call(name="s")),
+        ),
     ),
 }

@@ -20,6 +20,7 @@ from asyncfan.caching.loads.flights import Flight
 from asyncfan.caching.loads.generators import Recorder, Recording
 from asyncfan.caching.many.batch_loads import BatchLoads
 from asyncfan.caching.many.batches import Visit
+from asyncfan.caching.many.items import Items
 from asyncfan.caching.many.many import Many
 
 from .explorer import explore, play
@@ -282,6 +283,49 @@ MUTANTS = {
     "a failed refresh drops the old entry": (
         Operation, "count_failure", "self.loads_failed += 1", "self.loads_failed += 1; self.table.clear()"
     ),
+    "a load fails though an old value is left": (
+        Operation, "failed", "old = self.rescue(flight, type(error).__name__) if isinstance(error, Exception) else AGAIN",
+        "old = AGAIN",
+    ),
+    "a load that its callers have left keeps the next one waiting": (
+        Operation,
+        "rescue",
+        "if flight.anew or flight.cancelled:",
+        "if flight.anew:",
+    ),
+    "who waits has all the patience there is": (
+        Operation, "fetch", "patience if key in self.table else None", "None"
+    ),
+    "who waits for many has all the patience there is": (
+        Visit, "_outcome", "if self._patience is not None and key in op.table:", "if False:"
+    ),
+    "an item is loaded with the options of no item": (
+        Operation, "fetch", "= tags, anew, asked, how", "= tags, anew, asked, None"
+    ),
+    "many items are loaded with the options of no item": (
+        Visit, "_board", "self._todo[key].tags, self._batch.loads.how", "self._todo[key].tags, None"
+    ),
+    "an item that is put lives as long as those without options": (
+        Items, "put", '_freshness("put", expire, options)', '_freshness("put", expire, {})'
+    ),
+    "a request fails though an old value is left": (
+        Operation, "_rescue_or_fail", "return old", "return AGAIN"
+    ),
+    "who waits for a request fails though an old value is left": (
+        Operation, "_rescue_or_fail", "failure if old is AGAIN else old", "failure"
+    ),
+    "a response that tells of a failure is given though an old one is left": (
+        Operation, "_lead", "if loaded.failed:", "if False:"
+    ),
+    "a request in the background is never made": (
+        Operation, "lead", "if flight is not None:", "if False:"
+    ),
+    "a request in the background takes the leader's place": (
+        Operation, "_lead_later", "await self._lead(flight, call)", "await call()"
+    ),
+    "a response has no life after its expiry": (
+        Operation, "_entry_of", "if not (stale or last):", "if True:"
+    ),
     "a generator is asked for what nobody has asked for": (
         Recording, "is_asked", "while not self.waiters and not self.cancelled:", "while False:"
     ),
@@ -323,8 +367,7 @@ MUTANTS = {
         Recorder, "_bound", "if op.flights.get(recording.key) is recording:", "if False:"
     ),
     "a run that was given up takes another's place": (
-        Recorder, "_bound", "if op.flights.get(recording.key) is recording:\n                del op.flights[recording.key]",
-        "op.flights.pop(recording.key, None)",
+        Recorder, "_bound", "if op.flights.get(recording.key) is recording:", "if recording.key in op.flights:"
     ),
     "who is not far behind is told to be": (
         Recording, "add", "min(behind, self.kept)", "(min(behind, self.kept) - 1)"
@@ -345,10 +388,15 @@ MUTANTS = {
 
 # {bug: the first seed that shows it}, where that comes late: it is tried before all others
 HINTS = {
+    "a load that its callers have left keeps the next one waiting": 239722,
+    "a generator that is closed waits for who closes it": 168276,
+    "a run that was given up takes another's place": 11308,
     "an index knows nothing of what came while it was filled": 2773,
-    "what a cancelled load gives is stored": 2222,
+    "the items before an error are lost": 2649,
+    "what a cancelled load gives is stored": 2760,
     "tags of loads in flight are forgotten": 1940,
     "flights of many keys that were never launched stay": 1176,
+    "refresh joins the run under way": 1025,
     "an expired entry is served": 979,
     "a failed load is followed by the next at once": 701,
     "an exception that is kept has no tags": 562,
