@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from typing import Any
 
 __all__ = ["DaskExecutor"]
@@ -45,20 +46,20 @@ class DaskExecutor:
     async def _withdraw(self) -> None:
         """Cancel all that are unwanted at once, and let each end when no worker is at work on it."""
         futures, self._unwanted = self._unwanted, []
-        if not futures:
-            return
+        absent = dict.fromkeys(futures, 0)  # {future: looks that did not find it}
         try:
-            await self.client.cancel([future.submitted for future in futures])
-            absent = dict.fromkeys(futures, 0)  # {future: looks that did not find it}
-            while absent:
+            if futures:
+                await self.client.cancel([future.submitted for future in futures])
+            while absent and self.client.status == "running":
                 await asyncio.sleep(_BETWEEN_LOOKS)
-                stacks = await self.client.call_stack()  # {worker: {key: where it is}}
-                for future in list(absent):
-                    at_work = any(future.submitted.key in keys for keys in stacks.values())
-                    absent[future] = 0 if at_work else absent[future] + 1
-                    if absent[future] == _LOOKS:
-                        del absent[future]
-                        future.end()
+                with suppress(OSError):  # one of the workers has died, or the scheduler
+                    stacks = await self.client.call_stack()  # {worker: {key: where it is}}
+                    for future in list(absent):
+                        at_work = any(future.submitted.key in keys for keys in stacks.values())
+                        absent[future] = 0 if at_work else absent[future] + 1
+                        if absent[future] == _LOOKS:
+                            del absent[future]
+                            future.end()
         finally:
             for future in futures:  # the cluster is gone
                 future.end()

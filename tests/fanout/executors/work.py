@@ -77,10 +77,10 @@ def pick(kind):
 
 
 def hold(path):
-    """Say by a file that it is here, and wait for another that lets it go; return how often it was called."""
+    """Say by a file that it is here, in which process, and wait for another that lets it go; return the file's name."""
     path = Path(path)
     with path.with_suffix(".here").open("a") as here:
-        here.write(".")
+        here.write(f"{os.getpid()}\n")
     end = time.monotonic() + 20
     while not path.with_suffix(".go").exists() and time.monotonic() < end:
         time.sleep(0.005)
@@ -91,8 +91,13 @@ def hold(path):
 
 def begun(path):
     """Return how many calls of `hold` have begun."""
+    return len(pids(path))
+
+
+def pids(path):
+    """Return the processes in which calls of `hold` have begun."""
     here = Path(path).with_suffix(".here")
-    return len(here.read_text()) if here.exists() else 0
+    return [int(line) for line in here.read_text().split()] if here.exists() else []
 
 
 def die(kind):
@@ -100,12 +105,3 @@ def die(kind):
     if kind == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     return kind
-
-
-def die_once(path):
-    """Kill the process at the first call."""
-    path = Path(path)
-    if not path.exists():
-        path.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return "done"
