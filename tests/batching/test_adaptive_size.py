@@ -54,7 +54,7 @@ def test_many_odd_batches_leave_it_within_the_bounds():
     times = [rng.choice(odd) if rng.random() < 0.2 else rng.lognormvariate(-1, 2) for _ in range(9973)]
     answers = [rng.random() < share for share in (0, 0.05, 0.5, 0, 1) for _ in range(2003)]
     size, seen = found.current, set()
-    for i, seconds, no in zip(range(250_000), itertools.cycle(times), itertools.cycle(answers), strict=False):
+    for i, seconds, no in zip(range(1_000_000), itertools.cycle(times), itertools.cycle(answers), strict=False):
         size = found.ended(i / 100, size, seconds, refused=no and i % 3 > 0, too_large=no and i % 3 == 0)
         seen.add(size)
     assert min(seen) >= 3

@@ -61,7 +61,7 @@ def test_many_odd_measurements_leave_it_within_the_bounds():
     times = [rng.choice(odd) if rng.random() < 0.2 else rng.lognormvariate(-2, 2) for _ in range(9973)]
     refused = [rng.random() < share for share in (0, 0.05, 0.5, 0, 1) for _ in range(2003)]
     limit, seen = found.current, set()
-    for i, seconds, no in zip(range(250_000), itertools.cycle(times), itertools.cycle(refused), strict=False):
+    for i, seconds, no in zip(range(1_000_000), itertools.cycle(times), itertools.cycle(refused), strict=False):
         limit = found.ended(i / 100, seconds, limit, refused=no)
         seen.add(limit)
     assert min(seen) >= 3
