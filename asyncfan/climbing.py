@@ -2,8 +2,8 @@
 
 A value climbs the hill of a score that can only be measured while it is in force, with noise. Each step is judged by
 what was measured before and after it, as soon as that makes it likely enough that it was worth it, or that it was not:
-then it is undone, and what it was compared to is measured again before the next one. Steps that succeed grow, steps
-that fail or bring little shrink; where both ways fail, it rests for longer and longer between trials.
+then it is undone. What was kept is measured again before the next one, for it may have been lucky. Steps that succeed
+grow, steps that fail or bring little shrink; where both ways fail, it rests for longer and longer between trials.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ __all__ = ["TRACE", "Climber", "Decision", "Measured", "check_bounds"]
 # Decisions that a trace holds.
 TRACE = 64
 # Steps, as powers of two: the first one; the longest, so that nothing overshoots by more than 1.42 times; the shortest,
-# which is how far the value moves to and fro where it rests. It is longer where noise would hide what it brings.
-FIRST, LONGEST, SHORTEST = 1 / 4, 1 / 2, 1 / 8
+# which is how far the value moves to and fro where it rests. It is longer where noise would hide what it brings, and
+# the longest twice that: half the step needs four times the measurements. A step down, which costs more than a step up
+# that brings nothing, is no longer than the last of these where there is noise.
+FIRST, LONGEST, SHORTEST, DOWN = 1 / 4, 1 / 2, 1 / 8, 0.4
 # A step is judged when one verdict is so many times as likely as the other, given what was measured: Wald, "Sequential
 # tests of statistical hypotheses" (Annals of Mathematical Statistics 16, 1945). Where three standard errors were asked
 # for, it took five times as long where times scatter by 0.3.
@@ -113,7 +115,7 @@ class Climber:
         self.here: Measured = Measured(memory=self._enough)
         self.tried: tuple[int, Measured] | None = None
         # The variance of scores, whatever the value: that of the first few under a new one may be small by chance.
-        self._noise = Measured(memory=4 * enough)
+        self._noise = Measured(memory=10 * enough)
         self._last = 0.0  # the score before
         self._owed = 0.0  # measurements to take before the next trial
         self._way = 1.0  # up or down, the next trial
@@ -141,6 +143,8 @@ class Climber:
             return None
         for _ in range(2):
             stride = max(self._stride, self._shortest)
+            if self._way < 0 and self._noise.mean > FAINT:
+                stride = min(stride, DOWN)
             value = self.bounded(self.value * 2.0 ** (self._way * stride))
             if value == self.value:
                 value = self.bounded(value + self._way)
@@ -162,15 +166,22 @@ class Climber:
         self._put(value)
 
     def gain(self) -> float | None:
-        """Return how much more the step on trial brought than it must; None while that is not clear."""
+        """Return how much more the step on trial brought than it must; None while that is not clear.
+
+        Where enough was measured and it is not, more is kept rather than less.
+        """
         if self.tried is None or not self.here.count:
             return None
         value, before = self.tried
         way = math.log(self.value / value)
         gain = self.here.mean - before.mean - self._worth * way
         doubt = self._error(self.here) + self._error(before)
-        if self.here.count < self._enough and self._apart * abs(way * gain) < SURE * doubt:
-            return None
+        if self._apart * abs(way * gain) < SURE * doubt:
+            # to go on would tell little where the score before is itself hardly known
+            if self.here.count < min(self._enough, 4 * before.count):
+                return None
+            if way < 0:
+                return min(gain, 0.0)
         return gain
 
     def doubt(self) -> float:
@@ -182,17 +193,20 @@ class Climber:
         return self._noise.mean / score.count if score.count else math.inf
 
     def keep(self, gain: float) -> None:
-        """End the trial: go on the same way at once, in a longer step if this one was clear."""
+        """End the trial: go on the same way, in a longer step if this one was clear."""
         assert self.tried is not None  # noqa: S101 - only called on trial
         way = math.log(self.value / self.tried[0])
         self._way = math.copysign(1.0, way)
-        if way > 0 and 4 * gain < way * (1 - self._worth):  # the best is near
+        if way > 0 and 2 * gain < way * (1 - self._worth):  # the best is near
             self._stride = max(self._stride / 2, SHORTEST)
         elif self.here.count < self._enough:
-            self._stride = min(2 * self._stride, LONGEST)
+            self._stride = min(2 * self._stride, self._longest)
         self._rest = self._rested = 0
         self._failed = False
         self.tried = None
+        if self._noise.mean > FAINT:  # what was kept for its luck is no fair score to compare the next step to
+            self._owed = self.here.count
+            self.here.count /= 4
 
     def undo(self) -> None:
         """End the trial with the value before it, and try the other way; in a shorter step where neither was worth it.
@@ -225,8 +239,13 @@ class Climber:
     @property
     def _shortest(self) -> float:
         """The shortest step whose gain is one and a half times the noise that remains when enough was measured."""
-        noise = 1.5 * math.sqrt(2 * self._noise.mean / self._fewest)
+        noise = 1.5 * math.sqrt(2 * self._noise.mean / self._enough)
         return min(max(SHORTEST, 2 * noise / (math.log(2) * self._apart)), LONGEST)
+
+    @property
+    def _longest(self) -> float:
+        """The longest step."""
+        return max(LONGEST, 2 * self._shortest)
 
     def jump(self, value: int) -> None:
         """Put ``value`` in force without a trial, and climb from there."""

@@ -30,15 +30,15 @@ DOWN = 0.5
 # A step up costs as much latency as it may: one per cent more at once must bring half a per cent more throughput. There
 # the ratio of throughput to latency, Kleinrock's power, is highest.
 WORTH = 0.5
-# Calls after which a difference counts however noisy it is, and rounds of as many calls as run at once. With 300 calls,
-# ten noisy ones at once took twice as long to find out that the knee had moved.
-ENOUGH, ROUNDS = 200, 8
+# Calls after which a difference counts however noisy it is, and rounds of as many calls as run at once. With 200 calls,
+# ten at once whose times scatter as in a queue took minutes to find out that the knee had moved.
+ENOUGH, ROUNDS = 80, 8
 # Calls in which what is usual fades: half of Gradient2's long window.
 LONG = 300
 # Times below this are all alike, in seconds.
 ALIKE = 1e-4
-# Times are averaged in fourth roots: see `_in_logarithms`.
-ROOT = 1 / 4
+# No time counts for more than so many times the mean: see `_in_logarithms`.
+LIKE = 3.0
 
 
 class AdaptiveLimit:
@@ -122,8 +122,8 @@ class LimitController:
         self._share = Measured(memory=LONG)  # of the calls, how many are refused
         self._borne = 0.0  # how much of that is usual: it was found not to have to do with the limit
         self._early = 0  # calls refused since a higher limit is on trial
-        # Whether too many were refused in the window before: it takes two, since one that is picked for its refusals
-        # is no fair score to compare what follows to.
+        # Whether too many were refused in the window before, or took too long: it takes two, since one that is picked
+        # for that is no fair score to compare what follows to.
         self._suspect = False
 
     @property
@@ -181,24 +181,29 @@ class LimitController:
             return
         limit = self.current
         if window.good and window.used() >= USED * limit:
-            self._learn(now, running, window)
+            self._learn(now, running, window, suspect=suspect)
         if refused and self._blamed and self.current == limit:
             self._give_way(now, running, window)
 
-    def _learn(self, now: float, running: int, window: _Window) -> None:
+    def _learn(self, now: float, running: int, window: _Window, *, suspect: bool) -> None:
         """Follow how long calls took, and what they brought."""
         times = window.times()
         slower = times.mean - self._usual.mean if self._usual.count else 0.0
         variance = max(self._usual.variance, times.variance)
         doubt = 2.5 * math.sqrt(variance * (1 / window.good + 1 / self._usual.count)) if self._usual.count else 0.0
-        if slower > TOLERANCE + doubt and not self._blamed and self._shrink(now, running, window, slower):
-            return
+        slow = slower > TOLERANCE + doubt
+        self._suspect = self._suspect or slow
+        if slow and not self._blamed:
+            if not (suspect or self._trying_more or slower > TOLERANCE + 2 * doubt):
+                return
+            if self._shrink(now, running, window, slower):
+                return
         if not self._blamed:
             self._usual.add(times.mean, times.variance, times.count * (4 if slower < -doubt else 1))
         score = window.score()
         self._climber.learn(score.mean, score.variance, score.count)
         self._climb(now, running, window)
-        if slower > TOLERANCE + doubt and self._climber.tried is None:  # a shrink that was worth it, and not enough
+        if slow and self._climber.tried is None:  # a shrink that was worth it, and not enough
             self._shrink(now, running, window, slower)
 
     def _climb(self, now: float, running: int, window: _Window) -> None:
@@ -330,9 +335,8 @@ class _Window:
         if refused:
             self._wasted += seconds
         else:
-            root = max(seconds, ALIKE) ** ROOT
-            self._raw.append(root)
-            self._net.append(max(seconds - lag, ALIKE) ** ROOT if lag > 0 else root)
+            self._raw.append(max(seconds, ALIKE))
+            self._net.append(max(seconds - lag, ALIKE) if lag > 0 else self._raw[-1])
 
     @property
     def good(self) -> int:
@@ -359,15 +363,20 @@ class _Window:
         return Measured(mean, variance, self.good, memory=LONG)
 
 
-def _in_logarithms(roots: list[float]) -> Measured:
-    """Return the logarithm of a mean that one call in a hundred which takes a hundred times as long moves by a twelfth.
+def _in_logarithms(times: list[float]) -> Measured:
+    """Return the logarithm of a mean, in which no time counts for more than three times that mean itself.
 
-    The geometric mean would move less, but needs more calls where times scatter as in a queue.
+    So one call in a hundred that takes a hundred times as long moves it by a fiftieth, and yet it grows by what all
+    calls wait. A mean of fourth roots, which did as much for stragglers, took the wait of a queue whose times scatter
+    for half as much again, and rested at four fifths of the knee.
     """
-    count = len(roots)
-    mean = sum(roots) / count
-    variance = sum((root - mean) ** 2 for root in roots) / count
-    return Measured(math.log(mean) / ROOT, variance / (ROOT * mean) ** 2, count)
+    count = len(times)
+    mean, cut = sorted(times)[count // 2], times
+    for _ in range(5):
+        cut = [min(seconds, LIKE * mean) for seconds in times]
+        mean = sum(cut) / count
+    variance = sum((seconds - mean) ** 2 for seconds in cut) / count
+    return Measured(math.log(mean), variance / mean**2, count)
 
 
 # What libraries call their own errors of this kind, besides the standard ones: httpx, requests, redis, SQLAlchemy.
