@@ -100,6 +100,13 @@ def test_wrong_arguments_fail_at_the_call(world):
         world.count()
 
 
+@pytest.mark.parametrize("name", ["many", "many_outcomes"])
+def test_generator_has_no_many(cache, name):
+    """Which item of which call came first has no meaning; the error says what to do."""
+    with pytest.raises(TypeError, match=r"is an async generator, which has no many\(\): iterate over each call"):
+        getattr(World(cache).count, name)([1, 2])
+
+
 async def test_generator_not_begun_runs_nothing(world):
     """Nothing runs or is counted before the first item is asked for."""
     await world.count(3).aclose()

@@ -63,6 +63,12 @@ class GeneratorFunction(CachedFunction):
         items = super().peek(*args, **kwargs)
         return items if items is MISSING else tuple(items)
 
+    def many(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002 - as for a function
+        """Refuse: the items of several calls have no order."""
+        raise TypeError(f"{self.operation.name}() is an async generator, which has no many(): iterate over each call")
+
+    many_outcomes = many
+
     def own(self, value: Any) -> Any:
         """Return the tuple that is stored of the items that are put."""
         return tuple(self.copy(value) if self.copy else value)
