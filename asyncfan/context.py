@@ -243,7 +243,7 @@ class Invalidations:
         return f"<Invalidations {self.count}>"
 
 
-invalidations = Invalidations()
+invalidations: Invalidations = Invalidations()
 
 # The load of a cache that the current context runs, with ``since``: the invalidations when it began. None outside.
 loading: contextvars.ContextVar[Any] = contextvars.ContextVar("asyncfan_loading", default=None)
