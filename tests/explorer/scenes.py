@@ -67,6 +67,13 @@ SCENES = {
             (("sleep", 0.1), call(2, "a")),
         ),
     ),
+    # that a load ends badly after its caller has left says nothing of the origin, nor of what was put meanwhile
+    "a load fails since its caller has left": replace(
+        PLAIN,
+        stale={"stale_while_revalidate": 2.0, "stale_if_error": 2.0},
+        loads=(Behaviour((0.7,), cancelled="error", cleanup=(0.2,)), INSTANT),
+        turns=((call(timeout=0.1), ("sleep", 0.2), ("put", "f", 1, None)), (("sleep", 0.7), call()), (("sleep", 0.2),)),
+    ),
     # the origin is in trouble, so that it is left alone for a second
     "a load has just failed": replace(
         PLAIN,

@@ -388,7 +388,6 @@ MUTANTS = {
 
 # {bug: the first seed that shows it}, where that comes late: it is tried before all others
 HINTS = {
-    "a load that its callers have left keeps the next one waiting": 239722,
     "a generator that is closed waits for who closes it": 168276,
     "a run that was given up takes another's place": 11308,
     "an index knows nothing of what came while it was filled": 2773,
