@@ -61,7 +61,7 @@ class Batch:
 
     def __init__(self, queue: Queue) -> None:
         self.queue: Queue = queue
-        self.began: int = invalidations.count
+        self.began: int = invalidations.count  # when it began to gather; once it is sent, when that was
         self.waiters: dict[Hashable, Waiter | Waiters] = {}  # {identity: its callers'}; of keys that somebody wants
         self.keys: dict[Hashable, Any] = {}  # {identity: key}, if these differ
         self.weight: float = 0.0

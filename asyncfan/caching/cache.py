@@ -96,12 +96,8 @@ class Cache(Decorating, Items, Invalidation):
         super().__init__(lambda: self.operation("", "get_or_set"))
         _check_bound("maxsize", maxsize)
         _check_bound("max_bytes", max_bytes)
-        for name, function, gives in (
-            ("clock", clock, "the time in seconds"),
-            ("random", random, "a number from [0, 1)"),
-        ):
-            if not callable(function):
-                raise TypeError(f"{name} must be a function that returns {gives}, got {function!r}")
+        _check_function("clock", clock, "the time in seconds")
+        _check_function("random", random, "a number from [0, 1)")
         if not isinstance(namespace, str):
             raise TypeError(f'namespace must be a string such as "shop", got {namespace!r}')
         order = make_order(policy, _evicted, _moved, maxsize=maxsize, scale=make_scale(max_bytes, weigher))

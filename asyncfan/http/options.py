@@ -74,25 +74,13 @@ def checked(
     if not isinstance(level, CacheLevel):
         raise TypeError(f"cache_level must be a CacheLevel, got {level!r}")
     expiry(expire, level)
-    flags = {
-        "public": public,
-        "expose_status": expose_status,
-        "honor_client_cache_control": honor_client,
-        "audit": audit,
-    }
-    for name, flag in flags.items():
-        if not isinstance(flag, bool):  # a text from a configuration, such as "false", would count as True
-            raise TypeError(f"{name} must be True or False, got {flag!r}")
+    _check_flags(public=public, expose_status=expose_status, honor_client_cache_control=honor_client, audit=audit)
     if isinstance(max_body, bool) or not isinstance(max_body, int):
         raise TypeError(f"max_body must be an int >= 0, in bytes, got {max_body!r}")
     if max_body < 0:
         raise ValueError(f"max_body must be >= 0 bytes, got {max_body!r}")
-    for name, function, of in (
-        ("identity", identity, "the framework's request"),
-        ("key", key, "the handler's arguments"),
-    ):
-        if not (function is None or callable(function)):
-            raise TypeError(f"{name} must be a function of {of}, got {function!r}")
+    _check_function("identity", identity, "the framework's request")
+    _check_function("key", key, "the handler's arguments")
     if inspect.iscoroutinefunction(identity):
         raise TypeError("identity must return who is asking, got an async function, which returns a coroutine")
     wanted = METHODS if methods is None else frozenset(method.upper() for method in _several("methods", methods))

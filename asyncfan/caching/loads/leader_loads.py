@@ -132,6 +132,8 @@ class LeaderLoads(TaskLoads):
 
     def unshare(self, flight: Flight) -> None:
         """Let those who wait for a load that goes on load for themselves, and other processes too."""
+        if flight.waiters is None:  # they do already
+            return
         self.settle(flight, UNSHARED)
         if flight.passage is not None:
             self._end_soon(flight.passage)

@@ -45,6 +45,8 @@ async def look_there(
 
 
 async def _look(operation: Operation, tier: SharedTier, flights: Sequence[Flight]) -> dict[Any, Any]:
+    if not flights:
+        return {}
     values: dict[Any, Any] = dict.fromkeys((flight.key for flight in flights), MISSING)
     started = operation.cache.clock()
     try:

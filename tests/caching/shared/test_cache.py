@@ -615,10 +615,13 @@ async def test_response_on_its_way_keeps_nobody_waiting(processes):
     """From when a handler sends what it makes, those who wait run their own, in other processes too."""
     caches = [Cache(store=processes.server.connect()) for _ in range(2)]
     one, other = (cache.operation("page", "page") for cache in caches)
-    gate = Gate()
+    gate, tasks = Gate(), []
 
     async def stream():
-        unsharing()()
+        tell = unsharing()
+        for _ in range(3):  # with each part
+            tell()
+        tasks.append(len(caches[0].writes) + len(caches[1].writes))
         await gate.enter()
         return Loaded("sent", None)
 
@@ -626,6 +629,7 @@ async def test_response_on_its_way_keeps_nobody_waiting(processes):
     await until(lambda: gate.entered == 3)
     gate.open()
     assert await asyncio.gather(*readers) == [("sent", "miss")] * 3
+    assert tasks[0] == 1  # that tells the other processes, once
     for cache in caches:
         await cache.aclose()
 
