@@ -10,7 +10,7 @@ from redis.asyncio.connection import AbstractConnection, Connection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-__all__ = ["Address", "drop", "read"]
+__all__ = ["Address", "read"]
 
 _CLUSTER = "+cluster"
 _POOL_OPTIONS = ("max_connections", "timeout")  # of redis-py's pools, which are not used here
@@ -40,7 +40,7 @@ class Address:
     def connection(self, **others: Any) -> AbstractConnection:
         """Make a connection, not connected yet; here or, in a cluster, to the node at another ``host`` and ``port``."""
         kwargs: dict[str, Any] = {**self._kwargs, **others}
-        make: type[AbstractConnection] = kwargs.pop("connection_class", Connection)
+        make: type[AbstractConnection] = kwargs.pop("connection_class")
         return make(**kwargs)
 
     def __repr__(self) -> str:
@@ -71,6 +71,7 @@ def read(url: str, timeout: float, options: Mapping[str, Any]) -> Address:
         where = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
     except ValueError:
         raise ValueError(f"cannot read the server's URL (not shown: it may hold a password): {_HOW}") from None
+    kwargs["connection_class"] = _abrupt(kwargs.get("connection_class", Connection))
     for name in _POOL_OPTIONS:
         kwargs.pop(name, None)
     user = f"{parts.username or ''}{':***' if parts.password else ''}{'@' if parts.username or parts.password else ''}"
@@ -81,9 +82,17 @@ def read(url: str, timeout: float, options: Mapping[str, Any]) -> Address:
     return address
 
 
-async def drop(connection: AbstractConnection) -> None:
-    """Close a connection at once: TLS would say goodbye first, and wait for an answer that may never come."""
-    writer = getattr(connection, "_writer", None)
-    if writer is not None:
-        writer.transport.abort()
-    await connection.disconnect(nowait=True)
+def _abrupt(make: type[AbstractConnection]) -> type[AbstractConnection]:
+    """Return redis-py's class, but of connections that end at once, by whatever of its own ways it closes them.
+
+    TLS would say goodbye first, and what was not sent would be sent first: both wait for a server that may never
+    answer, and an event loop that ends meanwhile leaves the socket open.
+    """
+
+    class Abrupt(make):  # type: ignore[misc, valid-type]
+        async def disconnect(self, *args: Any, **kwargs: Any) -> None:
+            if self._writer is not None:
+                self._writer.transport.abort()
+            await super().disconnect(*args, **kwargs)
+
+    return Abrupt

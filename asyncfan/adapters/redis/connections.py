@@ -11,7 +11,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from ...caching.shared.server.courier import Command
 from ...caching.shared.server.deadline import Deadline
-from .address import Address, drop
+from .address import Address
 from .packing import packed
 
 __all__ = ["Connections"]
@@ -41,7 +41,7 @@ class Connections:
             async with Deadline(self._address.patience):
                 await connection.connect()  # type: ignore[no-untyped-call]
         except BaseException as error:
-            await drop(connection)
+            await connection.disconnect()
             if isinstance(error, RedisError):  # a wrong password, too; a node is not the whole cluster
                 bare = error.with_traceback(None)  # in its frames lies the password, and some tools show them
                 raise (ConnectionError if self._place else ConnectionRefusedError)(str(error)) from bare
@@ -60,7 +60,7 @@ class Connections:
         if self._idle:
             with contextlib.suppress(ConnectionError):  # the server may have gone long ago, and be back
                 return await self._exchange(self._idle.pop(), commands)
-            await self._drop_idle()
+            await self.aclose()
         return await self._exchange(await self.connect(), commands)
 
     async def _exchange(self, connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:
@@ -69,22 +69,17 @@ class Connections:
                 await connection.send_packed_command(packed(commands))
                 replies = [await _reply(connection) for _ in commands]
         except BaseException as error:
-            await drop(connection)
+            await connection.disconnect()
             if isinstance(error, RedisError):  # garbage, too: nobody can say what it means
                 raise ConnectionError(str(error)) from error
             raise
         self._idle.append(connection)
         return replies
 
-    async def _drop_idle(self) -> None:
-        while self._idle:
-            await drop(self._idle.pop())
-
     async def aclose(self) -> None:
         """Close the connections that are not in use."""
         while self._idle:
-            with contextlib.suppress(RedisError):  # it did not end within its time: it has been dropped
-                await self._idle.pop().disconnect()
+            await self._idle.pop().disconnect()
 
     def __repr__(self) -> str:
         return f"<Connections {self._address.shown} {self._place or ''} {len(self._idle)} idle>"

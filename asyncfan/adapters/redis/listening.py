@@ -9,7 +9,6 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
-from .address import drop
 from .server import Server
 
 __all__ = ["messages"]
@@ -37,7 +36,7 @@ async def messages(server: Server) -> AsyncIterator[bytes]:
     except RedisError as error:
         raise ConnectionError(str(error)) from error
     finally:
-        await drop(connection)
+        await connection.disconnect()
 
 
 async def _next(connection: AbstractConnection) -> Any:

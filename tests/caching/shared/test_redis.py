@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import traceback
+import warnings
 import weakref
 from functools import partial
 from urllib.parse import quote
@@ -267,6 +268,19 @@ async def test_closing_leaves_no_connection(plain, connect):
     assert _clients(plain) > before
     await store.aclose()
     _settle(lambda: _clients(plain) <= before)
+
+
+def test_a_greeting_over_tls_that_is_given_up_leaves_no_socket(encrypted, authority):
+    """The event loop ends at once, and nobody would be there to hear the other side's goodbye."""
+    url = f"rediss://127.0.0.1:{encrypted.port}/0?ssl_ca_certs={authority[1]}"
+    encrypted.mode = "blackhole"
+    with warnings.catch_warnings(record=True, action="always", category=ResourceWarning) as unclosed:
+        for _ in range(4):
+            with pytest.raises(TimeoutError):
+                asyncio.run(RedisStore(url, timeout=0.05).read(["a"]))
+        gc.collect()
+    encrypted.mode = "pass"
+    assert [str(each.message) for each in unclosed] == []
 
 
 def _clients(server):
