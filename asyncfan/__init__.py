@@ -32,6 +32,7 @@ from .exceptions import (
     BatchResultError,
     DeadlineExceededError,
     DependencyFailedError,
+    LaggingConsumerError,
     MissingKeyError,
     RecursiveLoadError,
     ScopeEndedError,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from .batching.decorator import batched
     from .batching.stats import LoaderStats
     from .batching.wrappers import Batched
-    from .caching.calls.wrappers import AsyncCached, Cached, CacheInfo
+    from .caching.calls.wrappers import AsyncCached, Cached, CachedGenerator, CacheInfo
     from .caching.explain import Explanation, explain
     from .caching.freshness.adaptive import AdaptiveExpire
     from .caching.stats import CacheStats
@@ -69,6 +70,7 @@ _SELDOM = {
     "CacheInfo": ".caching.calls.wrappers",
     "CacheStats": ".caching.stats",
     "Cached": ".caching.calls.wrappers",
+    "CachedGenerator": ".caching.calls.wrappers",
     "Explanation": ".caching.explain",
     "Hedge": ".fanout.hedge",
     "LoaderStats": ".batching.stats",
@@ -97,12 +99,14 @@ __all__ = [
     "CacheOptions",
     "CacheStats",
     "Cached",
+    "CachedGenerator",
     "Cleared",
     "DataBatcher",
     "DeadlineExceededError",
     "DependencyFailedError",
     "Explanation",
     "Hedge",
+    "LaggingConsumerError",
     "Limiter",
     "Load",
     "LoaderStats",
@@ -143,3 +147,7 @@ def __getattr__(name: str) -> Any:
     if name not in _SELDOM:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_SELDOM[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

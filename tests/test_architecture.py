@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import asyncfan
+from asyncfan import exceptions
 
 PACKAGE = Path(asyncfan.__file__).parent
 
@@ -142,6 +143,19 @@ def test_import_loads_nothing_optional_and_starts_nothing():
     bare = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}  # it loads sqlite3
     found = subprocess.run([sys.executable, "-c", QUIET_IMPORT], env=bare, capture_output=True, text=True, check=True)
     assert found.stdout.splitlines() == ["[]", "[] 1"]
+
+
+def test_every_public_name_is_listed_before_it_is_loaded():
+    """``dir(asyncfan)``, by which shells complete, has what is loaded when it is used too."""
+    listed = subprocess.run(
+        [sys.executable, "-c", "import asyncfan; print(*dir(asyncfan))"], capture_output=True, text=True, check=True
+    )
+    assert set(asyncfan.__all__) <= set(listed.stdout.split())
+
+
+def test_every_exception_is_public():
+    """Whoever catches what asyncfan raises finds its type in the face."""
+    assert set(exceptions.__all__) <= set(asyncfan.__all__)
 
 
 def test_floors_are_those_of_the_package():

@@ -41,6 +41,10 @@ class DataBatcher(Generic[Mode]):
             functions that may be called twice with a batch, ``min_success``, ``first`` and ``max_errors`` in batches,
             ``limiter``, ``executor``, ``progress`` and ``name``.
 
+    Raises:
+        TypeError: An option is of the wrong type, or ``weight`` and ``max_batch_weight`` do not come together.
+        ValueError: An option is out of its range, or never applies beside the others.
+
     Example:
         >>> from asyncfan.testing import run
         >>> async def insert(rows):

@@ -132,6 +132,10 @@ def batched(  # noqa: D417 - the first one is what is decorated
         max_batch_weight: What the keys of one batch may weigh together.
         limiter: A `Limiter` that each call of the function passes; without one a slow batch holds up no other.
 
+    Raises:
+        TypeError: It is no ``async def`` function, or an option is of the wrong type.
+        ValueError: An option is out of its range.
+
     Raises (when called):
         Exception: What the function raised, or returned for this key.
         MissingKeyError: The mapping has no result for it.

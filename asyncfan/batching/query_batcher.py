@@ -43,6 +43,10 @@ class AsyncQueryBatcher:
         limiter: A `Limiter` made elsewhere, in place of the three limits above.
         name: What ``repr``, tasks and messages call it.
 
+    Raises:
+        TypeError: An option is of the wrong type, or there is a ``burst`` without a ``rate``.
+        ValueError: A number is out of its range.
+
     Example:
         >>> from asyncfan.testing import run
         >>> async def select(table):

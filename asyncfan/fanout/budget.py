@@ -25,6 +25,10 @@ class RetryBudget:
         max_tokens: Where it begins, and the most that it holds; half of it is how many failures pass by unnoticed.
         token_ratio: What a success gives back.
 
+    Raises:
+        TypeError: An option is no number.
+        ValueError: A number is not above 0.
+
     Example:
         >>> budget = RetryBudget("search", max_tokens=4)
         >>> retry = Retry(3, budget=budget)

@@ -218,7 +218,14 @@ def astream(
 ) -> Stream[Any]:
     """Call ``fn`` with each item, ``max_workers`` at a time, and iterate over the results in constant memory.
 
-    As `ParallelProcessor.stream`, whose options it takes.
+    As `ParallelProcessor.stream`, which tells of ``ordered`` and ``buffer_size``. Nothing runs before the first result
+    is asked for; whoever may leave the loop early says ``async with astream(...) as results``, which waits for the end
+    of what runs.
+
+    Raises:
+        Exception: While iterating, what ``fn`` or ``items`` raised, when no call runs any more.
+
+    Cancellation: Cancels all calls and waits for their end.
 
     Example:
         >>> from asyncfan.testing import run

@@ -51,6 +51,10 @@ class Hedge:
             100 calls for ``"p95"``).
         max_extra: The share of calls that may be made twice, above 0 and up to 1.
 
+    Raises:
+        TypeError: ``after`` is neither a number nor a text, or ``max_extra`` is no number.
+        ValueError: ``after`` is not above 0 or no percentile, or ``max_extra`` is not a share above 0.
+
     Example:
         >>> from asyncfan.testing import run
         >>> naps = [60, 1]  # the first server is stuck

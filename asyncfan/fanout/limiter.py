@@ -37,6 +37,10 @@ class Limiter:
         burst: How much weight may enter at once after a pause. The default of 1 is smooth: one each
             ``1 / rate`` seconds.
 
+    Raises:
+        TypeError: An option is of the wrong type, or there is a ``burst`` without a ``rate``.
+        ValueError: A number is out of its range.
+
     Example:
         >>> from asyncfan.testing import run
         >>> async def main():

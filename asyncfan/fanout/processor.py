@@ -91,6 +91,10 @@ class ParallelProcessor(Generic[Mode]):
             is not known. If it raises, the call ends and raises that error.
         name: What logs, tasks and messages call it.
 
+    Raises:
+        TypeError: An option is of the wrong type, such as ``retry=3``.
+        ValueError: An option is out of its range, or never applies beside the others.
+
     Example:
         >>> import asyncio
         >>> from asyncfan.testing import run

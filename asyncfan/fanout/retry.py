@@ -58,6 +58,10 @@ class Retry:
         random: Draws from [0, 1); ``random.Random(seed).random`` for what can be repeated.
         clock: Seconds since 1970, to compare the date in a ``Retry-After`` with.
 
+    Raises:
+        TypeError: An option is of the wrong type.
+        ValueError: A number is out of its range, or ``base`` is above ``cap``.
+
     Example:
         >>> from asyncfan.testing import run
         >>> answers = [ConnectionError(), ConnectionError(), "rows"]

@@ -22,8 +22,8 @@ class Cleared:
     """What a clear returns: nothing that it named is served any more.
 
     Where that is more than 1,000 entries, or has to be searched for among more, they leave memory in small steps:
-    awaiting this waits until they have, and returns how many went. An entry that several clears named counts for the
-    first of them. Of a dry run nothing went: ``count`` says how many would, were it no dry run.
+    awaiting this waits until they have, and returns how many left the memory of this process. An entry that several
+    clears named counts for the first of them. Of a dry run nothing went: ``count`` says how many would, were it none.
 
     With a tier that processes share, awaiting this also waits until the server has been told, and what it had is gone
     there; if the server cannot be reached, it waits for the first attempt, and the clear stays queued.
