@@ -87,13 +87,13 @@ def notes(result: Result) -> list[str]:
 
 def bars(results: list[Result]) -> list[list[str]]:
     """Return one row for each bar there is to reach, with a header."""
-    rows = [["work", "asyncfan", "ratio", "bar / aim", "reached"]]
+    rows = [["work", "asyncfan", "ratio", "bar/aim", "reached"]]
     for result in results:
         for name, bar in result.workload.bars.items():
             which = "" if name == "asyncfan" else f" ({name.removeprefix('asyncfan: ')})"
             best = f"{_number(result.entries[name].best(bar.figure))} {bar.figure}{which}"
             ratio = f"{_number(result.ratio(name, bar.figure), '{:.2f}')} of {result.workload.reference}"
-            bars = f"{bar.limit:g} / {bar.aim:g}"
+            bars = f"{bar.limit:g}/{bar.aim:g}"
             rows.append([result.title, best, ratio if bar.relative else "", bars, result.verdict(name) or ""])
     return rows
 

@@ -32,6 +32,28 @@ def test_every_block_runs_and_prints_what_it_says(tmp_path, monkeypatch):
         assert printed.getvalue().splitlines() == said, f"block {number}:\n{block}"
 
 
+def test_no_code_is_cut_off():
+    """A line of code, and what it prints, is as wide at most as a page shows it."""
+    wide = [line for block in BLOCKS for line in block.splitlines() if len(line) > 98]
+    assert wide == []
+
+
+def test_links_lead_to_headings():
+    """Every link within the README has a heading to go to."""
+    headings = re.findall(r"^#+ (.*)", TEXT, re.MULTILINE)
+    places = {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    assert set(re.findall(r"\]\(#([^)]*)\)", TEXT)) <= places
+
+
+def test_figures_at_the_top_are_those_of_the_benchmarks():
+    """What the first screen says was measured stands in the tables at the end."""
+    top = TEXT[TEXT.index("| [Measured]") :].partition("\n\n")[0].splitlines()[2:]
+    figures = {figure for row in top for figure in re.findall(r"[\d.,]*\d", row.partition(" | ")[2])}
+    known = set(re.findall(r"[\d.,]*\d", TEXT[TEXT.index("## Benchmarks") :]))
+    assert figures
+    assert figures <= known
+
+
 def test_first_code_comes_by_line_20():
     """A reader sees code before anything is explained."""
     assert TEXT.splitlines().index("```python") < 20
