@@ -248,6 +248,14 @@ class ParallelProcessor(Generic[Mode]):
         Items are pulled when a worker is free. The first worker is the caller's own task, so that calls that
         never wait cost no task.
 
+        Args:
+            fn: Called with an item: an ``async def`` function, a lambda or partial, which is called on the loop and
+                its awaitable awaited, or a plain function, which runs in threads or in the ``executor``.
+            items: Any iterable or async iterable.
+
+        Returns:
+            A list of results, of an `Outcome` each if ``on_error`` is ``"collect"``.
+
         Raises:
             Exception: As `execute_parallel`; also what ``items`` raises.
 

@@ -41,7 +41,14 @@ class AsyncCached(Protocol[P, T]):
         ...
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
-        """Load anew and store; the old entry is served meanwhile, and stays if the load fails."""
+        """Load anew and store; the old entry is served meanwhile, and stays if the load fails.
+
+        Raises:
+            Exception: What the function raised.
+
+        Cancellation:
+            A cancelled caller leaves alone, as from a call.
+        """
         ...
 
     def peek(self, *args: P.args, **kwargs: P.kwargs) -> T | Missing:
