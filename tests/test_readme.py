@@ -41,7 +41,7 @@ def test_no_code_is_cut_off():
 def test_links_lead_to_headings():
     """Every link within the README has a heading to go to."""
     headings = re.findall(r"^#+ (.*)", TEXT, re.MULTILINE)
-    places = {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    places = {re.sub(r"[^a-z0-9_ -]", "", heading.lower()).replace(" ", "-") for heading in headings}
     assert set(re.findall(r"\]\(#([^)]*)\)", TEXT)) <= places
 
 
