@@ -90,11 +90,11 @@ def bars(results: list[Result]) -> list[list[str]]:
     rows = [["work", "asyncfan", "ratio", "bar/aim", "reached"]]
     for result in results:
         for name, bar in result.workload.bars.items():
-            which = "" if name == "asyncfan" else f" ({name.removeprefix('asyncfan: ')})"
-            best = f"{_number(result.entries[name].best(bar.figure))} {bar.figure}{which}"
+            work = result.title if name == "asyncfan" else f"{result.title}: {name.removeprefix('asyncfan: ')}"
+            best = f"{_number(result.entries[name].best(bar.figure))} {bar.figure}"
             ratio = f"{_number(result.ratio(name, bar.figure), '{:.2f}')} of {result.workload.reference}"
             bars = f"{bar.limit:g}/{bar.aim:g}"
-            rows.append([result.title, best, ratio if bar.relative else "", bars, result.verdict(name) or ""])
+            rows.append([work, best, ratio if bar.relative else "", bars, result.verdict(name) or ""])
     return rows
 
 

@@ -191,8 +191,8 @@ def test_table_of_the_bars():
     absolute = result(bars={"another": Bar(40, 30, "MB", relative=False)})
     assert table.bars([result(), absolute]) == [
         ["work", "asyncfan", "ratio", "bar/aim", "reached"],
-        ["Work on 1,000 items", "2 us (ours)", "0.20 of theirs", "0.5/0.33", "aim"],
-        ["Work on 1,000 items", "- MB (another)", "", "40/30", "not measured"],
+        ["Work on 1,000 items: ours", "2 us", "0.20 of theirs", "0.5/0.33", "aim"],
+        ["Work on 1,000 items: another", "- MB", "", "40/30", "not measured"],
     ]
 
 
