@@ -1,4 +1,4 @@
-"""The patterns that users build of the two doors, word for word as guides show them, work together."""
+"""The patterns that users build of the two doors, as guides show them, work together."""
 
 import asyncio
 from typing import List  # noqa: UP035 - as guides write it
