@@ -39,6 +39,7 @@ def cache_response(
     cache_level: CacheLevel = CacheLevel.MEDIUM,
     *,
     key: Callable[..., Any] | None = None,
+    tags: str | Iterable[str] | Callable[..., Iterable[str]] = (),
     ignore: Iterable[str] = (),
     vary: Iterable[str] | None = None,
     params: Iterable[str] | None = None,
@@ -72,6 +73,8 @@ def cache_response(
         prefix: How keys begin, for ``cache.clear("prefix*")``; by default the handler's module and name.
         cache_level: How much of the request's surroundings is in the key.
         key: Called with the handler's own arguments; what it returns replaces query and arguments in the key.
+        tags: By which `Cache.clear_tags` drops responses: texts such as "user:{user_id}", filled in from the handler's
+            arguments, or a function of them. The handler may add some by ``current_load().tag(...)``.
         ignore: Parameters in the query, headers, cookies or body that are no part of the key.
         vary: Request headers to key by, at every level, beside those that are declared or that responses name in
             ``Vary``. Given, even as ``()``, it says what guards that take the whole request may read.
@@ -96,7 +99,7 @@ def cache_response(
             staging: it slows down those requests that run the handler.
 
     Raises:
-        ValueError: ``expire``, ``max_body`` or ``methods`` makes no sense.
+        ValueError: ``expire``, ``max_body`` or ``methods`` makes no sense, or ``tags`` name no parameter.
         TypeError: The handler is no function, or a generator, whose stream cannot be stored, or registered already;
             ``identity`` is asynchronous; or another option is of the wrong type.
         UnkeyableArgumentError: At a request, an argument has no value to key by.
@@ -134,7 +137,7 @@ def cache_response(
         if not hasattr(fn, "__globals__"):
             raise TypeError(f"@cache_response must stand directly above a function or method, got {fn!r}")
         _refuse_generator(fn)
-        return endpoint(fn, home, adapter, options)
+        return endpoint(fn, home, adapter, options, tags)
 
     return decorate
 

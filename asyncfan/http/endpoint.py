@@ -11,7 +11,7 @@ from typing import Any
 
 from ..caching.cache import Cache
 from ..caching.calls.callables import prefix_of
-from ..caching.calls.level import CacheLevel, Expire
+from ..caching.freshness.options import tagging
 from .frameworks import adapter_at_decoration, adapter_of, adapters_around, discovered
 from .in_thread import Thread
 from .messages import Adapter, AdapterFactory
@@ -29,15 +29,15 @@ class _Around:
 
 
 def endpoint(
-    fn: Callable[..., Any], home: Cache, factory: AdapterFactory | None, options: Options
+    fn: Callable[..., Any], home: Cache, factory: AdapterFactory | None, options: Options, tags: Any
 ) -> Callable[..., Any]:
     """Return the handler that answers from ``home`` where it may, and runs ``fn`` where it must."""
     name = f"{fn.__module__}.{fn.__qualname__}"
     prefix = prefix_of(fn, options.prefix)
     bound = adapter_at_decoration(fn) if factory is None else factory(fn)
     refuse_twin(fn, home, prefix, name)
-    server = Server(home, prefix, name, options)
-    plainly = functools.partial(_cached_plainly, fn, home, options.expire, options.prefix, options.level)
+    server = Server(home, prefix, name, options, tags_of=tagging(fn, tags))
+    plainly = functools.partial(_cached_plainly, fn, home, options, tags)
     if bound is not None and getattr(bound, "blocking", False):
         return _blocking_wrapper(fn, server, bound, plainly)
     return _wrapper(fn, server, bound, plainly, detects=factory is None)
@@ -112,11 +112,11 @@ def _detected(
     return _detected(found, fn, args, kwargs) if discovered() else (None, None)
 
 
-def _cached_plainly(
-    fn: Callable[..., Any], cache: Cache, expire: Expire, prefix: str | None, level: CacheLevel
-) -> Callable[..., Any]:
+def _cached_plainly(fn: Callable[..., Any], cache: Cache, options: Options, tags: Any) -> Callable[..., Any]:
     _LOG.warning("%s.%s was called without a request: cached by its arguments", fn.__module__, fn.__qualname__)
-    cached: Callable[..., Any] = cache.cache_function(expire=expire, key_prefix=prefix, cache_level=level)(fn)
+    cached: Callable[..., Any] = cache.cache_function(
+        expire=options.expire, key_prefix=options.prefix, cache_level=options.level, tags=tags
+    )(fn)
     return cached
 
 

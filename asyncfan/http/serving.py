@@ -17,6 +17,7 @@ from ..caching.clears.patterns import Pattern
 from ..caching.freshness.freshness import Freshness
 from ..caching.loads.register import MISSING
 from ..caching.operation import Loaded
+from ..context import loading
 from ..exceptions import UnkeyableArgumentError
 from .answering import answer
 from .auditing import Audit
@@ -61,10 +62,18 @@ class Server:
         options: What was said of it.
         again: Makes of a visit another one that asks the same for nobody; with it, expired responses are renewed
             in the background.
+        tags_of: Gives a response's tags, from the handler's arguments.
     """
 
     def __init__(
-        self, home: Cache, prefix: str, name: str, options: Options, again: Callable[[Any], Any] | None = None
+        self,
+        home: Cache,
+        prefix: str,
+        name: str,
+        options: Options,
+        again: Callable[[Any], Any] | None = None,
+        *,
+        tags_of: Callable[..., tuple[str, ...]] | None = None,
     ) -> None:
         expire = expiry(options.expire, options.level)
         renewing = options.stale_while_revalidate if again is not None else None
@@ -78,6 +87,7 @@ class Server:
         self._name = name
         self._options = options
         self._again = again
+        self._tags_of = tags_of
         # {id of what a route declares: (its rule, and the declared, kept alive for its id)}
         self._rules: dict[int, tuple[KeyRule, Declared]] = {}
         self._methods = options.methods
@@ -150,7 +160,8 @@ class Server:
 
         again = self._again
         await in_a_loop()
-        found, how = await self._operation.lead(key.text, load, anew=anew, refresh=refresh)
+        tags = self._tags(asked.visit)
+        found, how = await self._operation.lead(key.text, load, tags=tags, anew=anew, refresh=refresh)
         if isinstance(found, Unshared):
             return self._mark(asked.adapter, asked.visit, found.response, f"{forward}; detail={found.reason}")
         if how == "hit":  # it had expired, and is renewed; or another thread has stored it since it was looked for
@@ -163,8 +174,12 @@ class Server:
         key = self._compose(asked)
         if not isinstance(key, Key):  # only the values of more headers were added: as cacheable as it was
             raise TypeError(f"{self._name}: a learned Vary made a request uncacheable: {key}")
-        found, _ = await self._operation.lead(key.text, lambda: self._run(asked, key))
+        tags = self._tags(asked.visit)
+        found, _ = await self._operation.lead(key.text, lambda: self._run(asked, key), tags=tags)
         return found
+
+    def _tags(self, visit: Any) -> tuple[str, ...]:
+        return () if self._tags_of is None else self._tags_of(*visit.args, **visit.kwargs)
 
     async def _run(self, asked: _Asked, key: Key) -> Loaded[Frozen | Unshared]:
         adapter, visit = asked.adapter, asked.visit
@@ -174,7 +189,9 @@ class Server:
             return Loaded(Unshared(response, "unrepeatable"), None)
         failed = draft.status in _FAILURES
         sent = as_sent(draft, visit.extra)
-        expire = self._store.lifetime(sent, private=key.private)
+        flight = loading.get()
+        said = flight.load if flight is not None and flight.operation is self._operation else None
+        expire = self._store.lifetime(sent, private=key.private, said=said)
         if not isinstance(expire, str) and not (more := vary_names(sent.headers)) <= set(asked.varied_on):
             asked.rule.learn(more)
             expire = "vary"  # this one's key lacks the new name; the next request's has it

@@ -7,11 +7,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from .cache_control import MOST_SECONDS, directives, freshness, seconds
 from .messages import Draft, Frozen, Headers
 from .validators import entity_tag
 from .vary import header_values, vary_names
+
+if TYPE_CHECKING:
+    from ..caching.freshness.load import Load
 
 __all__ = ["StoreRule", "age_of", "as_sent"]
 
@@ -60,21 +64,26 @@ class StoreRule:
     stale_if_error: float = 0.0
     stale_while_revalidate: float | None = None
 
-    def lifetime(self, draft: Draft, *, private: bool) -> float | str:
+    def lifetime(self, draft: Draft, *, private: bool, said: Load | None = None) -> float | str:
         """Return for how many seconds ``draft`` may be stored, or in a word why it must not be.
 
         Args:
             draft: The response.
             private: Whether its key names who is asking, so that a private response may be stored under it.
+            said: What the handler said by `current_load`.
         """
         control = directives(b",".join(header_values(draft.headers, b"cache-control")).decode("latin-1"))
         expires = header_values(draft.headers, b"expires")
         date = expires[0].decode("latin-1") if expires else None
         told = freshness(control, date, self.clock(), shared=not private)
-        most = min(self.expire, self.max_private_expire) if private else self.expire
+        most: float = self.expire
+        if said is not None and said.expire is not ...:
+            most = said.expire  # type: ignore[assignment]  # seconds, as its setter left them
+        most = min(most, self.max_private_expire) if private else most
         expire = min(most, told - age_of(draft.headers))
         encodings = header_values(draft.headers, b"content-encoding")
         checks = {
+            "skipped": said is not None and not said.stores,
             "status": draft.status not in self.statuses or draft.status == HTTPStatus.PARTIAL_CONTENT,
             "range": bool(header_values(draft.headers, b"content-range")),
             "set-cookie": bool(header_values(draft.headers, b"set-cookie")),

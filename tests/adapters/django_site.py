@@ -83,9 +83,7 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small views
 
         return add
 
-    def count(name):
-        site.calls[name] += 1
-        return site.calls[name]
+    count = site.count
 
     @at("/item/<str:x>", expire=300, prefix="t:item")
     async def item(request, x):

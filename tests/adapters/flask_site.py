@@ -33,6 +33,7 @@ class FlaskSite:
         endpoints(self)
         self.inner = self.app
 
+    count = Site.count
     shown = Site.shown
 
     def events(self):
@@ -112,9 +113,7 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
         decorate = site.at(path, *methods, **options)
         return lambda view: site.app.route(path, methods=methods)(decorate(view))
 
-    def count(name):
-        site.calls[name] += 1
-        return site.calls[name]
+    count = site.count
 
     @at("/item/<x>", "GET", "HEAD", expire=300, prefix="t:item")
     def item(x):

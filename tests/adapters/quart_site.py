@@ -39,9 +39,7 @@ def endpoints(site, app):  # noqa: C901, PLR0915 - a list of small handlers
 
         return add
 
-    def count(name):
-        site.calls[name] += 1
-        return site.calls[name]
+    count = site.count
 
     @at("/item/<x>", "GET", "HEAD", expire=300, prefix="t:item")
     async def item(x):

@@ -28,6 +28,7 @@ from starlette.responses import (
 from starlette.routing import Route
 
 import asyncfan
+from asyncfan import current_load
 from asyncfan.caching.cache import Cache
 from asyncfan.caching.calls.level import CacheLevel
 from asyncfan.http import cache_response
@@ -55,9 +56,15 @@ class Site:
         self.ended = []
         self.inner = make(self)
 
+    def count(self, name):
+        """Count a call, and tag what it answers with the name."""
+        current_load().tag(name)
+        self.calls[name] += 1
+        return self.calls[name]
+
     def shown(self, name, x, query):
         """Count a call of a class view, and return what it answers."""
-        self.calls[name] += 1
+        self.count(name)
         return f"{name} {x} {query}"
 
     async def events(self):
@@ -194,9 +201,7 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
 
         return add
 
-    def count(name):
-        site.calls[name] += 1
-        return site.calls[name]
+    count = site.count
 
     @at("/item/{x}", "GET", "HEAD", expire=300, prefix="t:item")
     async def item(request: Request):

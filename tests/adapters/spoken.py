@@ -76,6 +76,7 @@ class Site:
         """Return (path, methods, options, endpoint) of each; an endpoint is called with an `Ask`."""
         return endpoints(self)
 
+    count = sites.Site.count
     events = sites.Site.events
     shown = sites.Site.shown
 
@@ -127,9 +128,7 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
 
         return add
 
-    def count(name):
-        site.calls[name] += 1
-        return site.calls[name]
+    count = site.count
 
     @at("/item/{x}", "GET", "HEAD", expire=300, prefix="t:item")
     async def item(ask):

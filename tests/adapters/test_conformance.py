@@ -195,6 +195,16 @@ def test_clear_drops_the_entries_of_a_prefix(client, site):
     assert (site.calls["item"], site.calls["other"]) == (2, 1)
 
 
+def test_clear_drops_what_its_handler_tagged(client, site):
+    """A handler says what its response is about, wherever its framework runs it."""
+    client.get("/item/3")
+    client.get("/other")
+    site.cache.clear_tags("item")
+    client.get("/item/3")
+    client.get("/other")
+    assert (site.calls["item"], site.calls["other"]) == (2, 1)
+
+
 def test_unsafe_method_without_methods_is_refused(client, site):
     """A PUT handler under @cache_response fails loudly instead of being skipped."""
     try:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ...caching.loads.flights import running_loop
+from ...caching.shared.portal import result_of
+from ...context import loading
 from ...http.messages import LONGEST_BODY, Headers
 from ...http.rules import Rule
 from .environ import Environ, StartResponse, WSGIApp
@@ -70,27 +72,23 @@ class Visit:
             return self._ask()
         if not self._has_thread:
             return await asyncio.to_thread(self._ask)
-        loop = asyncio.get_running_loop()
-        ended: asyncio.Future[tuple[Exchange | None, Exception | None]] = loop.create_future()
+        ended: concurrent.futures.Future[tuple[Exchange | None, Exception | None]] = concurrent.futures.Future()
+        load = loading.get()
 
         def turn() -> None:
+            token = loading.set(load)  # the application may say things of it
             try:
-                result = self._ask(), None
+                ended.set_result((self._ask(), None))
             except Exception as error:  # noqa: BLE001 - raised again in the loop, and from there in this thread
-                loop.call_soon_threadsafe(_set, ended, (None, error))
-            else:
-                loop.call_soon_threadsafe(_set, ended, result)
+                ended.set_result((None, error))
+            finally:
+                loading.reset(token)
 
         self._turns.put(turn)
-        exchange, error = await ended
+        exchange, error = await result_of(ended)
         if exchange is None:
             raise error or AssertionError
         return exchange
 
     def _ask(self) -> Exchange:
         return Exchange(self._app, self.request, self.rule.options.max_body)
-
-
-def _set(future: asyncio.Future[Any], result: Any) -> None:
-    if not future.done():
-        future.set_result(result)

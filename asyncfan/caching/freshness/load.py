@@ -90,6 +90,8 @@ class Load:
 def current_load() -> Load:
     """Return what the surrounding load of a cached function may set: expiry, tags, a validator, "do not store".
 
+    The handler of a cached endpoint may set all but the validator; of what it skips, everybody gets one of their own.
+
     Outside of a load, such as in a test that calls the function itself, what is set has no effect.
 
     Example:

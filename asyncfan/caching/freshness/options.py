@@ -124,7 +124,7 @@ def freshness_of(
         soft_timeout=_positive("soft_timeout", options.get("soft_timeout")),
         hard_timeout=_positive("hard_timeout", options.get("hard_timeout")),
         limiter=options.get("limiter"),
-        tags_of=_tags_of(function, options.get("tags", ())),
+        tags_of=tagging(function, options.get("tags", ())),
     )
 
 
@@ -164,8 +164,13 @@ def _callable(name: str, value: Any) -> Any:
     return value
 
 
-def _tags_of(function: Callable[..., Any], tags: Any) -> Callable[..., tuple[str, ...]] | None:
-    """Return what gives the tags of a call from its arguments; None where there are none."""
+def tagging(function: Callable[..., Any], tags: Any) -> Callable[..., tuple[str, ...]] | None:
+    """Return what gives the tags of a call of ``function`` from its arguments; None where there are none.
+
+    Raises:
+        TypeError: ``tags`` are no texts and no function.
+        ValueError: A tag is empty, or names no parameter.
+    """
     if callable(tags):
         return _checked(cast("Callable[..., Iterable[str]]", tags))
     if not isinstance(tags, Iterable):

@@ -50,6 +50,7 @@ class LeaderLoads(TaskLoads):
         key: Any,
         call: Callable[[], Awaitable[Loaded[V]]],
         *,
+        tags: tuple[str, ...] = (),
         anew: bool = False,
         refresh: Callable[[], Awaitable[Loaded[V]]] | None = None,
     ) -> tuple[V, Literal["hit", "miss", "joined", "stale"]]:
@@ -58,6 +59,7 @@ class LeaderLoads(TaskLoads):
         Args:
             key: The call's key.
             call: Gives the value, and for how long it may be kept.
+            tags: The value's tags; the call may add some by `current_load`.
             anew: Don't look for a stored value; a load in flight is joined all the same.
             refresh: As ``call``, in a task that the cache owns, after an expired value was returned at once; needed
                 where values have ``stale_while_revalidate``.
@@ -75,12 +77,13 @@ class LeaderLoads(TaskLoads):
             entry, flight, waiter = self.enter(key, loop, loop.create_future, anew=anew, counts=counts)
             if entry is not None:
                 if flight is not None:
+                    flight.tags = tags
                     self.start(self._lead_later(flight, refresh or call), (flight,), loop)
                 return entry.value, "hit"
             counts = False
             try:
                 if waiter is None:
-                    flight.anew = anew
+                    flight.tags, flight.anew = tags, anew
                     return await self._lead(flight, call)
                 result = await flight.wait(waiter)
             finally:
@@ -175,10 +178,11 @@ class LeaderLoads(TaskLoads):
         now, stale, last = self.cache.clock(), loaded.stale_while_revalidate, loaded.stale_if_error
         if flight.passage is not None:  # other processes tell a value's age by what the operation says
             stale, last = min(stale, self.freshness.stale_while_revalidate), min(last, self.freshness.stale_if_error)
-        if not (stale or last):
+        tags = flight.known_tags
+        if not (stale or last or tags):
             return Entry(flight.key, loaded.value, now + expire, self.seal)
         life = (expire, expire + stale, expire + last, expire)
-        return Aging(flight.key, loaded.value, self.seal, born=now, life=life)
+        return Aging(flight.key, loaded.value, self.seal, born=now, life=life, tags=tags)
 
     def _end_soon(self, passage: Passage) -> None:
         """Tell the tier how a handler's load ended, in a task that the cache waits for: the response need not wait."""
