@@ -1,5 +1,6 @@
 """The engines that take the work: each is started once, and only if a test asks for it."""
 
+import contextlib
 import gc
 import multiprocessing
 import os
@@ -114,9 +115,9 @@ def loky():
     pool.shutdown(wait=True, kill_workers=True)
 
 
-@pytest.fixture(scope="session")
-def dask_client():
-    """A Dask cluster of two worker processes on this machine."""
+@contextlib.contextmanager
+def dask_cluster():
+    """Start a Dask cluster of two worker processes on this machine."""
     from distributed import Client, LocalCluster
 
     gc.freeze()  # a thousand modules, which the collection after each test need not walk through
@@ -124,6 +125,20 @@ def dask_client():
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs="CRITICAL") as cluster,
         Client(cluster) as client,
     ):
+        yield client
+
+
+@pytest.fixture(scope="session")
+def dask_client():
+    """A client of a Dask cluster, whose workers live as long as it."""
+    with dask_cluster() as client:
+        yield client
+
+
+@pytest.fixture
+def mortal():
+    """A client of a Dask cluster whose workers a test may kill: it does not always start others for them."""
+    with dask_cluster() as client:
         yield client
 
 

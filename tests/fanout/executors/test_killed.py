@@ -22,9 +22,10 @@ CLUSTERS = ["dask", "dask_adapter"]  # which run its work again
 
 @pytest.fixture
 def pool(request):
-    """A pool of this test's own, or a cluster."""
+    """A pool or cluster of this test's own."""
     if request.param in CLUSTERS:
-        yield request.getfixturevalue(request.param).executor
+        client = request.getfixturevalue("mortal")
+        yield client.get_executor(pure=False) if request.param == "dask" else adapted(client)
         return
     if request.param == "loky":
         from loky import ProcessPoolExecutor as LokyPool
@@ -35,6 +36,13 @@ def pool(request):
         pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
     yield pool
     pool.shutdown(wait=True)
+
+
+def adapted(client):
+    """Return our executor of a Dask cluster, which takes a second to import."""
+    from asyncfan.adapters.dask import DaskExecutor
+
+    return DaskExecutor(client)
 
 
 @pytest.fixture
@@ -84,13 +92,9 @@ async def test_a_worker_killed_mid_run_loses_no_item(pool, size, paths, request)
 
 
 @pytest.fixture
-def strict(dask_client):
+def strict(mortal):
     """Let Dask give up a call whose worker has died once; it counts those too that wait at a worker's door."""
-    dask_client.wait_for_workers(2)
-    scheduler = dask_client.cluster.scheduler
-    usual, scheduler.allowed_failures = scheduler.allowed_failures, 0
-    yield
-    scheduler.allowed_failures = usual
+    mortal.cluster.scheduler.allowed_failures = 0
 
 
 @pytest.mark.usefixtures("strict")
@@ -112,18 +116,18 @@ async def test_a_call_that_dask_gives_up_fails_alone_or_is_retried(pool, attempt
     assert isinstance(first.exception, KilledWorker) is (attempts == 1)
 
 
-async def test_a_worker_that_dies_frees_no_slots_but_its_own(dask_adapter, paths):
+async def test_a_worker_that_dies_frees_no_slots_but_its_own(mortal, paths):
     """Where calls are withdrawn, those of other workers are waited for, though the answer of one is lost with it."""
     limiter = Limiter(max_concurrency=2)
-    processor = ParallelProcessor(executor=dask_adapter.executor, limiter=limiter)
+    processor = ParallelProcessor(executor=adapted(mortal), limiter=limiter)
     task = asyncio.ensure_future(processor.map(work.hold, paths[:2]))
     await until(lambda: all(map(work.begun, paths[:2])))
     os.kill(work.pids(paths[0])[0], signal.SIGSTOP)  # it will not say what it runs
     task.cancel()
-    await asyncio.sleep(dask_adapter.hears)
+    await asyncio.sleep(0.5)
     kill(paths[0])
     await until(lambda: limiter.running < 2)
-    await asyncio.sleep(dask_adapter.hears)
+    await asyncio.sleep(0.5)
     assert limiter.running == 1
     let_go(paths)
     with pytest.raises(asyncio.CancelledError):
