@@ -87,6 +87,7 @@ class Thread:
         finally:
             if left := asyncio.all_tasks(loop):  # what a shared tier is to be told
                 loop.run_until_complete(asyncio.wait(left))
+            loop.run_until_complete(loop.shutdown_asyncgens())  # a shared tier's connections end with it
             loop.close()
 
     def _drive(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -16,6 +16,7 @@ runs.py         a run of a script, and how a server is told of it
 slots.py        what a cluster says of its slots
 packing.py      commands as bytes
 connections.py  to one server, for one event loop
+abrupt.py       connections that end at once
 address.py      what a URL says
 """
 

@@ -10,6 +10,8 @@ from redis.asyncio.connection import AbstractConnection, Connection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from .abrupt import abrupt
+
 __all__ = ["Address", "read"]
 
 _CLUSTER = "+cluster"
@@ -71,7 +73,7 @@ def read(url: str, timeout: float, options: Mapping[str, Any]) -> Address:
         where = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
     except ValueError:
         raise ValueError(f"cannot read the server's URL (not shown: it may hold a password): {_HOW}") from None
-    kwargs["connection_class"] = _abrupt(kwargs.get("connection_class", Connection))
+    kwargs["connection_class"] = abrupt(kwargs.get("connection_class", Connection))
     for name in _POOL_OPTIONS:
         kwargs.pop(name, None)
     user = f"{parts.username or ''}{':***' if parts.password else ''}{'@' if parts.username or parts.password else ''}"
@@ -80,19 +82,3 @@ def read(url: str, timeout: float, options: Mapping[str, Any]) -> Address:
     if hasattr(made, "driver_info"):  # redis-py reads its package's metadata for it, 1 ms for each connection
         kwargs["driver_info"] = made.driver_info
     return address
-
-
-def _abrupt(make: type[AbstractConnection]) -> type[AbstractConnection]:
-    """Return redis-py's class, but of connections that end at once, by whatever of its own ways it closes them.
-
-    TLS would say goodbye first, and what was not sent would be sent first: both wait for a server that may never
-    answer, and an event loop that ends meanwhile leaves the socket open.
-    """
-
-    class Abrupt(make):  # type: ignore[misc, valid-type]
-        async def disconnect(self, *args: Any, **kwargs: Any) -> None:
-            if self._writer is not None:
-                self._writer.transport.abort()
-            await super().disconnect(*args, **kwargs)
-
-    return Abrupt

@@ -9,7 +9,7 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError, ResponseError
 
-from ...caching.shared.server.courier import Command
+from ...caching.shared.server.courier import CLOSED, Command
 from ...caching.shared.server.deadline import Deadline
 from .address import Address
 from .packing import packed
@@ -29,6 +29,7 @@ class Connections:
         self._address = address
         self._place = place
         self._idle: list[AbstractConnection] = []  # the last one used is the next one used
+        self._closed = False  # for good: nobody would close what is opened or kept from then on
 
     async def connect(self) -> AbstractConnection:
         """Open a connection that the caller owns.
@@ -36,6 +37,8 @@ class Connections:
         Raises:
             OSError: The server cannot be reached.
         """
+        if self._closed:
+            raise ConnectionAbortedError(CLOSED)
         connection = self._address.connection(**self._place)
         try:
             async with Deadline(self._address.patience):
@@ -60,7 +63,8 @@ class Connections:
         if self._idle:
             with contextlib.suppress(ConnectionError):  # the server may have gone long ago, and be back
                 return await self._exchange(self._idle.pop(), commands)
-            await self.aclose()
+            while self._idle:
+                await self._idle.pop().disconnect()
         return await self._exchange(await self.connect(), commands)
 
     async def _exchange(self, connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:
@@ -74,10 +78,13 @@ class Connections:
                 raise ConnectionError(str(error)) from error
             raise
         self._idle.append(connection)
+        if self._closed:
+            await self.aclose()
         return replies
 
     async def aclose(self) -> None:
-        """Close the connections that are not in use."""
+        """Close the connections that are not in use now, and those that are when they are not; open no others."""
+        self._closed = True
         while self._idle:
             await self._idle.pop().disconnect()
 

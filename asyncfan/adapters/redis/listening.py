@@ -9,6 +9,7 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
+from ...caching.shared.server.seen import see
 from .server import Server
 
 __all__ = ["messages"]
@@ -42,6 +43,7 @@ async def messages(server: Server) -> AsyncIterator[bytes]:
 async def _next(connection: AbstractConnection) -> Any:
     """Return what comes next."""
     reading = asyncio.create_task(connection.read_response(), name="asyncfan:listen")
+    reading.add_done_callback(see)  # it may fail just as we are cancelled
     try:
         for beat in range(MAX_BEATS):
             if beat:

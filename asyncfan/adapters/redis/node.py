@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,8 +63,9 @@ class Node:
 
     async def aclose(self) -> None:
         """End what is under way and close all connections."""
+        await self._connections.aclose()  # first: it waits for nothing, so that it is done whatever comes
         await self._courier.aclose()
-        await self._connections.aclose()
+        await asyncio.sleep(0)  # the event loop closes the sockets in its next pass
 
     def __repr__(self) -> str:
         return f"<Node {self._connections!r} {self._courier!r}>"

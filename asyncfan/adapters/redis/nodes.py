@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
+from ...caching.shared.server.courier import CLOSED
+from ...caching.shared.server.seen import see
 from .address import Address
 from .node import Node
 from .slots import owners
@@ -24,7 +27,7 @@ class Nodes:
         """Return each slot's node.
 
         Raises:
-            ConnectionError: No node can be reached.
+            ConnectionError: No node can be reached, or this was closed meanwhile.
 
         Cancellation:
             The slots are looked up all the same, for the others.
@@ -32,9 +35,12 @@ class Nodes:
         while not self._slots:
             if self._lookup is None or self._lookup.done():
                 self._lookup = asyncio.create_task(self._look_up(), name="asyncfan:cluster")
+                self._lookup.add_done_callback(see)
             lookup = self._lookup
             await asyncio.wait([lookup])
-            if not lookup.cancelled() and (error := lookup.exception()):
+            if lookup.cancelled():
+                raise ConnectionAbortedError(CLOSED)
+            if error := lookup.exception():
                 raise ConnectionError(str(error)) from error
         return self._slots
 
@@ -63,11 +69,12 @@ class Nodes:
 
     async def aclose(self) -> None:
         """Close the connections to all nodes."""
-        if self._lookup is not None:
-            self._lookup.cancel()
-            await asyncio.wait([self._lookup])
-        for node in self._nodes.values():
-            await node.aclose()
+        async with contextlib.AsyncExitStack() as closing:  # all of them, whatever comes while one is being closed
+            for node in self._nodes.values():
+                closing.push_async_callback(node.aclose)
+            if self._lookup is not None:
+                self._lookup.cancel()
+                await asyncio.wait([self._lookup])
 
     def __repr__(self) -> str:
         return f"<Nodes {', '.join(filter(None, self._nodes)) or 'not looked up'}>"

@@ -147,7 +147,7 @@ class Many:
         if self._operation.tier is None:
             return {}
         look = look_there(self._operation, self._operation.tier, self._tags(missing), None)
-        return self._copies(self._operation.tier.blocking(look))
+        return self._copies(self._operation.tier.blocking(look) or {})
 
     def _tags(self, calls: Sequence[Call]) -> dict[Key, tuple[str, ...]]:
         tags_of = self._function.freshness.tags_of

@@ -79,51 +79,61 @@ class Bus:
     def start(self) -> None:
         """Listen from now on, unless it does."""
         with self._lock:
-            if self._listening is None:
-                self._listening = self._portal.start(self._listen_for_good(), "asyncfan:shared tier listens")
+            if not self.started:
+                self.tried = concurrent.futures.Future()
+                listening = self._listen_for_good(self.tried)
+                self._listening = self._portal.start(listening, "asyncfan:shared tier listens")
 
-    async def _listen_for_good(self) -> None:
+    async def _listen_for_good(self, tried: concurrent.futures.Future[None]) -> None:
         try:
             while True:
                 try:
-                    await self._listen()
+                    await self._listen(tried)
                 except Exception as error:  # noqa: BLE001 - whatever it is, messages may be missed
                     if self.connected:
                         log.warning("the shared cache's messages are lost for now: %s", type(error).__name__)
-                self._lost()
+                self._lost(tried)
                 await asyncio.sleep(RETRY)
         finally:
-            self._lost()
+            self._lost(tried)
 
-    async def _listen(self) -> None:
+    async def _listen(self, tried: concurrent.futures.Future[None]) -> None:
         async with contextlib.aclosing(self._store.listen()) as messages:  # type: ignore[type-var]
             async for message in messages:
                 if message:
                     self._heard(parse_message(message))
                 else:
                     self._on_connected()
-                    self.connected = True
-                    self._done_trying()
+                    self.connected = tried is self.tried
+                    _set(tried)
 
-    def _lost(self) -> None:
-        self.losses += self.connected
-        self.connected = False
-        self._done_trying()
-
-    def _done_trying(self) -> None:
-        if not self.tried.done():
-            self.tried.set_result(None)
+    def _lost(self, tried: concurrent.futures.Future[None]) -> None:
+        if tried is self.tried:  # else it was forgotten, and another one may be connected
+            self.losses += self.connected
+            self.connected = False
+        _set(tried)
 
     @property
     def started(self) -> bool:
         """Whether it listens, or tries to."""
-        return self._listening is not None
+        return self._listening is not None and not self._listening.done()
+
+    def stop(self) -> None:
+        """Take it that the portal is about to end what runs there; `start` does not wait for that."""
+        with self._lock:
+            self._listening = None
+            self.connected = False
+            self.tried = concurrent.futures.Future()
 
     def forget(self) -> None:
-        """Take it that the portal has ended what ran there, or that it was the parent's, in a forked child."""
-        self._listening = None
-        self.connected = False
-        self.tried = concurrent.futures.Future()
+        """In a forked child: leave listening to the parent."""
+        self._lock = threading.Lock()
+        self.stop()
 
     def __repr__(self) -> str:
         return f"<Bus {'connected' if self.connected else 'not connected'}, {self.losses} losses>"
+
+
+def _set(tried: concurrent.futures.Future[None]) -> None:
+    if not tried.done():
+        tried.set_result(None)

@@ -197,7 +197,8 @@ class Outbox:
     async def flush(self) -> None:
         """Wait until nothing is pending; in any event loop."""
         while (sending := self._sending) is not None:
-            await result_of(sending)
+            with suppress(concurrent.futures.CancelledError):  # the portal was closed meanwhile
+                await result_of(sending)
 
     def flush_here(self, timeout: float) -> None:
         """Block this thread until nothing is pending, for so many seconds at most."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import concurrent.futures
+import contextlib
 import contextvars
 import threading
 from collections.abc import Callable, Coroutine
@@ -32,6 +33,7 @@ class Portal:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()  # those that run in the loop now
+        self._ended: concurrent.futures.Future[None] | None = None  # of the last loop that was closed: its tasks have
 
     def start(
         self, coroutine: Coroutine[Any, Any, T], name: str, context: contextvars.Context | None = None
@@ -44,60 +46,79 @@ class Portal:
         return (contextvars.Context() if context is None else context).run(self._start, coroutine, name)
 
     def _start(self, coroutine: Coroutine[Any, Any, T], name: str) -> concurrent.futures.Future[T]:
-        return asyncio.run_coroutine_threadsafe(self._own(coroutine, name), self._running_loop())
-
-    async def _own(self, coroutine: Coroutine[Any, Any, T], name: str) -> T:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - for the type checker
-        task.set_name(name)
-        self._tasks.add(task)
-        try:
-            return await coroutine
-        finally:
-            self._tasks.discard(task)
+        with self._lock:  # what comes after `_end` goes to a new loop: in the old one it would be cancelled unbegun
+            return asyncio.run_coroutine_threadsafe(_own(coroutine, name, self._tasks), self._running_loop())
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=_serve, args=(self._loop,), name=self._name, daemon=True)
-                self._thread.start()
-                atexit.register(self._stop)  # scripts seldom close their cache, and would be told of destroyed tasks
-            return self._loop
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=_serve, args=(self._loop,), name=self._name, daemon=True)
+            self._thread.start()
+            atexit.register(self._stop)  # scripts seldom close their cache, and would be told of destroyed tasks
+        return self._loop
 
     def _stop(self) -> None:
-        loop, thread = self._loop, self._thread
-        if thread is not None and loop is not None:
-            loop.call_soon_threadsafe(loop.stop)
+        _, thread = self._end(_nothing)
+        if thread is not None:
             thread.join(_PATIENCE)
 
     async def aclose(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Cancel what runs there, wait until it has ended, run ``last``, end the thread; `start` makes a new one."""
-        if self._loop is not None:
-            await result_of(asyncio.run_coroutine_threadsafe(self._end_all(last), self._loop))
-        with self._lock:
-            loop, thread = self._loop, self._thread
-            self._loop, self._thread = self._given, None
-        if thread is not None and loop is not None:
-            atexit.unregister(self._stop)
-            loop.call_soon_threadsafe(loop.stop)
+        """Cancel what runs there, wait until it has ended, run ``last``, end the thread; `start` makes a new one.
+
+        Cancellation:
+            All of that happens; only the waiting for it ends.
+        """
+        ended, thread = self._end(last)
+        if ended is not None:
+            await result_of(ended)
+        if thread is not None:
             thread.join()
 
-    async def _end_all(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        await last()
+    def _end(
+        self, last: Callable[[], Coroutine[Any, Any, None]]
+    ) -> tuple[concurrent.futures.Future[None] | None, threading.Thread | None]:
+        """Have the loop and its thread end; returns what tells when they have, also if somebody else did."""
+        with self._lock:
+            loop, thread, tasks = self._loop, self._thread, self._tasks
+            if loop is not None:
+                self._loop, self._thread, self._tasks = self._given, None, set()
+                ended = self._ended = asyncio.run_coroutine_threadsafe(_end_all(tasks, last), loop)
+                if thread is not None:
+                    ended.add_done_callback(lambda _: loop.call_soon_threadsafe(loop.stop))
+                    atexit.unregister(self._stop)
+            return self._ended, thread
 
     def forget(self) -> None:
         """In a forked child: forget the parent's thread."""
         self._lock = threading.Lock()
         self._tasks = set()
-        self._loop, self._thread = self._given, None
+        self._loop, self._thread, self._ended = self._given, None, None
 
     def __repr__(self) -> str:
         return f"<Portal {self._name!r} {'closed' if self._loop is None else 'open'}>"
+
+
+async def _own(coroutine: Coroutine[Any, Any, T], name: str, tasks: set[asyncio.Task[Any]]) -> T:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - for the type checker
+    task.set_name(name)
+    tasks.add(task)
+    try:
+        return await coroutine
+    finally:
+        tasks.discard(task)
+
+
+async def _end_all(tasks: set[asyncio.Task[Any]], last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Cancel all tasks; each has begun, since the loop takes what comes from other threads in order."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=_PATIENCE)
+    await last()
+
+
+async def _nothing() -> None: ...
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
@@ -115,5 +136,18 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
 
 
 async def result_of(future: concurrent.futures.Future[T]) -> T:
-    """Wait in any event loop for what another thread sets; a cancelled caller leaves the future as it is."""
-    return await asyncio.shield(asyncio.wrap_future(future))
+    """Wait in any event loop for what another thread sets; a cancelled caller leaves the future as it is.
+
+    Raises:
+        concurrent.futures.CancelledError: Somebody has cancelled it.
+    """
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+
+    def tell(_: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits
+            loop.call_soon_threadsafe(done.set)
+
+    future.add_done_callback(tell)
+    await done.wait()
+    return future.result()

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from .clears import Clears
@@ -14,6 +15,7 @@ from .envelope import Header, remaining, unpack
 from .protocol import HEAD, Ledger, Store, Stored
 from .server.asking import Asking
 from .server.joining import Joined
+from .server.seen import see
 from .server.turns import READS, Turns
 from .unsent import Unsent
 
@@ -191,7 +193,7 @@ class Reader:
             task = self._fetches.get(loop)
             if task is None:
                 task = self._fetches[loop] = loop.create_task(self._fetch(loop), name="asyncfan:shared tier catches up")
-                task.add_done_callback(_see)
+                task.add_done_callback(partial(self._fetched, loop))
             await asyncio.shield(task)
 
     async def _fetch(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -199,6 +201,11 @@ class Reader:
             self._clears.adopt(await self._ask(self._store.ledger))
         finally:
             del self._fetches[loop]
+
+    def _fetched(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
+        if self._fetches.get(loop) is task:  # it was cancelled before its first step
+            del self._fetches[loop]
+        see(task)
 
     async def aclose(self) -> None:
         """End what runs in this event loop."""
@@ -211,11 +218,6 @@ class Reader:
     def forget(self) -> None:
         """In a forked child: leave what runs to the parent."""
         self._fetches = {}
-
-
-def _see(task: asyncio.Task[None]) -> None:
-    if not task.cancelled():
-        task.exception()  # whoever waited for it may have left
 
 
 def _found(header: Header, value: Any, stored: Stored) -> Found:

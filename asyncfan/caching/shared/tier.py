@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import concurrent.futures
 import contextlib
 import logging
 import random as random_module
@@ -348,14 +349,19 @@ class SharedTier:
             self._bus.start()
             self._outbox.resume()
             atexit.register(self._outbox.flush_here, CLOSING)
+        elif self._outbox.behind:
+            self._outbox.resume()  # it may have been closed meanwhile
 
     def _note_deafness(self) -> None:
         """Remember if memory is about to hold something whose invalidation by others cannot be heard."""
         if not self._bus.connected:
             self._deaf = True
 
-    def blocking(self, call: Coroutine[Any, Any, T]) -> T:
+    def blocking(self, call: Coroutine[Any, Any, T]) -> T | None:
         """Run one of the tier's coroutines for a thread that has no event loop, and block until it has ended.
+
+        Returns:
+            What it gives; None if the tier is closed meanwhile.
 
         Example:
             >>> from asyncfan.testing import MemoryStore
@@ -367,6 +373,8 @@ class SharedTier:
         future = self._portal.start(call, "asyncfan:shared tier works for a thread")
         try:
             return future.result()
+        except concurrent.futures.CancelledError:
+            return None
         except BaseException:
             future.cancel()
             raise
@@ -383,14 +391,15 @@ class SharedTier:
         except TimeoutError:
             log.warning("the shared cache was closed before %d invalidations reached it", len(self._outbox))
         atexit.unregister(self._outbox.flush_here)
+        self._bus.stop()  # first: who uses the tier from here on starts it anew
         await self._portal.aclose(self._end_here)
-        self._bus.forget()
         await self._end_here()
 
     async def _end_here(self) -> None:
         """End what runs in this event loop."""
-        for part in (self._reader, self._claimer, self._writes, self._turns, self._store):
-            await part.aclose()
+        async with contextlib.AsyncExitStack() as closing:  # all of it, whatever comes while one part is being closed
+            for part in (self._store, self._turns, self._writes, self._claimer, self._reader):
+                closing.push_async_callback(part.aclose)
 
     def after_fork(self) -> None:
         """In a forked child: forget the parent's thread, leases and pending invalidations."""
