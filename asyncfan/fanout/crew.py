@@ -89,6 +89,11 @@ class Crew:
     def _workers(self) -> int:
         return len(self.tasks) + (self.caller is not None) - len(self._leaving)
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for the run now, and would be cancelled with it."""
+        return True
+
     def busy(self) -> int:
         """Return how many workers have an item, or will take one without waiting for it."""
         return len(self.tasks) + (self.caller is not None)

@@ -19,6 +19,7 @@ from collections.abc import (
 )
 from typing import Any, Generic, Self, TypeVar
 
+from ..exceptions import SelfCancelledError
 from .crew import Closed
 from .outcome import Outcome
 from .run import MISSING, Run
@@ -101,7 +102,7 @@ class Stream(Generic[R]):
                     break
                 await run.news()
         except GeneratorExit:
-            await self._end(run, "left")
+            await self._leave(run)
             raise
         except asyncio.CancelledError as error:
             await self._end(run, "caller", error)
@@ -109,6 +110,12 @@ class Stream(Generic[R]):
             await self._end(run, "left")
         for outcome in run.never_started():
             yield outcome
+
+    async def _leave(self, run: StreamRun) -> None:
+        try:
+            await self._end(run, "left")
+        except* SelfCancelledError:  # an event loop that ends cancels the workers before it closes this
+            pass
 
     async def _end(self, run: StreamRun, why: Closed, cause: BaseException | None = None) -> None:
         if run.loop.is_closed():  # nothing can be awaited any more
@@ -203,6 +210,11 @@ class StreamRun(Run):
             return True
         between = self.pulled - self.taken
         return between >= self.window and (between >= self.reach or self.out.ready())
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the consumer waits for a result now."""
+        return self._news is not None and not self._news.done()
 
     async def news(self) -> None:
         """Wait until the next result is there or the last worker has ended."""

@@ -120,6 +120,8 @@ def _settle_cancellation(
     """
     if caller is None and run.closed:
         return
+    if caller is None and not run.is_awaited:  # the event loop ends, most likely: to go on would hold it up
+        raise asyncio.CancelledError
     alone = caller is None or not waited  # nobody else can have done it
     for _ in range(task.cancelling() - level if alone or caller is None else caller.forget()):
         if task.cancelling() > level:

@@ -155,6 +155,22 @@ async def test_a_bare_break_stops_the_workers_soon():
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+@pytest.mark.parametrize("on_error", ["raise", "group", "collect"])
+@pytest.mark.parametrize("taken", [1, 2])
+def test_a_left_stream_says_nothing_at_the_end_of_the_event_loop(taken, on_error, caplog):
+    """That cancels the workers before it closes the stream, which nobody waits for any more."""
+
+    async def main():
+        results = aiter(ParallelProcessor(3, on_error=on_error).stream(lambda x: nap(x // 2 * 100), range(9)))
+        for _ in range(taken):
+            await anext(results)
+        return results
+
+    left = asyncio.run(main())
+    assert caplog.text == ""
+    del left
+
+
 async def test_a_cancelled_consumer_stops_the_workers():
     """Cancelled while it waits for a result, the consumer gets CancelledError when no worker is left."""
     gate = Gate()
