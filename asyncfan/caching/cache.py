@@ -174,7 +174,9 @@ class Cache(Decorating, Items, Invalidation):
             self.store.stop()
         if mine:
             await asyncio.wait(mine)
-        for thread in list(self.threads):
+        with self.store.lock:
+            threads = list(self.threads)
+        for thread in threads:
             await asyncio.to_thread(thread.join)
         writes = [task for task in self.writes if task.get_loop() is loop and task is not asyncio.current_task()]
         if writes:

@@ -534,6 +534,32 @@ async def _forever():
     await asyncio.Event().wait()
 
 
+@pytest.mark.real_time
+def test_aclose_waits_for_a_background_load_whose_thread_is_just_being_started(monkeypatch):
+    """It could not be joined yet."""
+    cache, closed, start = Cache(clock=lambda: now), [], threading.Thread.start
+    now = 0.0
+
+    @cache.cache_function(expire=1, stale_while_revalidate=10)
+    def f():
+        return now
+
+    def started(thread):
+        if thread.name.startswith("asyncfan"):
+            start(closer)
+            closer.join(0.2)  # it would have failed by then
+        start(thread)
+
+    closer = threading.Thread(target=lambda: closed.append(asyncio.run(cache.aclose())))
+    f()
+    now = 2.0
+    monkeypatch.setattr(threading.Thread, "start", started)
+    f()
+    closer.join()
+    assert closed == [None]
+    assert cache.threads == set()
+
+
 async def test_aclose_inside_a_load_does_not_wait_for_itself():
     """A load may close the cache that runs it."""
     cache = Cache()

@@ -112,9 +112,10 @@ class ThreadLoads(Storing):
         thread = threading.Thread(
             target=contextvars.copy_context().run, args=(load,), name=self.task_name, daemon=True
         )  # fmt: skip
-        self.cache.threads.add(thread)
         try:
-            thread.start()
+            with self.lock:  # who closes the cache waits for threads that have started
+                self.cache.threads.add(thread)
+                thread.start()
         except BaseException:  # no more threads
             self.cache.threads.discard(thread)
             self.settle(flight, AGAIN)
