@@ -120,7 +120,7 @@ def _settle_cancellation(
     """
     if caller is None and run.closed:
         return
-    if caller is None and not run.is_awaited:  # the event loop ends, most likely: to go on would hold it up
+    if caller is None and not run.is_awaited and _loop_ends():  # to go on with other items would hold it up
         raise asyncio.CancelledError
     alone = caller is None or not waited  # nobody else can have done it
     for _ in range(task.cancelling() - level if alone or caller is None else caller.forget()):
@@ -134,6 +134,11 @@ def _settle_cancellation(
     except asyncio.CancelledError as error:
         if caller is not None and task.cancelling() > level:
             run.close("caller", error)
+
+
+def _loop_ends() -> bool:
+    """Say whether every task is being cancelled, as `asyncio.run` does at its end."""
+    return all(task.cancelling() for task in asyncio.all_tasks())
 
 
 def context_root() -> object | None:

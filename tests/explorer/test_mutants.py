@@ -324,7 +324,7 @@ MUTANTS = {
         Operation, "_lead_later", "await self._lead(flight, call)", "await call()"
     ),
     "a response has no life after its expiry": (
-        Operation, "_entry_of", "if not (stale or last):", "if True:"
+        Operation, "_entry_of", "if not (stale or last or tags):", "if True:"
     ),
     "a generator is asked for what nobody has asked for": (
         Recording, "is_asked", "while not self.waiters and not self.cancelled:", "while False:"

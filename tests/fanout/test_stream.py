@@ -171,6 +171,23 @@ def test_a_left_stream_says_nothing_at_the_end_of_the_event_loop(taken, on_error
     del left
 
 
+@pytest.mark.parametrize("busy", [0, 10])
+async def test_an_item_that_cancels_its_own_task_ends_alone(busy):
+    """Whether the consumer waits for it or is busy with another."""
+
+    async def give_up(x):
+        await asyncio.sleep(1)
+        if x == 3:
+            asyncio.current_task().cancel()
+            await asyncio.sleep(0)
+
+    statuses = []
+    async for outcome in ParallelProcessor(3, on_error="collect").stream(give_up, range(9)):
+        statuses.append(outcome.status)
+        await asyncio.sleep(busy)
+    assert statuses == ["ok"] * 3 + ["cancelled"] + ["ok"] * 5
+
+
 async def test_a_cancelled_consumer_stops_the_workers():
     """Cancelled while it waits for a result, the consumer gets CancelledError when no worker is left."""
     gate = Gate()
