@@ -1,13 +1,20 @@
 """What a cached function is, and what its wrapper offers."""
 
 import asyncio
+import copy
+import dataclasses
+import enum
 import functools
 import gc
 import inspect
+import pickle
 import re
 import threading
+import types
 import weakref
+from typing import Protocol
 
+import pydantic
 import pytest
 
 from asyncfan import cache_function
@@ -428,6 +435,7 @@ def service(cache):
 
         @cache.cache_function
         async def get(self, a):
+            """Get it."""
             return self.name, a, object()
 
         @cache.cache_function(key_prefix="plain")
@@ -562,6 +570,63 @@ async def test_bound_method_keeps_its_face(cache):
     assert str(inspect.signature(one.get)) == "(a)"
     assert inspect.iscoroutinefunction(one.get)
     assert inspect.iscoroutinefunction(type(one).get)
+
+
+def test_bound_method_is_one_to_whoever_looks(cache):
+    """What it is bound to, what it says of itself and what it is equal to are a method's."""
+    make = service(cache)
+    one = make()
+    assert (inspect.ismethod(one.get), one.get.__self__, one.get.__func__) == (True, one, make.get)
+    assert (one.get.__doc__, one.get, len({one.get, one.get})) == ("Get it.", weakref.WeakMethod(one.get)(), 1)
+    assert one.get not in (make().get, one.plain)
+
+
+Pickled = service(Cache())
+Pickled.__qualname__ = "Pickled"
+
+
+@pytest.mark.parametrize("name", ["get", "plain", "of_class", "of_class_inside"])
+@pytest.mark.parametrize("copied", [lambda x: pickle.loads(pickle.dumps(x)), copy.deepcopy, copy.copy])
+def test_bound_method_is_copied_as_a_method(name, copied):
+    """A copy is the method of a copied instance, or of the same class."""
+    found = copied(getattr(Pickled(), name))
+    assert found == getattr(found.__self__, name)
+    assert found.__self__ is Pickled or type(found.__self__) is Pickled
+
+
+def classes():
+    """Makers of instances whose class looks at what stands in it, or is made anew of that: ``kind(method)``."""
+
+    def model(method):
+        return type("Model", (pydantic.BaseModel,), {"__module__": __name__, "get": method})()
+
+    def private(method):
+        namespace = {"__module__": __name__, "_get": method, "get": property(lambda self: self._get)}
+        return type("Model", (pydantic.BaseModel,), namespace)()
+
+    def slotted(method):
+        return dataclasses.make_dataclass("Data", [], namespace={"get": method}, slots=True, weakref_slot=True)()
+
+    def member(method):
+        return enum.Enum("Member", {"ONE": 1, "get": method}).ONE
+
+    def protocol(method):
+        return type("Made", (types.new_class("Shape", (Protocol,), exec_body=lambda x: x.update(get=method)),), {})()
+
+    return [model, private, slotted, member, protocol]
+
+
+@pytest.mark.parametrize("kind", classes(), ids=lambda kind: kind.__name__)
+def test_method_may_stand_in_any_class(cache, kind):
+    """Whatever makes the class takes a cached method for a method."""
+
+    class Body:
+        @cache.cache_function
+        def get(self, n):
+            return [n]
+
+    one = kind(vars(Body)["get"])
+    assert (one.get(1), one.get(1) is one.get(1)) == ([1], True)
 
 
 def test_method_called_through_its_class_is_the_instances(cache):

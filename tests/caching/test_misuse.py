@@ -1,7 +1,10 @@
 """What is wrong fails where it is written, in words that say the rule, the value and the way out."""
 
+import functools
 import re
+from dataclasses import make_dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 import pytest
 
@@ -156,6 +159,14 @@ def test_decorator_refuses_an_option_that_does_not_exist(cache):
         cache.cache_function(ttl=5)
 
 
+@pytest.mark.parametrize("kind", [property, functools.cached_property, functools.partialmethod])
+def test_decorator_refuses_what_stands_between(cache, kind):
+    """A property of a cached method is one; above a property there is no function to be seen."""
+    above = kind(lambda self: 1)
+    with raises(TypeError, f"cache_function takes a function, got {above!r}: write it directly above the function"):
+        cache.cache_function(above)
+
+
 async def test_decorator_refuses_a_coroutine(cache):
     """A call in place of the function is told how to do it right."""
 
@@ -263,23 +274,38 @@ def test_unkeyable_scope_value_is_named(cache):
         cached()
 
 
-def test_instance_that_cannot_be_told_apart_is_refused(cache):
-    """A class with slots needs one for weak references."""
+class Slotted:
+    """Has no place for weak references."""
 
-    class Slotted:
-        __slots__ = ()
+    __slots__ = ()
 
-        @cache.cache_function
-        def get(self):
-            return 1
+    def get(self):
+        return 1
 
-    name = "test_instance_that_cannot_be_told_apart_is_refused.<locals>.Slotted"
-    with raises(
-        TypeError,
-        f"a cached method of {name} cannot tell its instances apart: add '__weakref__' to {name}.__slots__, or build the key "
-        "yourself with key=",
-    ):
-        Slotted().get()
+
+class Pair(NamedTuple):
+    left: int
+    right: int
+
+
+@pytest.mark.parametrize(
+    ("instance", "way"),
+    [
+        (Slotted(), "add '__weakref__' to Slotted.__slots__, or "),
+        (Pair(1, 2), ""),
+        (make_dataclass("Point", ["x"], slots=True)(1), "write @dataclass(slots=True, weakref_slot=True), or "),
+    ],
+    ids=["slots", "named tuple", "dataclass"],
+)
+def test_instance_that_cannot_be_told_apart_is_refused(cache, instance, way):
+    """Its class has to have a place for weak references, or it is keyed by its value."""
+    get = cache.cache_function(Slotted.get)
+    message = (
+        f"a cached method of {type(instance).__name__} cannot tell its instances apart: {way}build the key yourself, as "
+        "in key=lambda self, ...: (self, ...)"
+    )
+    with raises(TypeError, message):
+        get(instance)
 
 
 @pytest.mark.parametrize("pattern", ["", "*", "***"])

@@ -58,9 +58,14 @@ class Instances:
             ref = weakref.ref(instance, lambda _: tokens.pop(number, None))
         except TypeError:
             name = type(instance).__qualname__
+            way = (
+                "" if type(instance).__itemsize__ else f"add '__weakref__' to {name}.__slots__, or "
+            )  # no tuple has it
+            if hasattr(instance, "__dataclass_fields__"):
+                way = "write @dataclass(slots=True, weakref_slot=True), or "
             raise TypeError(
-                f"a cached method of {name} cannot tell its instances apart: add '__weakref__' to {name}.__slots__, "
-                "or build the key yourself with key="
+                f"a cached method of {name} cannot tell its instances apart: {way}build the key yourself, as in "
+                "key=lambda self, ...: (self, ...)"
             ) from None
         return tokens.setdefault(number, (ref, Token()))[1]
 

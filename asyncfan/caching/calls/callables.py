@@ -57,7 +57,8 @@ def check_function(function: Any) -> None:
         function.close()
         raise TypeError("cache_function takes the function itself, not a call of it: cache_function(f), not f(...)")
     if not callable(function):
-        raise TypeError(f"cache_function takes a function, got {function!r}")
+        way = ": write it directly above the function" if hasattr(function, "__get__") else ""
+        raise TypeError(f"cache_function takes a function, got {function!r}{way}")
     if is_kind(inspect.isgeneratorfunction, function):
         raise TypeError(
             f"{qualname_of(function)}() is a generator, which can be read only once: cache a function that returns "

@@ -81,7 +81,7 @@ class Decorating:
         or throws in does not reach the generator. See `CachedGenerator`.
 
         In a class body, a method whose first parameter is ``self`` is cached for each instance, which is not kept
-        alive by it.
+        alive by it. Instances of named tuples and of classes with slots but no ``__weakref__`` need a ``key``.
 
         Args:
             expire: Seconds or `timedelta` that a value is kept; None is for good; `AdaptiveExpire` finds it out. Not
@@ -113,7 +113,7 @@ class Decorating:
         """
         check_names(options)  # type: ignore[arg-type]  # a TypedDict is a dict of str
         given: dict[str, Any] = {"key_prefix": key_prefix, "cache_level": cache_level, "options": options}
-        if callable(expire) or isinstance(expire, (staticmethod, classmethod)) or asyncio.iscoroutine(expire):
+        if callable(expire) or hasattr(expire, "__get__") or asyncio.iscoroutine(expire):  # a descriptor is no number
             return cached_function(cast("Cache", self), expire, expire=..., **given)
         return lambda function: cached_function(cast("Cache", self), function, expire=expire, **given)
 
