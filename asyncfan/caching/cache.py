@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from .calls.decorating import Decorating
 from .calls.level import seconds_of
+from .calls.twins import Source, are_twins
 from .clears.invalidation import Invalidation
 from .clears.tags import Clears
 from .freshness.freshness import Freshness
@@ -128,15 +129,24 @@ class Cache(Decorating, Items, Invalidation):
         *,
         text: Callable[[Any], str] = str,
         freshness: Freshness = Freshness(math.inf),  # noqa: B008 - frozen
+        source: Source | None = None,
     ) -> Operation:
-        """Register something cached: ``text`` spells its keys, which begin with ``prefix``."""
+        """Register something cached: ``text`` spells its keys, which begin with ``prefix``.
+
+        Raises:
+            ValueError: Processes share its values, and what is from another ``source`` has the same prefix.
+        """
         for other in list(self.operations) if self.tier is not None else ():
-            if other.prefix == prefix and other.name != name:
+            if other.prefix != prefix:
+                continue
+            if other.name != name or (source and other.source and are_twins(source, other.source)):
+                which = "another of that name" if other.name == name else other.name
                 raise ValueError(
-                    f"{name} and {other.name} have the same prefix {prefix!r}, so that they would get each other's "
+                    f"{name} and {which} have the same prefix {prefix!r}, so that they would get each other's "
                     "values from the shared tier: give one of them another key_prefix"
                 )
         found = Operation(self, prefix, name, text, freshness)
+        found.source = source
         self.operations[found] = None
         if self.tier is not None:
             found.keep_index()  # other processes name keys by their texts

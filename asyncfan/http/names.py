@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from ..caching.cache import Cache
+from ..caching.calls.twins import loads_first
 
 __all__ = ["refuse_twin"]
 
@@ -23,7 +23,7 @@ def refuse_twin(fn: Callable[..., Any], cache: Cache, prefix: str, name: str) ->
     Raises:
         ValueError: They would share their clears and figures.
     """
-    if "<locals>" in name or not _loads_first(fn.__module__):
+    if "<locals>" in name or not loads_first(fn.__module__):
         return
     code = fn.__code__
     file, line = code.co_filename, code.co_firstlineno
@@ -34,8 +34,3 @@ def refuse_twin(fn: Callable[..., Any], cache: Cache, prefix: str, name: str) ->
             f"tell the two handlers apart. Give one of them another name, or a prefix of its own: "
             f'@cache_response(prefix="{fn.__name__}:2")'
         )
-
-
-def _loads_first(module: str) -> bool:
-    spec = getattr(sys.modules.get(module), "__spec__", None)
-    return module == "__main__" or bool(getattr(spec, "_initializing", False))

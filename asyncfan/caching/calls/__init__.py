@@ -10,5 +10,6 @@ functions            `CachedFunction`: made of those above
 generator_functions  the same of an async generator
 decorating           `cache_function`: from what was said to the wrapper
 methods              the same in a class body: the instance is filled in
+twins                two functions under one name, where processes share what they return
 wrappers             what it makes of a function, for type checkers and readers
 """

@@ -95,7 +95,8 @@ class Decorating:
 
         Raises:
             TypeError: It is no function, or a plain generator; an option has the wrong type.
-            ValueError: ``expire`` or ``max_items`` is not above 0, or ``ignore`` names no parameter.
+            ValueError: ``expire`` or ``max_items`` is not above 0, or ``ignore`` names no parameter; or processes share
+                the values, and another function, or this one with other options, has the same prefix.
             UnkeyableArgumentError: At a call, an argument has no value to key by.
             RecursiveLoadError: At a call, the load waits for itself.
             SelfCancelledError: At a call, the function raised ``CancelledError`` although nobody had cancelled it.

@@ -11,12 +11,14 @@ from ...context import scopes_in_use
 from ..freshness.options import CacheOptions, freshness_of
 from ..loads.limits import limited
 from ..loads.register import MISSING
+from ..loads.tiering import is_shareable
 from .call_keys import CallKeys, Instance, Instances, Key
 from .callables import COPIES, instance_parameter, is_kind, module_of, prefix_tag, qualname_of
 from .compiling import compile_wrapper, plain_parameters
 from .keys import escape
 from .level import CacheLevel, surroundings_at
 from .methods import METHODS
+from .twins import Source
 
 if TYPE_CHECKING:
     from ...fanout import Limiter
@@ -63,13 +65,18 @@ class CachedFunction:
         self.exact: Callable[[Key], Key] = keys.exact
         self.parts: Callable[[Key], list[tuple[str, str]]] = keys.parts
         self.freshness: Freshness = freshness_of(function, expire, options, is_async=self.is_async)
-        self.operation: Operation = cache.operation(prefix, name, text=keys.text, freshness=self.freshness)
+        instance = instance_parameter(function, plain_parameters(function))
+        source = None
+        if instance is None and is_shareable(tag):
+            source = Source(function, {**options, "expire": expire, "cache_level": level})
+        self.operation: Operation = cache.operation(
+            prefix, name, text=keys.text, freshness=self.freshness, source=source
+        )
         how = self.freshness
         # what each miss asks for, read once
         self._tags_of: Callable[..., tuple[str, ...]] | None = how.tags_of
         limits = (how.hard_timeout, how.limiter)
         self._limits: tuple[float | None, Limiter | None] | None = None if limits == (None, None) else limits
-        instance = instance_parameter(function, plain_parameters(function))
         self.is_method: bool = instance is not None
         self.keyed: list[str] | None = None if key else parameters
         self.max_workers: int | None = options.get("max_workers", 32)

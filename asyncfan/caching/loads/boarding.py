@@ -18,6 +18,7 @@ from .flights import AGAIN, Flight, Waiter, deliver
 
 if TYPE_CHECKING:
     from ..cache import Cache
+    from ..calls.twins import Source
     from ..freshness.adaptive import ExpireController
     from ..shared.tier import SharedTier
 
@@ -48,6 +49,7 @@ class Boarding(Clearable):
         if freshness.adaptive is not None:
             self.adaptive = freshness.adaptive.controller(cache.clock)
         self.tier: SharedTier | None = cache.tier
+        self.source: Source | None = None  # what it was made of, where processes share what that gives
         self.task_name: str = f"asyncfan:load:{prefix}"
         self.misses: int = 0  # calls that started a load, or tried to
         self.joined: int = 0  # calls that waited for another's

@@ -4,9 +4,11 @@ import asyncio
 import contextvars
 import functools
 import gc
+import importlib
 import inspect
 import operator
 import re
+import sys
 import time
 import weakref
 
@@ -576,6 +578,88 @@ async def test_two_functions_of_one_prefix_are_refused(processes):
         @a.cache.cache_function(expire=1, key_prefix="f")
         async def f(n):
             return n
+
+
+async def plain(n):
+    """Answer as it is."""
+    return [n]
+
+
+def times(number):
+    """Return a decorator; what it makes has the name of what it decorates."""
+
+    def decorate(function):
+        @functools.wraps(function)
+        async def wrapper(n):
+            return number * await function(n)
+
+        return wrapper
+
+    return decorate
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "options"),
+    [
+        (plain, plain, {"key": lambda n: n % 2}),
+        (plain, plain, {"cache_if": bool}),
+        (plain, plain, {"expire": 5}),
+        (plain, times(2)(plain), {}),
+        (times(2)(plain), times(3)(plain), {}),
+        (plain, times(2)(Cache().cache_function(plain)), {}),
+    ],
+    ids=["key", "cache_if", "expire", "wrapped", "wrapped by another", "above a cached one"],
+)
+async def test_one_function_cached_twice_in_different_ways_is_refused(processes, one, other, options):
+    """Each would get values that the other one made, or that it would not have kept so long."""
+    cache = processes().cache
+    first = cache.cache_function(expire=100)(one)
+    message = (
+        f"{__name__}.plain and another of that name have the same prefix '{__name__}.plain', so that they would get each "
+        "other's values from the shared tier: give one of them another key_prefix"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        cache.cache_function(**{"expire": 100, **options})(other)
+    assert await first(1) == await one(1)
+
+
+async def test_one_function_cached_twice_alike_has_the_same_values(processes):
+    """It is no mistake: options that say the same are the same, also those that are functions."""
+    cache = processes().cache
+    made = [cache.cache_function(expire=100, key=lambda n, of=of: n % 2)(plain) for of in (1, 1)]
+    assert [await function(1) for function in made] == [[1], [1]]
+
+
+REGISTERED = """
+from asyncfan import cache
+
+handlers = []
+
+@handlers.append
+@cache.cache_function
+async def _(n): ...
+
+@handlers.append
+@cache.cache_function{option}
+async def _(n): ...
+"""
+
+
+async def test_two_functions_of_one_name_are_refused_where_their_module_is_loaded(processes, tmp_path, monkeypatch):
+    """One that is edited and loaded again defines the same functions again."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("asyncfan.cache", processes().cache)
+    (tmp_path / "of_one_name.py").write_text(REGISTERED.format(option=""))
+    with pytest.raises(ValueError, match=r"^of_one_name\._ and another of that name have the same prefix"):
+        importlib.import_module("of_one_name")
+    file = tmp_path / "of_two_prefixes.py"
+    file.write_text(REGISTERED.format(option="(key_prefix='second')"))
+    module = importlib.import_module("of_two_prefixes")
+    monkeypatch.setitem(sys.modules, "of_two_prefixes", module)
+    before = module.handlers
+    file.write_text("\n\n" + REGISTERED.format(option="(key_prefix='second')"))
+    assert importlib.reload(module).handlers != before
 
 
 async def test_responses_are_shared_but_not_those_of_a_single_person(processes):
