@@ -535,6 +535,55 @@ async def test_cleared_run_is_neither_stored_nor_joined(cache, world, clear):
     assert (await new, world.runs, world.count.peek(3)) == (expected, 2 - put, tuple(expected))
 
 
+@pytest.mark.parametrize("fails", [False, True])
+async def test_later_consumer_looks_again_when_the_tag_is_added_before_the_first_item(cache, fails):
+    """He came in good faith; what he gets is from after the clear, and the earlier consumer keeps his."""
+    gate, runs = Gate(), []
+
+    @cache.cache_function
+    async def rows():
+        runs.append(len(runs))
+        run = runs[-1]
+        if run == 0:
+            await gate.enter()
+        current_load().tag("t")
+        if fails and run == 0:
+            raise ValueError("old")
+        yield run
+        yield run
+
+    old = asyncio.ensure_future(everything(rows()))
+    await gate.reached()
+    cache.clear_tags("t")
+    late = asyncio.ensure_future(everything(rows()))
+    await asyncio.sleep(0)
+    gate.open()
+    if fails:
+        with pytest.raises(ValueError, match="old"):
+            await old
+    else:
+        assert await old == [0, 0]
+    assert (await late, rows.peek()) == ([1, 1], (1, 1))
+
+
+@pytest.mark.parametrize("cleared", ["t", "other"])
+async def test_tag_that_is_added_between_items_is_minded_when_they_are_stored(cache, cleared):
+    """Cleared since the run began, it keeps its items out; what is stored carries it."""
+
+    @cache.cache_function
+    async def rows():
+        yield 1
+        current_load().tag("t")
+        yield 2
+
+    items = rows()
+    await anext(items)
+    cache.clear_tags(cleared)
+    await everything(items)
+    stored = () if cleared == "t" else (1, 2)
+    assert (rows.peek() or (), cache.clear_tags("t").count, rows.peek()) == (stored, len(stored) // 2, MISSING)
+
+
 async def test_stored_items_are_cleared_while_they_are_read(world):
     """A replay goes on with the items that it began with; the next one runs anew."""
     await everything(world.count(3))

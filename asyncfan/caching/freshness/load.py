@@ -73,6 +73,9 @@ class Load:
     def tag(self, *tags: str) -> None:
         """Add tags, by which `Cache.clear_tags` can drop the value.
 
+        An async generator tags before its first item: who came after a clear of a tag, and got an item before it was
+        added, stays with the run. What is stored is fenced and tagged all the same.
+
         Raises:
             TypeError: A tag is not a string.
             ValueError: A tag is empty.

@@ -155,10 +155,10 @@ class Recorder:
             for item in found.value:
                 yield self.copy(item)
             return
-        consumer = object()
+        consumer, since, late = object(), self.operation.clears.number, False
         found.consumers[consumer] = position = 0
         try:
-            while True:
+            while not (late := not position and self._comes_too_late(found, since)):
                 if position < found.count:
                     item = found.item(position)
                     found.consumers[consumer] = position = position + 1
@@ -169,7 +169,22 @@ class Recorder:
                     await found.next()
         finally:
             await found.quit(consumer)
+        if late:
+            async with contextlib.aclosing(self.consume(key, call, tags=tags, anew=anew)) as items:
+                async for item in items:
+                    yield item
+            return
         outcome(found.failure)
+
+    def _comes_too_late(self, recording: Recording, since: int) -> bool:
+        """Say whether a run is from before a clear that its consumer came after, as a tag of its own now shows.
+
+        It can be minded until the consumer has its first item.
+        """
+        if since == recording.began or not (recording.count or recording.is_over):
+            return False
+        with self.operation.lock:
+            return self.operation.has_lost_tag(recording)
 
     async def _find_or_start(self, key: Any, call: Call, tags: tuple[str, ...], *, anew: bool) -> Entry | Recording:
         op = self.operation
