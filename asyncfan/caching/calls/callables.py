@@ -112,14 +112,14 @@ def as_prefix(key_prefix: str) -> str:
     return ":".join(map(escape, key_prefix.split(":")))
 
 
-def prefix_tag(function: Callable[..., Any], prefix: str) -> str:
+def prefix_tag(function: Callable[..., Any], prefix: str, *, yields: bool) -> str:
     """Return what tells a function from others that have its name, where processes share what it returns, else nothing.
 
     That is, of one typed in a shell or notebook, its code, but not what it calls. One whose name others have in the
-    same program is not shared, unless its user gave it a prefix. It is a type tag behind the prefix, which patterns do
-    not see.
+    same program is not shared, unless its user gave it a prefix; nor is a generator. It is a type tag behind the
+    prefix, which patterns do not see.
     """
-    if not _names_one(function) and prefix == prefix_of(function, None):
+    if yields or (not _names_one(function) and prefix == prefix_of(function, None)):
         return "~#"  # as in the texts of classes that other processes would name otherwise
     if module_of(function) != "__main__" or not hasattr(sys, "ps1"):
         return ""

@@ -60,7 +60,7 @@ class CachedFunction:
         name = f"{module_of(function)}.{qualname_of(function)}"
         parameters = [x for x in plain_parameters(function) if x not in ignore]
         # in memory each function has a table of its own
-        tag = prefix_tag(function, prefix) if cache.tier is not None else ""
+        tag = prefix_tag(function, prefix, yields=self.yields) if cache.tier is not None else ""
         keys = CallKeys(prefix + tag, name, ["key"] if key else parameters)
         self.exact: Callable[[Key], Key] = keys.exact
         self.parts: Callable[[Key], list[tuple[str, str]]] = keys.parts

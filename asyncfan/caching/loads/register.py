@@ -113,6 +113,8 @@ class Register:
 
     def keep(self, entry: Entry, loop: asyncio.AbstractEventLoop | None) -> None:
         """Store an entry. Under the lock."""
+        if self.cache.tier is not None:
+            self.cache.tier.listen()  # what is not shared itself may be cleared by others all the same
         old = self.table.get(entry.key)
         if old is not None:
             self.drop(old, "replaced")

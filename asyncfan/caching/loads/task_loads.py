@@ -13,7 +13,7 @@ from ..freshness.freshness import Freshness
 from .eager import start_eagerly
 from .flights import AGAIN, LATE, Failure, Flight
 from .storing import Storing, served
-from .tiering import Passage, is_shareable
+from .tiering import Passage, heard, is_shareable
 
 if TYPE_CHECKING:
     from ..shared.tier import SharedTier
@@ -144,7 +144,7 @@ class TaskLoads(Storing):
         """As `_load`, where processes share a tier; what was loaded is written once those who wait have it."""
         text = self.text(flight.key)
         if not is_shareable(text):
-            return await self._load(flight, call)
+            return await self._load(flight, partial(heard, tier, call))
         flight.passage = passage = Passage(tier, flight, text, flight.how or self.freshness)
         try:
             await self._load(flight, partial(passage.through, call))

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from ...context import loading
 from .flights import AGAIN, LATE, Flight
 from .storing import Storing, served
-from .tiering import Passage, is_shareable
+from .tiering import Passage, heard_in_thread, is_shareable
 
 __all__ = ["ThreadLoads"]
 
@@ -69,8 +69,10 @@ class ThreadLoads(Storing):
     def _lead_here(self, flight: Flight, call: Callable[[], Any]) -> None:
         """Run one load in this thread, through the tier that processes share, if there is one."""
         text, tier = self.text(flight.key), self.tier
-        if tier is None or not is_shareable(text):
+        if tier is None:
             return self._load_here(flight, call)
+        if not is_shareable(text):
+            return self._load_here(flight, partial(heard_in_thread, tier, call))
         flight.passage = passage = Passage(tier, flight, text, flight.how or self.freshness)
         try:
             self._load_here(flight, partial(passage.through_in_thread, call))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..shared.reading import Found
     from ..shared.tier import SharedTier
 
-__all__ = ["Passage", "cut", "is_shareable", "life_of"]
+__all__ = ["Passage", "cut", "heard", "heard_in_thread", "is_shareable", "life_of"]
 
 T = TypeVar("T")
 
@@ -145,6 +145,19 @@ class Passage:
             self._flight.operation.drop_same(self._entry)
         elif became == "stored" and self._flight.anew:  # others hold what it replaces, as nothing had expired
             await self._tier.announce(self._text)
+
+
+async def heard(tier: SharedTier, call: Callable[[], Awaitable[T]]) -> T:
+    """Return what ``call()`` gives, which is not shared, once it is heard what other processes clear."""
+    await tier.is_open()
+    return await call()
+
+
+def heard_in_thread(tier: SharedTier, call: Callable[[], T]) -> T:
+    """As `heard`, in a thread without an event loop."""
+    if not tier.tried:
+        tier.blocking(tier.is_open())
+    return call()
 
 
 def life_of(entry: Entry, now: float) -> dict[str, Any]:

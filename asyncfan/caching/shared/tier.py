@@ -142,7 +142,7 @@ class SharedTier:
         Cancellation:
             Nothing is left behind.
         """
-        if await self._is_open():
+        if await self.is_open():
             try:
                 return await self._reader.read(texts, tags)
             except Unavailable:
@@ -164,7 +164,7 @@ class SharedTier:
         Cancellation:
             A lease that may have been granted is given back.
         """
-        return await self._claimer.claim(text, known, force=force) if await self._is_open() else None
+        return await self._claimer.claim(text, known, force=force) if await self.is_open() else None
 
     async def claim_many(self, texts: Sequence[str], known: Sequence[Found | None]) -> list[Lease | Held | None]:
         """Ask for the right to load many keys, in one round trip, and don't wait.
@@ -181,7 +181,7 @@ class SharedTier:
         Cancellation:
             As for `claim`.
         """
-        return await self._claimer.claim_many(texts, known) if await self._is_open() else [None] * len(texts)
+        return await self._claimer.claim_many(texts, known) if await self.is_open() else [None] * len(texts)
 
     async def write(
         self,
@@ -278,7 +278,7 @@ class SharedTier:
         If the server cannot be reached, the key is dropped there as soon as it can.
         """
         self._start()  # memory holds it from now on
-        self._note_deafness()
+        self.listen()
         put = None
         try:
             header = Header("", 0, fresh, kept, tuple(tags), validator)
@@ -334,15 +334,26 @@ class SharedTier:
 
     # -- the tier itself -----------------------------------------------------------------------------------------
 
-    async def _is_open(self) -> bool:
+    async def is_open(self) -> bool:
         """Say whether the server may be asked: not before it has all invalidations that it missed."""
         self._start()
         if not self._bus.tried.done():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CONNECTING):
                     await result_of(self._bus.tried)
-        self._note_deafness()
+        self.listen()
         return not self._outbox.behind
+
+    @property
+    def tried(self) -> bool:
+        """Whether it has tried to hear of invalidations."""
+        return self._bus.tried.done()
+
+    def listen(self) -> None:
+        """Hear of invalidations from now on: memory is about to hold something that others may mean by them."""
+        self._start()
+        if not self._bus.connected:
+            self._deaf = True
 
     def _start(self) -> None:
         if not self._bus.started:
@@ -351,11 +362,6 @@ class SharedTier:
             atexit.register(self._outbox.flush_here, CLOSING)
         elif self._outbox.behind:
             self._outbox.resume()  # it may have been closed meanwhile
-
-    def _note_deafness(self) -> None:
-        """Remember if memory is about to hold something whose invalidation by others cannot be heard."""
-        if not self._bus.connected:
-            self._deaf = True
 
     def blocking(self, call: Coroutine[Any, Any, T]) -> T | None:
         """Run one of the tier's coroutines for a thread that has no event loop, and block until it has ended.

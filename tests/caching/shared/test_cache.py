@@ -20,7 +20,7 @@ from asyncfan.caching.loads.leader_loads import Loaded, unsharing
 from asyncfan.caching.loads.tiering import Passage
 from asyncfan.caching.shared import SharedTier
 from asyncfan.caching.shared.server.guard import Guard
-from asyncfan.testing import FailingStore, Gate, MemoryStore
+from asyncfan.testing import FailingStore, Gate, ManualClock, MemoryStore
 
 pytestmark = pytest.mark.real_time  # the tier listens and sends in a thread of its own
 
@@ -578,6 +578,47 @@ async def test_two_functions_of_one_prefix_are_refused(processes):
         @a.cache.cache_function(expire=1, key_prefix="f")
         async def f(n):
             return n
+
+
+async def test_what_is_put_for_a_generator_is_kept_as_long_as_what_it_gives(processes):
+    """Neither is shared, so a lost message cannot let memory keep what the server has not."""
+    a, clock = processes(), ManualClock()
+    async with Cache(store=processes.server.connect(), clock=clock) as cache:
+
+        @cache.cache_function(expire=100, key_prefix="g")
+        async def g(n):
+            yield n
+
+        await a.f(1)
+        assert [item async for item in g(1)] == [1]
+        await until(lambda: cache.tier.stats().listening)
+        assert [item async for item in g(1)] == [1]
+        g.put([3], 2)
+        clock.advance(99)
+        assert (g.peek(1), g.peek(2)) == ((1,), (3,))
+
+
+@pytest.mark.parametrize("clear", [lambda c: c.clear_tags("t"), lambda c: c.clear("m*"), lambda c: c.clear_all()])
+async def test_process_that_shares_nothing_hears_of_the_clears_of_others(processes, clear):
+    """Methods and generators have entries in memory only; their tags and prefixes are everybody's."""
+    a = processes()
+    async with Cache(store=processes.server.connect()) as cache:
+
+        class Shop:
+            @cache.cache_function(expire=100, key_prefix="m", tags="t")
+            async def price(self, n):
+                return [n]
+
+        @cache.cache_function(expire=100, key_prefix="m:g", tags="t")
+        async def prices(n):
+            yield n
+
+        shop = Shop()
+        await shop.price(1)
+        await until(lambda: cache.tier.stats().listening)
+        assert ([await shop.price(1)], [item async for item in prices(1)]) == ([[1]], [1])
+        await clear(a.cache)
+        await until(lambda: (shop.price.peek(1), prices.peek(1)) == (MISSING, MISSING))
 
 
 async def plain(n):
