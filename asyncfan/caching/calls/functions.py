@@ -117,7 +117,7 @@ class CachedFunction:
     # -- misses -----------------------------------------------------------------------------------------------------
 
     def fetch(
-        self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, anew: bool = False, asked: bool = False
+        self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, anew: bool = False, asked: bool | None = None
     ) -> Any:
         """Return a call's value, as a coroutine where the function is one: stored, loading, or to be loaded."""
         key, tags_of = self.exact(key), self._tags_of

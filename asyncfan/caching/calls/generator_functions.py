@@ -46,7 +46,7 @@ class GeneratorFunction(CachedFunction):
         kwargs: dict[str, Any],
         *,
         anew: bool = False,
-        asked: bool = False,  # noqa: ARG002 - generators are not shared
+        asked: bool | None = None,  # noqa: ARG002 - generators are not shared
     ) -> Any:
         """Return the items of a call, as an async generator: stored, from a run under way, or from a new one."""
         call = functools.partial(self.function, *args, **kwargs)

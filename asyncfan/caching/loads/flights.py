@@ -86,7 +86,7 @@ class Flight:
         self.depth: int = 0  # how many loads it was started inside of
         self.background: bool = False  # it goes on without waiters: somebody was served an expired value meanwhile
         self.anew: bool = False  # its caller wants this load's result and no other
-        self.asked: bool = False  # its caller has just asked the tier that processes share
+        self.asked: bool | None = None  # whether the tier that processes share could be asked, if its caller just tried
         self.load: Load | None = None  # what its function said of the value, once it asked
         self.tags: tuple[str, ...] = ()  # of the value, as the arguments tell
         self.passage: Passage | None = None  # its way through the tier that processes share

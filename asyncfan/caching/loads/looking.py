@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .flights import AGAIN, Flight
-from .register import MISSING
 from .tiering import Passage, is_shareable
 
 if TYPE_CHECKING:
     from ..operation import Operation
     from ..shared.tier import SharedTier
 
-__all__ = ["look_there"]
+__all__ = ["Looked", "look_there"]
 
 KEYS_AT_ONCE = 1000  # in between, the event loop does what else there is
+
+
+class Looked(NamedTuple):
+    """What a look into the tier gave.
+
+    Attributes:
+        values: {key: value} of what it has, which memory keeps.
+        asked: {key: whether it could be asked} of the keys that were looked for.
+    """
+
+    values: dict[Any, Any]
+    asked: dict[Any, bool]
 
 
 async def look_there(
@@ -24,11 +35,10 @@ async def look_there(
     tier: SharedTier,
     wanted: Mapping[Any, tuple[str, ...]],
     loop: asyncio.AbstractEventLoop | None,
-) -> dict[Any, Any]:
-    """Return ``{key: value}`` of what the tier has, which memory keeps, and ``{key: MISSING}`` of what it has not.
+) -> Looked:
+    """Look for keys, but those that load already or have an expired value in memory.
 
-    Left out are those keys that load already or have an expired value in memory. Whoever asks for one of the others
-    meanwhile waits for this one question.
+    Whoever asks for one of them meanwhile waits for this one question.
 
     Args:
         operation: What they are keys of.
@@ -36,34 +46,33 @@ async def look_there(
         wanted: ``{key: the tags that its value is known to have}``.
         loop: Whose loads wait for it; None: those of threads.
     """
-    values: dict[Any, Any] = {}
+    looked = Looked({}, {})
     keys = list(wanted)
     for first in range(0, len(keys), KEYS_AT_ONCE):
         some = keys[first : first + KEYS_AT_ONCE]
-        values |= await _look(operation, tier, _board(operation, {key: wanted[key] for key in some}, loop))
-    return values
+        await _look(operation, tier, _board(operation, {key: wanted[key] for key in some}, loop), looked)
+    return looked
 
 
-async def _look(operation: Operation, tier: SharedTier, flights: Sequence[Flight]) -> dict[Any, Any]:
+async def _look(operation: Operation, tier: SharedTier, flights: Sequence[Flight], looked: Looked) -> None:
     if not flights:
-        return {}
-    values: dict[Any, Any] = dict.fromkeys((flight.key for flight in flights), MISSING)
+        return
     started = operation.cache.clock()
     try:
         texts = [operation.text(flight.key) for flight in flights]
         tags = list({tag: None for flight in flights for tag in flight.tags})
-        founds = await tier.read(texts, tags) or []
-        for flight, text, found in zip(flights, texts, founds, strict=False):
+        founds = await tier.read(texts, tags)
+        looked.asked.update(dict.fromkeys((flight.key for flight in flights), founds is not None))
+        for flight, text, found in zip(flights, texts, founds or (), strict=False):
             flight.passage = Passage(tier, flight, text, operation.freshness)
             if flight.passage.look_at(found) and found is not None:
-                values[flight.key] = found.value
+                looked.values[flight.key] = found.value
                 operation.misses += 1
                 operation.settle(flight, found.value, operation.succeeded(flight, found.value, started))
     finally:
         for flight in flights:
             if flight.waiters is not None:
                 operation.settle(flight, AGAIN)
-    return values
 
 
 def _board(

@@ -38,7 +38,7 @@ class TaskLoads(Storing):
         *,
         tags: tuple[str, ...] = (),
         anew: bool = False,
-        asked: bool = False,
+        asked: bool | None = None,
         how: Freshness | None = None,
     ) -> V:
         """Return the value for ``key``: stored, from the load in flight, or from a new load in its own task.
@@ -48,7 +48,7 @@ class TaskLoads(Storing):
             call: Makes the load's awaitable; called in the load's task, in a copy of the first caller's context.
             tags: The value's tags.
             anew: Load although a value is stored or being loaded.
-            asked: Don't ask the tier that processes share: it had nothing a moment ago.
+            asked: Whether the tier that processes share had nothing a moment ago, or could not be asked; None: ask it.
             how: The freshness of what this call loads; None: the operation's.
 
         Cancellation:

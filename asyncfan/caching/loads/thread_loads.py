@@ -32,7 +32,7 @@ class ThreadLoads(Storing):
         *,
         tags: tuple[str, ...] = (),
         anew: bool = False,
-        asked: bool = False,
+        asked: bool | None = None,
     ) -> V:
         """As `fetch`, for a plain function: the first caller runs it, callers in other threads block meanwhile.
 

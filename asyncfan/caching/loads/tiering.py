@@ -54,13 +54,15 @@ class Passage:
 
     async def begin(self) -> bool:
         """Look for the value, else ask for the right to load it; says whether it was found."""
-        if not (self._flight.anew or self._flight.asked):
+        asked = True if self._flight.anew else self._flight.asked
+        if asked is None:
             founds = await self._tier.read([self._text], self._flight.tags)
-            if founds is None:
-                self.hold(None)
-                return False
-            if self.look_at(founds[0]):
+            if founds is not None and self.look_at(founds[0]):
                 return True
+            asked = founds is not None
+        if not asked:
+            self.hold(None)
+            return False
         answer = await self._tier.claim(self._text, known=self.old, force=self._flight.anew)
         if hasattr(answer, "value"):
             self.found = answer  # type: ignore[assignment]  # only a Found has one

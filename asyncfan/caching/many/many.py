@@ -16,7 +16,7 @@ from ...fanout.signatures import Collecting, Raising
 from ..calls.call_keys import Key
 from ..loads.flights import Failure
 from ..loads.limits import limited
-from ..loads.looking import look_there
+from ..loads.looking import Looked, look_there
 from ..loads.register import MISSING
 from ..memory.order import Entry
 from .batches import Batch, Wanted
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ..calls.functions import CachedFunction
 
 __all__ = ["BatchLoader", "Many", "batch_loader", "outcome_of"]
+
+NOWHERE = Looked({}, {})
 
 
 class BatchLoader(Protocol):
@@ -110,7 +112,7 @@ class Many:
         started = clock()
         there = await self._look_there(missing)
         duration = clock() - started
-        left = [call for call in missing if there.get(call.exact, MISSING) is MISSING]
+        left = [call for call in missing if call.exact not in there.values]
         run = Run(
             lambda call: self._given_or_fetched(call, there),
             max_workers=self._function.max_workers,
@@ -125,27 +127,27 @@ class Many:
         values = {call.exact: value for call, value in zip(left, await run.every(left), strict=True)}
         for call in missing:
             if call.exact not in values:
-                value = there[call.exact]
+                value = there.values[call.exact]
                 values[call.exact] = value if on_error == "raise" else outcome_of(None, value, duration)
         return [values[call.exact] for call in missing]
 
     # -- the tier that processes share: asked for all that is missing before any of it is loaded ----------------------
 
-    async def _look_there(self, missing: list[Call]) -> dict[Key, Any]:
-        """Return ``{exact key: value, or MISSING}`` of what it was asked for.
+    async def _look_there(self, missing: list[Call]) -> Looked:
+        """Return what it has, by exact keys.
 
         Cancellation:
             Whoever waits for one of the keys asks for it then.
         """
         if self._operation.tier is None:
-            return {}
+            return NOWHERE
         look = look_there(self._operation, self._operation.tier, self._tags(missing), asyncio.get_running_loop())
         return self._copies(await look)
 
-    def _look_there_in_thread(self, missing: list[Call]) -> dict[Key, Any]:
+    def _look_there_in_thread(self, missing: list[Call]) -> Looked:
         """As `_look_there`, in a thread without an event loop."""
         if self._operation.tier is None:
-            return {}
+            return NOWHERE
         look = look_there(self._operation, self._operation.tier, self._tags(missing), None)
         return self._copies(self._operation.tier.blocking(look) or {})
 
@@ -153,15 +155,14 @@ class Many:
         tags_of = self._function.freshness.tags_of
         return {call.exact: () if tags_of is None else tags_of(*call.args, **call.kwargs) for call in calls}
 
-    def _copies(self, there: dict[Key, Any]) -> dict[Key, Any]:
-        return {exact: value if value is MISSING else self._copied(value) for exact, value in there.items()}
+    def _copies(self, there: Looked) -> Looked:
+        return there._replace(values={exact: self._copied(value) for exact, value in there.values.items()})
 
-    def _given_or_fetched(self, call: Call, there: dict[Key, Any]) -> Any:
+    def _given_or_fetched(self, call: Call, there: Looked) -> Any:
         """Return what the tier gave for a call; else what a fetch gives, a coroutine where the function is one."""
-        value = there.get(call.exact, MISSING)
-        if value is not MISSING:
-            return value
-        return self._function.fetch(call.key, call.args, call.kwargs, asked=call.exact in there)
+        if call.exact in there.values:
+            return there.values[call.exact]
+        return self._function.fetch(call.key, call.args, call.kwargs, asked=there.asked.get(call.exact))
 
     async def _load_together(self, missing: list[Call], on_error: str, loader: BatchLoader) -> list[Any]:
         function, n, collect = self._function, self._before, on_error == "collect"

@@ -29,10 +29,10 @@ class HeldUp(FailingStore):
 class Process:
     """What one process would have: a cache on the common server, and a cached function that counts its loads."""
 
-    def __init__(self, server, **options):
+    def __init__(self, server, deadline=None, **options):
         loop = asyncio.get_running_loop()
         self.store = HeldUp(server.connect())
-        tier = SharedTier(self.store, guard=Guard(deadline=None), portal=Portal("home", loop))
+        tier = SharedTier(self.store, guard=Guard(deadline=deadline), portal=Portal("home", loop))
         self.cache = Cache(store=tier, clock=loop.time, memory_expire=1_000)
         self.loads, self.most, self.running = [], 0, 0
 
@@ -229,6 +229,31 @@ async def test_a_server_that_cannot_be_reached_is_no_obstacle(process):
     one = process()
     one.store.stop()
     assert await one.f.many([1, 2]) == [[1], [2]]
+
+
+async def test_a_frozen_server_is_waited_for_once(process):
+    """Who has waited for it in vain loads without it: asking for leases would take as long again."""
+    process = process(deadline=0.1)
+    await process.f(0)
+    await process.rest()
+    process.store.freeze()
+    began = asyncio.get_running_loop().time()
+    assert await process.f.many([1, 2]) == [[1], [2]]
+    assert asyncio.get_running_loop().time() - began == pytest.approx(0.1 + 1)
+    process.store.thaw()
+
+
+def test_plain_functions_on_a_frozen_server_wait_once_too():
+    """Likewise, though they are loaded one after the other."""
+    store, guard = FailingStore(MemoryStore()), Guard(deadline=0.3)
+    cache = Cache(store=SharedTier(store, guard=guard))
+    f = cache.cache_function(expire=100, key_prefix="f")(lambda n: n)
+    f(0)
+    store.freeze()
+    before = guard.timed_out
+    assert (f.many(range(1, 6)), guard.timed_out - before) == (list(range(1, 6)), 1)
+    store.thaw()
+    asyncio.run(cache.aclose())
 
 
 def test_plain_functions_ask_at_once_too():
