@@ -1,5 +1,6 @@
 """BlackSheep, to be run by any ASGI server: every other handler does not take the request."""
 
+import functools
 import inspect
 from contextvars import ContextVar
 
@@ -118,11 +119,16 @@ class BlackSheepSite(Site):
     def response(self, answer: Answer):
         kind = answer.kind.encode()
         if answer.file:
-            return Response(200, None, StreamedContent(kind, lambda: chunks_of(answer.file)))
+            return Response(200, None, StreamedContent(kind, functools.partial(chunks_of, answer.file)))
         if answer.kind == "text/event-stream":
             return ServerSentEventsResponse(lambda: (TextServerSentEvent(x[6:-2].decode()) async for x in answer.body))
         if answer.stream:
-            return Response(200, None, StreamedContent(kind, lambda: answer.body))
+
+            async def chunks():
+                async for chunk in answer.body:
+                    yield chunk
+
+            return Response(200, None, StreamedContent(kind, chunks))
         body = answer.body.encode() if isinstance(answer.body, str) else answer.body
         headers = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
         response = Response(answer.status, headers, Content(kind, body))

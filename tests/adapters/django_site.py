@@ -180,6 +180,14 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small views
 
         return StreamingHttpResponse(chunks())
 
+    @at("/cut", stale_if_error=600)
+    async def cut(request):
+        async def chunks():
+            yield "begun"
+            raise RuntimeError("the stream broke")
+
+        return HttpResponse("whole") if count("cut") % 2 else StreamingHttpResponse(chunks())
+
     @at("/sse")
     async def sse(request):
         count("sse")

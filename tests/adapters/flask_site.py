@@ -213,6 +213,14 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
         count("stream")
         return Response(f"{i}\n" for i in range(3))
 
+    @at("/cut", stale_if_error=600)
+    def cut():
+        def chunks():
+            yield "begun"
+            raise RuntimeError("the stream broke")
+
+        return "whole" if count("cut") % 2 else Response(chunks())
+
     @at("/sse")
     def sse():
         count("sse")

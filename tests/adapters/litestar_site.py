@@ -149,6 +149,14 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
 
         return Stream(chunks())
 
+    @at("/cut", stale_if_error=600)
+    async def cut() -> Response[Any]:
+        async def chunks():
+            yield "begun"
+            raise RuntimeError("the stream broke")
+
+        return Response("whole", media_type="text/plain") if count("cut") % 2 else Stream(chunks())
+
     @at("/sse")
     async def sse() -> ServerSentEvent:
         count("sse")

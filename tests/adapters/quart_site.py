@@ -128,6 +128,14 @@ def endpoints(site, app):  # noqa: C901, PLR0915 - a list of small handlers
 
         return chunks()
 
+    @at("/cut", stale_if_error=600)
+    async def cut():
+        async def chunks():
+            yield "begun"
+            raise RuntimeError("the stream broke")
+
+        return "whole" if count("cut") % 2 else chunks()
+
     @at("/sse")
     async def sse():
         count("sse")

@@ -30,6 +30,7 @@ class SanicAsk(Ask):
 
 
 class SanicSite(Site):
+    ends_what_breaks = True
     lacks = dict.fromkeys(
         ("test_background_task_runs_once_a_request", "/background"),
         "its responses have no work to do after they were sent",

@@ -286,6 +286,14 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
 
         return StreamingResponse(chunks())
 
+    @at("/cut", stale_if_error=600)
+    async def cut(request: Request):
+        async def chunks():
+            yield b"begun"
+            raise RuntimeError("the stream broke")
+
+        return PlainTextResponse("whole") if count("cut") % 2 else StreamingResponse(chunks())
+
     @at("/sse")
     async def sse(request: Request):
         count("sse")

@@ -59,9 +59,11 @@ class Site:
         ended: Calls of the fan-out of /fan that were cancelled, and streams of /sse whose client has left.
         together: Handlers of /sync go on when four of them are there.
         lacks: {name or path of a check: why this framework cannot have it}
+        ends_what_breaks: Whether it ends a stream whose handler has failed as if it were whole.
     """
 
     lacks: ClassVar = {}
+    ends_what_breaks = False
 
     def __init__(self):
         self.calls = Counter()
@@ -206,6 +208,14 @@ def endpoints(site):  # noqa: C901, PLR0915 - a list of small handlers
                 yield b"%d\n" % i
 
         return Answer(chunks(), stream=True)
+
+    @at("/cut", stale_if_error=600)
+    async def cut(ask):
+        async def chunks():
+            yield b"begun"
+            raise RuntimeError("the stream broke")
+
+        return Answer("whole") if count("cut") % 2 else Answer(chunks(), stream=True)
 
     @at("/sse")
     async def sse(ask):
