@@ -79,6 +79,16 @@ def test_cache_refuses_what_it_cannot_be(options, kind, message):
         ({"cache_level": "low"}, TypeError, "cache_level must be a CacheLevel, got 'low'"),
         ({"copy": True}, ValueError, "copy must be one of 'none', 'shallow', 'deep', got True"),
         ({"key": "a"}, TypeError, "key must be a function of the call's arguments, got 'a'"),
+        (
+            {"key": lambda a: a},
+            TypeError,
+            "key is called with all arguments of f(a=1, b=2), but takes (a)",
+        ),
+        (
+            {"key": lambda *, a, b: a},
+            TypeError,
+            "key is called with all arguments of f(a=1, b=2), but takes (*, a, b)",
+        ),
         ({"max_items": 0}, ValueError, "max_items must be >= 1 or None, got 0"),
         ({"max_items": "9"}, TypeError, "max_items must be an int >= 1 or None, got '9'"),
         ({"ignore": "a"}, TypeError, "ignore takes a tuple of parameter names, got the string 'a': write ('a',)"),
@@ -157,6 +167,20 @@ def test_decorator_refuses_an_option_that_does_not_exist(cache):
     """A misspelled option is named, with those that exist."""
     with pytest.raises(TypeError, match=r"^cache_function\(\) has no option 'ttl'; it has stale_"):
         cache.cache_function(ttl=5)
+
+
+def test_key_may_take_arguments_in_any_way(cache):
+    """By place, by name where the function takes them so, as many as there are, or in C."""
+
+    def named(a, *, b):
+        return a
+
+    def many(*a):
+        return a
+
+    for key in (lambda a, *, b: a, lambda *a, **b: a, lambda x, b, c=1: x):
+        assert cache.cache_function(key=key)(named)(1, b=2) == 1
+    assert (cache.cache_function(key=str)(lambda a: a)(1), cache.cache_function(key=max)(many)(1, 2)) == (1, (1, 2))
 
 
 @pytest.mark.parametrize("kind", [property, functools.cached_property, functools.partialmethod])

@@ -42,6 +42,8 @@ def check_keying(function: Callable[..., Any], options: CacheOptions) -> None:
         raise ValueError(f"copy must be one of {', '.join(map(repr, COPIES))}, got {copy!r}")
     if key is not None and not callable(key):
         raise TypeError(f"key must be a function of the call's arguments, got {key!r}")
+    if key is not None:
+        _check_key(function, key)
     positive_int("max_items", options.get("max_items"))
     ignore = options.get("ignore", ())
     _check_ignored(function, ignore)
@@ -76,6 +78,25 @@ def check_function(function: Any) -> None:
 def is_kind(kind: Callable[[Any], bool], function: Any) -> bool:
     """Say whether ``function`` is of a kind; an object may be called through a ``__call__`` of that kind."""
     return kind(function) or kind(getattr(function, "__call__", None))  # noqa: B004
+
+
+def _check_key(function: Callable[..., Any], key: Callable[..., Any]) -> None:
+    """Refuse a ``key`` that cannot be called with what ``function`` is."""
+    parameters = inspect.signature(function).parameters.values()
+    named = [x.name for x in parameters if x.kind is x.KEYWORD_ONLY]
+    if any(x.kind in {x.VAR_POSITIONAL, x.VAR_KEYWORD} for x in parameters):
+        return
+    try:
+        signature = inspect.signature(key)
+    except ValueError:  # it is written in C
+        return
+    try:
+        signature.bind(*[None] * (len(parameters) - len(named)), **dict.fromkeys(named))
+    except TypeError:
+        raise TypeError(
+            f"key is called with all arguments of {qualname_of(function)}{inspect.signature(function)}, but takes "
+            f"{signature}"
+        ) from None
 
 
 def _check_ignored(function: Callable[..., Any], ignore: Collection[str]) -> None:
