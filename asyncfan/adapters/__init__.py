@@ -5,6 +5,7 @@ undeclared.py, in_place.py    what several of them have in common
 passed.py                     what a decorator passes to a handler
 sending.py                    handlers that send their response by themselves, while they run
 misplaced.py                  decorators in the wrong order
+unanswering.py                what has no response to cache
 asgi/, wsgi/                  a middleware in front of any application
 behind.py                     what those two have in common
 strawberry.py, grpc.py,       a scope around each operation, RPC, task and message

@@ -20,6 +20,7 @@ from quart.wrappers.response import DataBody
 from ..http.messages import Draft, RequestParts
 from .asgi.scope import parts_of
 from .flask.views import Around, AroundVisit, encoded, with_headers
+from .unanswering import refuse_websocket
 
 __all__ = ["Adapter"]
 
@@ -30,13 +31,15 @@ class Adapter(Around):
     """Ties one Quart handler, a function or a method of a `MethodView`, to the cache."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
-        self._run: Callable[..., Any] = fn
+        self._fn = self._run = fn
         if not inspect.iscoroutinefunction(fn):
             self._run = functools.partial(asyncio.to_thread, fn)
         super().__init__(fn, quart.views.View)
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AroundVisit | None:
         """Return the visit of the request around the call, if there is one."""
+        if quart.has_websocket_context():
+            refuse_websocket(self._fn, quart.current_app.view_functions[str(quart.websocket.endpoint)])
         if not quart.has_request_context():
             return None
         request = quart.request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 - what it stands for

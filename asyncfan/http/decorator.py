@@ -103,6 +103,7 @@ def cache_response(
         TypeError: The handler is no function, or a generator, whose stream cannot be stored, or registered already;
             ``identity`` is asynchronous; or another option is of the wrong type.
         UnkeyableArgumentError: At a request, an argument has no value to key by.
+        TypeError: At a request, the handler turns out to be a dependency, or to talk over a WebSocket.
 
     Example:
         A handler under FastAPI's ``@router.get("/dashboard")``::

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ...http.messages import Declared, Headers
+from ..unanswering import refuse_dependency
 from .declared import declared, guards_of
 
 __all__ = ["Route", "Routes", "render_with"]
@@ -35,8 +36,8 @@ class Route:
 
     def __init__(self, scope: dict[str, Any], fn: Callable[..., Any]) -> None:
         self.context: Any = _context_of(scope)
-        own: Dependant = self.context.dependant
-        guards = guards_of(own)
+        guards = guards_of(own := self.context.dependant)
+        refuse_dependency(fn, [guard.call for guard in guards])
         self.declared: Declared = declared(own, guards)
         fields = [*own.header_params, *own.cookie_params, *own.body_params]
         self.arguments: tuple[str, ...] = tuple(field.name for field in fields)

@@ -10,6 +10,7 @@ from fastapi import APIRouter, FastAPI, WebSocket
 from fastapi.dependencies.utils import get_typed_return_annotation, get_typed_signature
 
 from ..misplaced import near, refuse_registered
+from ..unanswering import refuse_websocket
 
 __all__ = ["parameter_of", "refuse_misplaced", "resolved", "with_parameters"]
 
@@ -53,9 +54,6 @@ def refuse_misplaced(fn: Callable[..., Any], parameters: Mapping[str, inspect.Pa
         TypeError: Always then: there is no response to cache, or the decorators are in the wrong order.
     """
     if parameter_of(parameters, WebSocket) is not None:
-        raise TypeError(
-            f"{fn.__qualname__} takes a WebSocket, and has no response to cache. Take @cache_response away, "
-            f"or cache what it sends with @cache_function"
-        )
+        refuse_websocket(fn)
     routes = (route for router in near(fn, APIRouter, FastAPI) for route in router.routes)
     refuse_registered(fn, (getattr(route, "endpoint", None) for route in routes), "@router.get(...)")

@@ -29,6 +29,7 @@ class Adapter(Undeclared):
 
     def __init__(self, fn: Callable[..., Any]) -> None:
         super().__init__(fn, (Controller,))
+        self._fn = fn
         self._routes: dict[int, Route] = {}  # {id of the route's handler: what is known of it}
         own = inspect.signature(fn)
         self._lacks = "request" not in own.parameters
@@ -91,4 +92,4 @@ class Adapter(Undeclared):
     def _route(self, request: Any) -> Route:
         handler = request.route_handler
         found = self._routes.get(id(handler))
-        return found or self._routes.setdefault(id(handler), Route(handler, request.path_params))
+        return found or self._routes.setdefault(id(handler), Route(handler, request.path_params, self._fn))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from litestar.types import ASGIApp
 from litestar.utils import is_async_callable
 
 from ...http.messages import Declared, Visit
+from ..unanswering import refuse_dependency
 
 __all__ = ["Route", "RouteVisit", "with_request"]
 
@@ -39,11 +40,12 @@ class Route:
         arguments: Names of those that come in headers or cookies.
     """
 
-    def __init__(self, handler: HTTPRouteHandler, path: Iterable[str]) -> None:
+    def __init__(self, handler: HTTPRouteHandler, path: Iterable[str], fn: Callable[..., Any]) -> None:
         self.handler = handler
         model = handler.create_kwargs_model(path_parameters=dict.fromkeys(path))  # type: ignore[arg-type]
         own = handler.parsed_fn_signature.parameters
         providers = [each.provide for batch in model.dependency_batches for each in batch]
+        refuse_dependency(fn, [each.dependency for each in providers])
         takes_all = any(not _ANYTHING.isdisjoint(each.parsed_fn_signature.parameters) for each in providers)
         opaque = takes_all or bool(handler.resolve_guards())
         # (name of the parameter, and in the request)
