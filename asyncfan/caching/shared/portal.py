@@ -70,7 +70,8 @@ class Portal:
         """
         ended, thread = self._end(last)
         if ended is not None:
-            await result_of(ended)
+            # a loop in virtual time knows of threads that are waited for so
+            await (asyncio.to_thread(ended.result) if self._given is None else result_of(ended))
         if thread is not None:
             thread.join()
 

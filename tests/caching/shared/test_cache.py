@@ -20,7 +20,7 @@ from asyncfan.caching.loads.leader_loads import Loaded, unsharing
 from asyncfan.caching.loads.tiering import Passage
 from asyncfan.caching.shared import SharedTier
 from asyncfan.caching.shared.server.guard import Guard
-from asyncfan.testing import FailingStore, Gate, ManualClock, MemoryStore
+from asyncfan.testing import FailingStore, Gate, ManualClock, MemoryStore, run
 
 pytestmark = pytest.mark.real_time  # the tier listens and sends in a thread of its own
 
@@ -619,6 +619,16 @@ async def test_process_that_shares_nothing_hears_of_the_clears_of_others(process
         assert ([await shop.price(1)], [item async for item in prices(1)]) == ([[1]], [1])
         await clear(a.cache)
         await until(lambda: (shop.price.peek(1), prices.peek(1)) == (MISSING, MISSING))
+
+
+def test_cache_with_a_store_is_closed_in_virtual_time_too():
+    """A loop that knows of no timer waits all the same until the tier's own thread has ended."""
+
+    async def closed():
+        async with Cache(store=MemoryStore()) as cache:
+            return await cache.cache_function(expire=100, key_prefix="f")(plain)(1)
+
+    assert [run(closed()) for _ in range(5)] == [[1]] * 5
 
 
 async def plain(n):
