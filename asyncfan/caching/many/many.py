@@ -149,7 +149,7 @@ class Many:
         if self._operation.tier is None:
             return NOWHERE
         look = look_there(self._operation, self._operation.tier, self._tags(missing), None)
-        return self._copies(self._operation.tier.blocking(look) or {})
+        return self._copies(self._operation.tier.blocking(look) or NOWHERE)
 
     def _tags(self, calls: Sequence[Call]) -> dict[Key, tuple[str, ...]]:
         tags_of = self._function.freshness.tags_of
