@@ -64,8 +64,8 @@ class Cache(Decorating, Items, Invalidation):
         store: What processes share behind their memory: a URL such as "redis://localhost:6379/0", a `Store`, or a
             `SharedTier`, which has more to set. Each process keeps what it uses in memory, and learns at once of what
             another one invalidates. Where the server cannot be reached, the cache does without.
-        memory_expire: With a store, seconds or `timedelta` that memory keeps a value: so long can one that another
-            process invalidated be served, if its message was lost.
+        memory_expire: With a store, seconds or `timedelta` that memory keeps a value which processes share: so long
+            can one that another process invalidated be served, if its message was lost.
 
     Raises:
         TypeError: The policy is neither a name nor a mapping; the weigher is not callable, or without ``max_bytes``;
