@@ -564,6 +564,7 @@ async def test_later_consumer_looks_again_when_the_tag_is_added_before_the_first
     else:
         assert await old == [0, 0]
     assert (await late, rows.peek()) == ([1, 1], (1, 1))
+    assert (rows.cache_info().misses, cache.stats().functions[0].joined) == (1, 1)  # each call once
 
 
 @pytest.mark.parametrize("cleared", ["t", "other"])

@@ -132,7 +132,7 @@ class Recorder:
         self.copy: Callable[[Any], Any] = copy or (lambda item: item)
 
     async def consume(
-        self, key: Any, call: Call, *, tags: tuple[str, ...] = (), anew: bool = False
+        self, key: Any, call: Call, *, tags: tuple[str, ...] = (), anew: bool = False, counts: bool = True
     ) -> AsyncGenerator[Any, None]:
         """Give the items for ``key``: stored, from the run under way, or from a new one.
 
@@ -141,6 +141,7 @@ class Recorder:
             call: Makes the generator; it runs in a copy of the first consumer's context.
             tags: Those of what is stored.
             anew: Run although items are stored or a run is under way.
+            counts: This is a call, and not another way of one to its items.
 
         Raises:
             LaggingConsumerError: More items came meanwhile than are kept.
@@ -150,7 +151,7 @@ class Recorder:
         Cancellation:
             The consumer leaves; the run goes on for the others. The last one waits until the generator is closed.
         """
-        found = await self._find_or_start(key, call, tags, anew=anew)
+        found = await self._find_or_start(key, call, tags, anew=anew, counts=counts)
         if isinstance(found, Entry):
             for item in found.value:
                 yield self.copy(item)
@@ -170,7 +171,7 @@ class Recorder:
         finally:
             await found.quit(consumer)
         if late:
-            async with contextlib.aclosing(self.consume(key, call, tags=tags, anew=anew)) as items:
+            async with contextlib.aclosing(self.consume(key, call, tags=tags, anew=anew, counts=False)) as items:
                 async for item in items:
                     yield item
             return
@@ -186,12 +187,14 @@ class Recorder:
         with self.operation.lock:
             return self.operation.has_lost_tag(recording)
 
-    async def _find_or_start(self, key: Any, call: Call, tags: tuple[str, ...], *, anew: bool) -> Entry | Recording:
+    async def _find_or_start(
+        self, key: Any, call: Call, tags: tuple[str, ...], *, anew: bool, counts: bool
+    ) -> Entry | Recording:
         op = self.operation
         if anew:
             op.fence(key)
         while True:
-            found = self._enter(key, asyncio.get_running_loop(), anew=anew)
+            found = self._enter(key, asyncio.get_running_loop(), anew=anew, counts=counts)
             if isinstance(found, Entry):
                 return found
             if found is loading.get():
@@ -203,25 +206,25 @@ class Recorder:
                 return found
             await found.next()  # its generator is being closed: never two at once
 
-    def _enter(self, key: Any, loop: asyncio.AbstractEventLoop, *, anew: bool) -> Entry | Recording:
-        """Find what is stored or the run under way, or register a new one; the call counts."""
+    def _enter(self, key: Any, loop: asyncio.AbstractEventLoop, *, anew: bool, counts: bool) -> Entry | Recording:
+        """Find what is stored or the run under way, or register a new one."""
         op = self.operation
         with op.lock:
             entry = None if anew else op.find(key)
             if entry is not None:
                 op.store.touched.append(entry)
-                op.hits += 1
+                op.hits += counts
                 return entry
             flight = op.flights.get(key)
             if flight is not None and (flight.is_stranded() or (not flight.cancelled and op.is_fenced(flight))):
                 flight = None
             if isinstance(flight, Recording) and flight.loop is loop:
-                op.joined += not (anew or flight.cancelled)
+                op.joined += counts and not (anew or flight.cancelled)
                 return flight
             recording = Recording(op, key, loop)
             if flight is None:
                 op.flights[key] = recording
-            op.misses += not anew
+            op.misses += counts and not anew
             return recording
 
     def _start(self, recording: Recording, call: Call) -> None:
