@@ -379,7 +379,7 @@ MUTANTS = {
         Recorder, "_settle", "op.loads_cancelled += 1", "pass"
     ),
     "who joins a run is not counted": (
-        Recorder, "_enter", "op.joined += not (anew or flight.cancelled)", "pass"
+        Recorder, "_enter", "op.joined += counts and not (anew or flight.cancelled)", "pass"
     ),
     "what came of a run is not told": (
         Recorder, "_settle", "op.settle(recording, None, entry)", "op.settle(recording, None, entry) if entry else None"
