@@ -36,8 +36,9 @@ def endpoint(
     prefix = prefix_of(fn, options.prefix)
     bound = adapter_at_decoration(fn) if factory is None else factory(fn)
     refuse_twin(fn, home, prefix, name)
-    server = Server(home, prefix, name, options, tags_of=tagging(fn, tags))
-    plainly = functools.partial(_cached_plainly, fn, home, options, tags)
+    tags_of = tagging(fn, tags)
+    server = Server(home, prefix, name, options, tags_of=tags_of)
+    plainly = functools.partial(_cached_plainly, fn, home, options, tags_of or ())
     if bound is not None and getattr(bound, "blocking", False):
         return _blocking_wrapper(fn, server, bound, plainly)
     return _wrapper(fn, server, bound, plainly, detects=factory is None)

@@ -186,21 +186,14 @@ def test_get_with_a_body_bypasses(client, site):
     assert site.calls["item"] == 2
 
 
-def test_clear_drops_the_entries_of_a_prefix(client, site):
-    """cache.clear with a wildcard drops that endpoint's entries and no other's."""
+@pytest.mark.parametrize(
+    "clear", [lambda cache: cache.clear("t:item*"), lambda cache: cache.clear_tags("item")], ids=["prefix", "tag"]
+)
+def test_clear_drops_the_entries_of_a_prefix_and_of_a_tag(client, site, clear):
+    """An endpoint's entries and no other's; a handler says its tags wherever its framework runs it."""
     client.get("/item/3")
     client.get("/other")
-    site.cache.clear("t:item*")
-    client.get("/item/3")
-    client.get("/other")
-    assert (site.calls["item"], site.calls["other"]) == (2, 1)
-
-
-def test_clear_drops_what_its_handler_tagged(client, site):
-    """A handler says what its response is about, wherever its framework runs it."""
-    client.get("/item/3")
-    client.get("/other")
-    site.cache.clear_tags("item")
+    clear(site.cache)
     client.get("/item/3")
     client.get("/other")
     assert (site.calls["item"], site.calls["other"]) == (2, 1)

@@ -22,6 +22,13 @@ def client(app):
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
 
 
+async def until(condition):
+    """Wait for what happens in another thread."""
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
 class Users:
     """An endpoint that answers with an argument, decorated as a test wants it; ``made`` are its responses so far."""
 
@@ -148,10 +155,11 @@ async def test_a_clear_of_a_tag_reaches_other_processes():
     server = MemoryStore()
     one, other = (Users(Cache(store=server), tags="user:{user}") for _ in range(2))
     await one.get(1)
-    await asyncio.sleep(1)
+    await until(lambda: not one.cache.writes)
     await other.get(1)
     assert (one.made, other.made) == ([1], [])
-    await one.cache.clear_tags("user:1")
+    one.cache.clear_tags("user:1")
+    await until(lambda: not len(other.cache))
     await other.get(1)
     assert other.made == [1]
     for users in (one, other):
