@@ -52,6 +52,23 @@ async def test_tag_drops_what_carries_it_and_nothing_else(cache, path):
     assert await gone == 3
 
 
+@pytest.mark.parametrize("tags", [lambda user: f"user:{user}", lambda user: {f"user:{user}"}], ids=["text", "texts"])
+def test_function_of_the_arguments_gives_one_tag_or_several(cache, tags):
+    """A text is one tag, and not its letters."""
+    f = cache.cache_function(tags=tags)(lambda user: user)
+    f(1)
+    assert cache.clear_tags("u", "1").count == 0
+    assert cache.clear_tags("user:1").count == 1
+
+
+def test_function_that_gives_no_tags_is_told(cache):
+    """Nothing is loaded then."""
+    f = cache.cache_function(tags=lambda user: None)(lambda user: user)
+    with pytest.raises(TypeError, match='tags must be a text such as "user:42", or several, got None'):
+        f(1)
+    assert f.peek(1) is MISSING
+
+
 async def test_entry_with_several_of_the_tags_counts_once(cache, path):
     """Two tags of one entry are one entry gone."""
     f = cache.cache_function(tags=("a", "b"), key_prefix="f")(lambda n: n)

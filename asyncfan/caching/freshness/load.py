@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
@@ -116,16 +117,19 @@ def current_load() -> Load:
     return flight.load
 
 
-def checked_tags(tags: tuple[Any, ...]) -> tuple[str, ...]:
-    """Return ``tags`` if they are fit to be tags.
+def checked_tags(tags: Any) -> tuple[str, ...]:
+    """Return ``tags``, a text or several, if they are fit to be tags.
 
     Raises:
         TypeError: A tag is not a string.
         ValueError: A tag is empty.
     """
-    for tag in tags:
+    if not isinstance(tags, Iterable):
+        raise TypeError(f'tags must be a text such as "user:42", or several, got {tags!r}')
+    found = (tags,) if isinstance(tags, str) else tuple(tags)
+    for tag in found:
         if not isinstance(tag, str):
             raise TypeError(f'a tag must be a string such as "user:42", got {tag!r}')
         if not tag:
             raise ValueError('a tag must not be empty: write what the value is about, such as "user:42"')
-    return tags
+    return found

@@ -67,7 +67,7 @@ class CacheOptions(FreshnessOptions, total=False):
         max_workers: How many loads of one ``many`` run at once, 32 by default; None is no limit. A plain function's
             run one after the other.
         tags: By which `Cache.clear_tags` drops values: texts such as "user:{user_id}", filled in from the arguments,
-            or a function of the arguments that returns texts.
+            or a function of the arguments that returns some.
         max_items: The most items of an async generator that are kept; None is no limit but ``max_bytes``; 10,000 if
             not given.
     """
@@ -175,7 +175,7 @@ def tagging(function: Callable[..., Any], tags: Any) -> Callable[..., tuple[str,
         return _checked(cast("Callable[..., Iterable[str]]", tags))
     if not isinstance(tags, Iterable):
         raise TypeError(f'tags must be texts such as "user:{{user_id}}", or a function of the arguments, got {tags!r}')
-    templates = checked_tags((tags,) if isinstance(tags, str) else tuple(tags))
+    templates = checked_tags(tags)
     if not templates:
         return None
     signature = inspect.signature(function)
@@ -197,7 +197,7 @@ def tagging(function: Callable[..., Any], tags: Any) -> Callable[..., tuple[str,
 
 
 def _checked(tags: Callable[..., Iterable[str]]) -> Callable[..., tuple[str, ...]]:
-    return lambda *args, **kwargs: checked_tags(tuple(tags(*args, **kwargs)))
+    return lambda *args, **kwargs: checked_tags(tags(*args, **kwargs))
 
 
 def _names_in(template: str) -> Sequence[str]:

@@ -102,7 +102,7 @@ class Items:
             return entry.value
         how = _freshness("get_or_set", expire, options)
         call = limited(text, as_coroutine_function(loader), how.hard_timeout, how.limiter)
-        return await op.fetch(text, call, tags=_tags(tags), how=how)
+        return await op.fetch(text, call, tags=checked_tags(tags), how=how)
 
     @overload
     async def get_or_set_many(
@@ -183,7 +183,7 @@ class Items:
                 results[text] = entry.value
         if wanted:
             how = _freshness("get_or_set_many", expire, options)
-            todo = [(text, key, _tags(tags(key) if callable(tags) else tags)) for text, key in wanted.items()]
+            todo = [(text, key, checked_tags(tags(key) if callable(tags) else tags)) for text, key in wanted.items()]
             results |= await load_items(op, todo, loader, how, collect=collect)
         if not collect:
             return {key: results[text] for key, text in texts.items()}
@@ -204,7 +204,7 @@ class Items:
         **options: Unpack[FreshnessOptions],
     ) -> None:
         """Store ``value`` under ``key``, as `get_or_set` would; a load in flight for it will not replace it."""
-        self._operation().put(item_text(key), value, _tags(tags), _freshness("put", expire, options))
+        self._operation().put(item_text(key), value, checked_tags(tags), _freshness("put", expire, options))
 
     def invalidate(self, key: ItemKey) -> Cleared:
         """Drop what is stored under ``key``; a load in flight for it is neither stored nor joined."""
@@ -244,7 +244,3 @@ def _freshness(name: str, expire: Expire, options: FreshnessOptions) -> Freshnes
 @lru_cache(maxsize=64)
 def _plain_freshness(seconds: float) -> Freshness:
     return Freshness(seconds)
-
-
-def _tags(tags: Tags) -> tuple[str, ...]:
-    return checked_tags((tags,) if isinstance(tags, str) else tuple(tags))
